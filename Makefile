@@ -1,0 +1,50 @@
+# `make demo` and `make test` are all a fresh machine needs: Python 3.11 or newer, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo serve test soak check bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+env: $(VENV)/.complete ## create .venv with everything the tests need
+
+$(VENV)/.server: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11: make PYTHON=python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.complete: $(VENV)/.server
+	$(INSTALL) -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/.server ## two trainers on a paraboloid, from nothing to the best point
+	$(BIN)/optunapi demo
+
+serve: $(VENV)/.server ## the server on port 8000, with auto-reload
+	$(BIN)/optunapi serve --reload
+
+test: env ## all tests
+	$(BIN)/python -m pytest -n auto
+
+soak: env ## the same tests with larger numbers
+	OPTUNAPI_SOAK=1 $(BIN)/python -m pytest -n auto
+
+check: env ## ruff, mypy, import-linter, bandit
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r optunapi
+
+bench: env ## measure; prints ratios
+	$(BIN)/python -m tests.benchmarks
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,107 @@
+"""What tests share: a real server in a process of its own, on a free loopback port."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOAK = bool(os.environ.get("OPTUNAPI_SOAK"))
+
+
+def scaled(usual: int, soak: int) -> int:
+    """A test's size: `usual` in `make test`, `soak` in `make soak`."""
+    return soak if SOAK else usual
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip a test whose real component cannot be had here; with OPTUNAPI_REQUIRE_ALL=1, fail it."""
+    if os.environ.get("OPTUNAPI_REQUIRE_ALL") == "1":
+        pytest.fail(f"OPTUNAPI_REQUIRE_ALL=1, and {reason}")
+    pytest.skip(reason)
+
+
+def clean_environment(**changes: str) -> dict[str, str]:
+    """This process's environment without any OPTUNAPI_ setting, plus `changes`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("OPTUNAPI_")}
+    return kept | changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A running server: its base URL, its process and its log file."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+
+def wait_until_serving(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the server answers; raise with its log when it ended or took over 60 s."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"server ended with {process.returncode}:\n{log.read_text()}")
+        try:
+            httpx.get(f"{url}/optunapi/ping", timeout=5)
+        except httpx.TransportError:
+            time.sleep(0.05)  # a process that starts has no event to wait for
+        else:
+            return
+    raise RuntimeError(f"server did not answer:\n{log.read_text()}")
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on now."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_server(
+    home: Path,
+    *,
+    cwd: Path = ROOT,
+    target: str = "optunapi.server:optunapi",
+    options: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Iterator[Server]:
+    """Run `uvicorn target` in `cwd` with `home` as OPTUNAPI_HOME until the block ends."""
+    port = port or free_port()
+    log = home / f"server-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "uvicorn", target, "--port", str(port), *options],
+            cwd=cwd,
+            env=clean_environment(OPTUNAPI_HOME=str(home)) | dict(environment or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_serving(url, process, log)
+        yield Server(url=url, process=process, log=log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
