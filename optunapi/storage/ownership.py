@@ -1,0 +1,102 @@
+"""One process per SQLite file: a locked file beside it, that names the owner.
+
+The lock is the kernel's (flock): it ends with its process however that ends, and what is left of the
+file then means nothing.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import socket
+from pathlib import Path
+
+from optunapi.storage.errors import DatabaseOwned, DatabaseUnusable
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "glusterfs", "gpfs"}
+    | {"lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb2", "smb3", "smbfs"}
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Ownership:
+    """This process's hold on a SQLite file, from making it until `release`.
+
+    Raises:
+        DatabaseOwned: another process has it, or this one already.
+        DatabaseUnusable: the lock file cannot be made.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._lock = database.with_name(f".{database.name}.lock")
+        warn_of_network(database)
+        self._descriptor: int | None = self._take(database.name)
+
+    def release(self) -> None:
+        """Let others have it; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            # Removed while it is still locked: who opened it before finds out in `_take`.
+            self._lock.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def _take(self, name: str) -> int:
+        while True:
+            try:
+                descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise DatabaseUnusable(
+                    f"{name} cannot be locked, its folder must be writable: {error.strerror}"
+                ) from error
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is(descriptor):
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+                    return descriptor
+                os.close(descriptor)  # its owner removed it between our two calls
+            except OSError as error:
+                owner = os.pread(descriptor, 512, 0).decode(errors="replace").split()
+                os.close(descriptor)
+                if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+                    raise DatabaseUnusable(f"{name} cannot be locked: {error.strerror}") from error
+                pid, host = owner if len(owner) == 2 else ("?", "?")
+                raise DatabaseOwned(
+                    f"{name} is in use by process {pid} on {host}: "
+                    "one process at a time can serve a database"
+                ) from None
+
+    def _is(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self._lock))
+        except FileNotFoundError:
+            return False
+
+
+def warn_of_network(database: Path, mounts: Path = Path("/proc/self/mountinfo")) -> None:
+    """Log a warning if the file lies on a network file system."""
+    kind = file_system(database.parent, mounts)
+    if kind in NETWORK_FILE_SYSTEMS:
+        logger.warning(
+            "%s is on a network file system (%s), where SQLite's locks and its log cannot be "
+            "relied on: keep it on a local disk",
+            database.name,
+            kind,
+        )
+
+
+def file_system(folder: Path, mounts: Path) -> str | None:
+    """The kind of file system a folder is on, by the kernel's table of mounts; None if unknown."""
+    try:
+        lines = mounts.read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    best, kind = -1, None
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        point = before.split(" ")[4].encode().decode("unicode_escape")
+        if folder.is_relative_to(point) and len(point) >= best:  # a later mount hides an earlier
+            best, kind = len(point), after.split(" ")[0]
+    return kind

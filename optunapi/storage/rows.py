@@ -1,0 +1,204 @@
+"""Optuna's objects ↔ what Optuna's tables hold for them.
+
+Encodings are Optuna 5.0's: an enumeration's member is its name, a parameter is its distribution's
+internal representation, an infinite objective or intermediate value is a type beside a null, an
+attribute is JSON (Python's, with NaN and Infinity), a time is UTC where a FrozenTrial has local time.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+STATES: Mapping[str, TrialState] = {state.name: state for state in TrialState}
+DIRECTIONS: Mapping[str, StudyDirection] = {d.name: d for d in StudyDirection}
+
+_SCALARS = (str, int, float, bool, type(None))
+_EXACT_INT = 2**53  # beyond it, the column's double loses digits
+_KEPT_DISTRIBUTIONS = 4096
+
+
+def encode_float(value: float) -> tuple[float | None, str]:
+    """A value or intermediate value as (column, type's name)."""
+    if math.isfinite(value):
+        return value, "FINITE"
+    if math.isnan(value):
+        return None, "NAN"
+    return None, "INF_POS" if value > 0 else "INF_NEG"
+
+
+def decode_float(value: float | None, kind: str) -> float:
+    """The inverse of `encode_float`."""
+    if kind == "FINITE":
+        # SQLite stores NaN as null: so Optuna writes an objective of NaN, although it cannot read it.
+        return math.nan if value is None else float(value)
+    return _NOT_FINITE[kind]
+
+
+_NOT_FINITE: Mapping[str, float] = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+
+
+def to_utc(time: datetime | None) -> datetime | None:
+    """A FrozenTrial's naive local time as naive UTC."""
+    return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+def to_local(time: datetime | None) -> datetime | None:
+    """The inverse of `to_utc`."""
+    return None if time is None else time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
+def normal_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as they come back from the database, sharing nothing mutable with the caller's.
+
+    Raises:
+        TypeError, ValueError: a value is not JSON.
+    """
+    return {
+        text(key): value if type(value) in _SCALARS else json.loads(json.dumps(value))
+        for key, value in attrs.items()
+    }
+
+
+def text(name: str) -> str:
+    """A name as a column can hold it, shared with all equal ones.
+
+    Raises:
+        TypeError, ValueError: it is no text, or has half a surrogate pair.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a name must be text, not {type(name).__name__}")
+    if not name.isascii():
+        name.encode()
+    return sys.intern(str(name))
+
+
+def same_attrs(one: Any, other: Any) -> bool:
+    """Whether two attributes, or mappings of them, are stored alike (NaN is equal to NaN)."""
+    return one is other or json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def internal_value(distribution: BaseDistribution, value: Any) -> float:
+    """A parameter's value as the database has it."""
+    if isinstance(distribution, CategoricalDistribution):
+        # Optuna takes the first choice that compares equal, and 1 == 1.0 == True.
+        for index, choice in enumerate(distribution.choices):
+            if choice is value or (type(choice) is type(value) and choice == value):
+                return index
+    return float(distribution.to_internal_repr(value))
+
+
+def normal_value(distribution: BaseDistribution, value: Any) -> Any:
+    """A parameter's value as it comes back from the database.
+
+    Raises:
+        ValueError: it is not one of the choices, or NaN, which Optuna's schema cannot hold.
+    """
+    if type(value) is float and type(distribution) is FloatDistribution and value == value:
+        return value
+    if (
+        type(value) is int
+        and type(distribution) is IntDistribution
+        and -_EXACT_INT <= value <= _EXACT_INT
+    ):
+        return value
+    internal = internal_value(distribution, value)
+    if math.isnan(internal):
+        raise ValueError("a parameter cannot be NaN")
+    return distribution.to_external_repr(internal)
+
+
+class Shape:
+    """The distributions of one trial, shared by all trials with the same.
+
+    Shapes form a tree: adding a parameter to one gives another, and the same addition always the same.
+    """
+
+    def __init__(self, distributions: dict[str, BaseDistribution]) -> None:
+        self.distributions = distributions
+        self.additions: dict[tuple[str, str], Shape] = {}
+
+
+class Distributions:
+    """The distributions of one database: one object for all equal ones, and one dict for equal dicts.
+
+    Safe to use from several threads: at worst an object is made twice.
+    """
+
+    def __init__(self) -> None:
+        self.empty = Shape({})
+        self._by_json: dict[str, BaseDistribution] = {}
+        self._json_by_id: dict[int, tuple[BaseDistribution, str]] = {}
+
+    def decode(self, written: str) -> BaseDistribution:
+        """The distribution written so."""
+        distribution = self._by_json.get(written)
+        if distribution is None:
+            distribution = self._by_json.setdefault(written, json_to_distribution(written))
+            self._json_by_id[id(distribution)] = (distribution, written)
+        return distribution
+
+    def encode(self, distribution: BaseDistribution) -> str:
+        """How the distribution is written."""
+        held = self._json_by_id.get(id(distribution))
+        if held is not None:
+            return held[1]
+        written = distribution_to_json(distribution)
+        if len(self._json_by_id) > _KEPT_DISTRIBUTIONS:
+            self._json_by_id = {}
+        # Holding the object keeps its id from being given to another.
+        self._json_by_id[id(distribution)] = (distribution, written)
+        return written
+
+    def add(self, shape: Shape, name: str, written: str) -> Shape:
+        """The shape with one more parameter, or another distribution for one it has."""
+        found = shape.additions.get((name, written))
+        if found is None:
+            name = text(name)
+            found = shape.additions.setdefault(
+                (name, written), Shape({**shape.distributions, name: self.decode(written)})
+            )
+        return found
+
+    def shared(self, distributions: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+        """The shared dict equal to this one, with its order."""
+        shape = self.empty
+        for name, distribution in distributions.items():
+            shape = self.add(shape, name, self.encode(distribution))
+        return shape.distributions
+
+
+def same_trial(one: FrozenTrial, other: FrozenTrial) -> bool:
+    """Whether two trials are stored alike (NaN is equal to NaN)."""
+    return (
+        one.state == other.state
+        and one.datetime_start == other.datetime_start
+        and one.datetime_complete == other.datetime_complete
+        and one.number == other.number
+        and _same_floats(dict(enumerate(one.values or ())), dict(enumerate(other.values or ())))
+        and _same_floats(one.intermediate_values, other.intermediate_values)
+        and one.distributions == other.distributions
+        and one.params == other.params
+        and same_attrs(one.user_attrs, other.user_attrs)
+        and same_attrs(one.system_attrs, other.system_attrs)
+    )
+
+
+def _same_floats(one: Mapping[int, float], other: Mapping[int, float]) -> bool:
+    return one.keys() == other.keys() and all(
+        value == other[key] or (value != value and other[key] != other[key])
+        for key, value in one.items()
+    )

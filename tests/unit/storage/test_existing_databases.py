@@ -1,0 +1,282 @@
+"""What Optuna wrote is served as it is; what cannot be served says so in one line."""
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from optunapi.errors import StorageUnavailable
+from optunapi.storage import DatabaseUnusable, WriteThroughStorage, open_storage
+from tests.unit.storage.support import (
+    MINIMIZE,
+    assert_database_equals_memory,
+    assert_kept_is_true,
+    opened,
+    optuna_storage,
+    path_of,
+    sql,
+    template,
+)
+
+
+def written_by_optuna(url: str) -> None:
+    """Two studies with everything that Optuna can put into a database."""
+    with optuna_storage(url) as storage:
+        study = optuna.create_study(storage=storage, study_name="one", direction="maximize")
+        study.set_user_attr("unicode", {"ü": [1, None, "日本"]})
+        study.enqueue_trial({"x": 0.25, "c": None}, user_attrs={"queued": True})
+        study.enqueue_trial({"x": 0.75})
+        for number in range(6):
+            trial = study.ask()
+            trial.suggest_float("x", 0, 1)
+            trial.suggest_float("log", 1e-5, 1, log=True)
+            trial.suggest_float("step", 0, 1, step=0.25)
+            trial.suggest_int("n", -3, 2**40)
+            trial.suggest_int("n_log", 1, 1024, log=True)
+            trial.suggest_categorical("c", ["a", None, True, 0.5])
+            for step, value in enumerate([0.5, math.nan, math.inf, -math.inf]):
+                trial.report(value, step)
+            trial.set_user_attr("nan", math.nan)
+            trial.set_constraint("limit", 1.0 if number == 0 else -1.0)
+            if number < 3:
+                study.tell(trial, [math.inf, -math.inf, 0.5][number])
+            elif number == 3:
+                study.tell(trial, state=TrialState.PRUNED)
+            elif number == 4:
+                study.tell(trial, state=TrialState.FAIL)
+        study.enqueue_trial({"x": 0.5})
+        several = optuna.create_study(
+            storage=storage, study_name="two: several", directions=["minimize", "maximize"]
+        )
+        for values in ([1.0, 1.0], [0.0, 0.0], [2.0, 0.5], [1.0, 1.0], [-math.inf, -math.inf]):
+            several.add_trial(optuna.create_trial(values=values))
+
+
+@pytest.fixture(params=["UTC", "Asia/Tokyo", "America/St_Johns"])
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
+def test_a_database_of_optuna_s_loads_and_goes_on(url: str) -> None:
+    written_by_optuna(url)
+    with opened(url) as storage:
+        assert_database_equals_memory(storage)
+        one = storage.get_study_id_from_name("one")
+        two = storage.get_study_id_from_name("two: several")
+        assert_kept_is_true(storage, one)
+        assert storage.counts(one) == {
+            TrialState.COMPLETE: 3,
+            TrialState.PRUNED: 1,
+            TrialState.FAIL: 1,
+            TrialState.RUNNING: 1,
+            TrialState.WAITING: 1,
+        }
+        best = storage.best_trial(one)
+        assert best is not None
+        assert best.values == [0.5]  # inf is infeasible
+        assert [trial.number for trial in storage.best_trials(two)] == [0, 1, 3, 4]
+        # And it goes on, under Optuna itself on top of ours.
+        study = optuna.load_study(storage=storage, study_name="one")
+        assert study.best_trial.number == best.number
+        front = optuna.load_study(storage=storage, study_name="two: several").best_trials
+        assert [t.number for t in front] == [0, 1, 3, 4]
+        trial = study.ask()
+        assert (trial.number, trial.suggest_float("x", 0, 1)) == (6, 0.5)
+        trial.set_user_attr("a", 1)
+        trial.report(1.0, 1)
+        study.tell(trial, 7)
+        study.tell(5, 8)
+        assert study.best_value == 8
+        assert_kept_is_true(storage, one)
+        assert_database_equals_memory(storage)
+    with opened(url) as storage:
+        assert_kept_is_true(storage, one)
+        assert_database_equals_memory(storage)
+        assert storage.reloads(one) > 0
+
+
+def test_an_objective_of_nan_that_optuna_cannot_read_is_ignored(url: str) -> None:
+    with optuna_storage(url) as other:
+        study_id = other.create_new_study(MINIMIZE)
+        for value in (math.nan, 1.0):
+            trial_id = other.create_new_trial(study_id)
+            other.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
+    with opened(url) as storage:
+        assert math.isnan(storage.trial(study_id, 0).values[0])
+        assert [trial.number for trial in storage.best_trials(study_id)] == [1]
+        assert storage.get_best_trial(study_id).number == 1
+
+
+def test_the_pareto_front_is_kept_while_trials_come_and_go(storage: WriteThroughStorage) -> None:
+    study_id = storage.create_new_study([StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE])
+    study = optuna.load_study(study_name=storage.get_study_name_from_id(study_id), storage=storage)
+    for values in ([3, 1], [1, 1], [1, 1], [2, 2], [1, 3], [0, 0], [5, 9]):
+        storage.create_new_trial(
+            study_id,
+            template(
+                TrialState.COMPLETE,
+                values=[float(v) for v in values],
+                system_attrs={"constraints": [1.0 if values == [5, 9] else 0.0]},
+            ),
+        )
+        front = [trial.number for trial in storage.best_trials(study_id)]
+        assert front == sorted(trial.number for trial in study.best_trials)
+    with suppress(ZeroDivisionError), storage.unit():
+        better = template(TrialState.COMPLETE, values=[-1.0, 10.0])
+        number = storage.add_trial(study_id, better).number
+        assert [trial.number for trial in storage.best_trials(study_id)] == [number]
+        raise ZeroDivisionError
+    assert [trial.number for trial in storage.best_trials(study_id)] == front
+    with pytest.raises(RuntimeError):
+        storage.trials_by_value(study_id)
+
+
+def test_pages_by_value_go_on_where_they_ended(storage: WriteThroughStorage) -> None:
+    study_id = storage.create_new_study([StudyDirection.MAXIMIZE])
+    for value in (3.0, 1.0, 2.0, 3.0, math.inf, 1.0):
+        storage.create_new_trial(study_id, template(TrialState.COMPLETE, values=[value]))
+    pages = []
+    last = None
+    while page := storage.trials_by_value(study_id, descending=True, after=last, limit=2):
+        pages.append([trial.number for trial in page])
+        last = page[-1]
+        storage.create_new_trial(study_id, template(TrialState.COMPLETE, values=[9.0]))
+    assert pages == [[4, 0], [3, 2], [1, 5]]
+    assert [t.number for t in storage.trials_from(study_id, 4, 2)] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
+        ("sqlite:///file:x?mode=memory&uri=true", "in memory"),
+        ("postgresql://localhost/x", "'postgresql' cannot be served"),
+        ("nonsense", "not a database URL"),
+    ],
+)
+def test_a_url_that_cannot_be_served_says_what_can(url: str, reason: str) -> None:
+    with pytest.raises(DatabaseUnusable, match=reason) as refusal:
+        open_storage(url)
+    assert "\n" not in refusal.value.detail
+    assert "sqlite:///path/to/file.db" in refusal.value.detail
+
+
+def test_looking_for_a_database_does_not_make_one(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnusable):
+        open_storage(f"sqlite:///{tmp_path}/absent.db", create=False)
+    with pytest.raises(DatabaseUnusable):
+        open_storage(f"sqlite:///{tmp_path}/absent/study.db")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_schema_of_another_version_names_the_command_that_upgrades_it(url: str) -> None:
+    with opened(url):
+        pass
+    with sql(url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+    content = path_of(url).read_bytes()
+    with pytest.raises(DatabaseUnusable) as refusal:
+        open_storage(url)
+    assert f"optuna storage upgrade --storage {url}" in refusal.value.detail
+    assert "\n" not in refusal.value.detail
+    assert path_of(url).read_bytes() == content
+    assert os.listdir(path_of(url).parent) == ["study.db"]
+
+
+def test_a_file_that_is_no_optuna_database_is_left_alone(url: str) -> None:
+    with sql(url) as connection:
+        connection.execute("CREATE TABLE accounts (name TEXT)")
+    with pytest.raises(DatabaseUnusable, match="not an Optuna database"):
+        open_storage(url)
+    path_of(url).write_bytes(b"no database at all, but some text" * 100)
+    content = path_of(url).read_bytes()
+    with pytest.raises(DatabaseUnusable, match=r"study\.db cannot be opened"):
+        open_storage(url)
+    assert path_of(url).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("trials", "UPDATE trials SET state = 'DREAMING' WHERE trial_id = 2"),
+        ("trials", "UPDATE trials SET number = 7 WHERE trial_id = 2"),
+        ("trials", "UPDATE trials SET datetime_start = 'noon' WHERE trial_id = 2"),
+        ("trial_params", "UPDATE trial_params SET distribution_json = '{' WHERE trial_id = 2"),
+        ("trial_params", "UPDATE trial_params SET param_value = NULL WHERE trial_id = 2"),
+        ("trial_values", "UPDATE trial_values SET value_type = 'HUGE' WHERE trial_id = 2"),
+        ("trial_user_attributes", "UPDATE trial_user_attributes SET value_json = 'x'"),
+        ("trial_system_attributes", "UPDATE trial_system_attributes SET value_json = NULL"),
+        (
+            "trial_intermediate_values",
+            "UPDATE trial_intermediate_values SET intermediate_value_type = 'ODD'",
+        ),
+        ("study_directions", "UPDATE study_directions SET direction = 'UP' WHERE study_id = 1"),
+        ("study_user_attributes", "UPDATE study_user_attributes SET value_json = '['"),
+    ],
+)
+def test_a_broken_row_is_named_and_stops_only_its_own_study(
+    url: str, table: str, change: str
+) -> None:
+    with opened(url) as storage:
+        broken = storage.create_new_study(MINIMIZE, "broken")
+        storage.set_study_user_attr(broken, "a", 1)
+        for _ in range(3):
+            storage.create_new_trial(
+                broken,
+                template(
+                    TrialState.COMPLETE,
+                    values=[1],
+                    params={"x": 0.5},
+                    user_attrs={"a": 1},
+                    system_attrs={"b": 1},
+                    reports={1: 1},
+                ),
+            )
+        sound = storage.create_new_study(MINIMIZE, "sound")
+        storage.create_new_trial(sound)
+    with sql(url) as connection:
+        connection.execute(change)
+    with opened(url) as storage:
+        with pytest.raises(StorageUnavailable, match=rf"{table} row \d"):
+            storage.get_all_trials(broken)
+        with pytest.raises(StorageUnavailable, match=rf"{table} row \d"):
+            storage.create_new_trial(broken)
+        assert storage.get_trial(storage.create_new_trial(sound)).number == 1
+        assert [study.study_name for study in storage.get_all_studies()] == ["sound"]
+
+
+def test_a_row_broken_by_others_while_we_run_stops_only_its_own_study(
+    storage: WriteThroughStorage, study_id: int
+) -> None:
+    other = storage.create_new_study(MINIMIZE, "other")
+    trial_id = storage.create_new_trial(study_id, template(params={"x": 0.5}))
+    with sql(storage.url) as connection:
+        connection.execute("UPDATE trial_params SET distribution_json = '{}'")
+    storage.refresh().result()
+    with pytest.raises(StorageUnavailable, match=r"trial_params row \d"):
+        storage.get_trial(trial_id)
+    storage.create_new_trial(other)
+
+
+def test_rows_a_deleted_trial_left_behind_do_not_become_a_new_trial_s(url: str) -> None:
+    with opened(url) as storage:
+        study_id = storage.create_new_study(MINIMIZE, "study")
+        trial_id = storage.create_new_trial(study_id, template(user_attrs={"a": 1}))
+    with sql(url) as connection:
+        connection.execute("DELETE FROM trials")
+    with opened(url) as storage:
+        assert storage.create_new_trial(study_id) > trial_id
+        assert_database_equals_memory(storage)
