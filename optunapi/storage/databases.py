@@ -173,7 +173,7 @@ class SqliteDatabase:
             if version is not None:
                 raise DatabaseUnusable(
                     f"{self.path.name} has Optuna's schema {version}, {_head_version()} is needed: "
-                    f"run `optuna storage upgrade --storage {self.url}`"
+                    "run `optuna storage upgrade` on it"
                 )
             _dispose(RDBStorage(self.url, engine_kwargs={"poolclass": NullPool}))
         except DatabaseUnusable:

@@ -5,7 +5,6 @@ import threading
 import uuid
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
@@ -17,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.storage.changes import AttrsBefore
 from optunapi.storage.commits import Commit
-from optunapi.storage.databases import Database, Session, open_database, sqlite_path
+from optunapi.storage.databases import Database, Session, open_database
 from optunapi.storage.errors import Superseded
 from optunapi.storage.loading import Loader
 from optunapi.storage.memory import Memory, Study
@@ -31,8 +30,8 @@ Result = TypeVar("Result")
 
 OWN_PREFIX = "optunapi:"
 
-_open: dict[Path, "WriteThroughStorage"] = {}
-_opening = threading.Lock()
+_open: dict[str, "WriteThroughStorage"] = {}  # by URL, with links resolved
+_open_lock = threading.Lock()
 
 
 def open_storage(url: str, *, create: bool = True) -> "WriteThroughStorage":
@@ -44,15 +43,15 @@ def open_storage(url: str, *, create: bool = True) -> "WriteThroughStorage":
         DatabaseOwned: another process has it open, or this one.
         DatabaseUnusable: it cannot be opened; the message says what to do.
     """
-    with _opening:
-        database = open_database(url, create=create)
-        try:
-            storage = WriteThroughStorage(database, database.connect())
-        except BaseException:
-            database.close()
-            raise
-        _open[sqlite_path(url)] = storage
-        return storage
+    database = open_database(url, create=create)
+    try:
+        storage = WriteThroughStorage(database, database.connect())
+    except BaseException:
+        database.close()
+        raise
+    with _open_lock:
+        _open[storage.url] = storage
+    return storage
 
 
 class WriteThroughStorage(BaseStorage):
@@ -83,8 +82,8 @@ class WriteThroughStorage(BaseStorage):
 
     **What is not**
 
-    - Reads show pending changes, not yet committed ones. Before something read may be shown, wait
-      for the commit of a unit around the read, even an empty one: it covers all that was seen.
+    - Reads show pending changes, which may still be refused. Before something read may be shown,
+      wait for the commit of a unit around the read, even an empty one: it covers all that was seen.
       `committed()` outside a unit covers what is pending when it is called, and no more.
     - A unit's block holds the lock that every other call on this database needs: keep it short,
       without I/O, without waiting for other threads and without `await`. A unit inside a unit joins
@@ -132,11 +131,10 @@ class WriteThroughStorage(BaseStorage):
         with self._memory.lock:
             self._memory.closed = True
         self._writer.close()
-        with _opening:
-            path = sqlite_path(self.url)
-            if _open.get(path) is self:
-                del _open[path]
-                self._database.close()
+        with _open_lock:
+            if _open.get(self.url) is self:
+                del _open[self.url]
+            self._database.close()
 
     # Units and commits
 
@@ -573,6 +571,6 @@ class WriteThroughStorage(BaseStorage):
 
 def _this_process_s(url: str) -> WriteThroughStorage:
     """The storage that this process has open for the URL, else one opened now."""
-    with _opening:
-        storage = _open.get(sqlite_path(url))
+    with _open_lock:
+        storage = _open.get(url)
     return storage or open_storage(url, create=False)

@@ -190,7 +190,8 @@ def test_a_schema_of_another_version_names_the_command_that_upgrades_it(url: str
     content = path_of(url).read_bytes()
     with pytest.raises(DatabaseUnusable) as refusal:
         open_storage(url)
-    assert f"optuna storage upgrade --storage {url}" in refusal.value.detail
+    assert "optuna storage upgrade" in refusal.value.detail
+    assert url not in refusal.value.detail  # clients see it
     assert "\n" not in refusal.value.detail
     assert path_of(url).read_bytes() == content
     assert os.listdir(path_of(url).parent) == ["study.db"]

@@ -53,8 +53,6 @@ class Load:
                 self.refusals.append(refusal)
                 self.refused.set()
                 self._end.wait(0.01)
-            except KeyError:
-                self.refusals.append(StorageUnavailable("the trial was refused after it was seen"))
             else:
                 self.acknowledged.append(trial._trial_id)
                 self.served.set()

@@ -1,0 +1,211 @@
+"""The GET routes of OptunAPI 0.1, frozen: trainer scripts written for it run unchanged."""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from optuna.trial import TrialState
+
+from optunapi.api.documents import gives, query
+from optunapi.api.replies import JsonReply
+from optunapi.api.schemas import LegacyAskReply, LegacyTellReply
+from optunapi.api.settled import settled
+from optunapi.api.wire import legacy_ask, legacy_tell
+from optunapi.engine.catalog import NAME, Catalog
+from optunapi.engine.lifecycle import Result
+from optunapi.engine.store import Commit
+from optunapi.engine.study import LiveStudy
+from optunapi.engine.views import AskRequest
+from optunapi.errors import (
+    ConfigInvalid,
+    CrossSite,
+    KeyReused,
+    LeaseLost,
+    NoSlot,
+    RequestInvalid,
+    SpecConflict,
+    StudyFinished,
+    StudyNotFound,
+    StudyPaused,
+    TrialFinished,
+    TrialNotFound,
+    TrialWaiting,
+    ValueInvalid,
+)
+from optunapi.security.cross_site import refuse_cross_site
+
+NUMBER = re.compile(r"[0-9]{1,18}")
+SCORE = re.compile(
+    r"(?P<number>[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)|nan|[+-]?inf(inity)?",
+    re.IGNORECASE,
+)
+ALIVE = "The Optuna-server is alive!"
+
+MODEL_NAME = {
+    "name": "model_name",
+    "in": "path",
+    "required": True,
+    "description": "The study's name.",
+    "schema": {"type": "string", "pattern": f"^{NAME.pattern}$", "examples": ["cifar"]},
+}
+SHORT_TEXT = {"type": "string", "maxLength": 255}
+HPARAMS = gives(
+    200,
+    LegacyAskReply,
+    "The trial",
+    CrossSite,
+    StudyNotFound,
+    ConfigInvalid,
+    RequestInvalid,
+    KeyReused,
+    StudyPaused,
+    StudyFinished,
+    SpecConflict,
+    LeaseLost,
+    NoSlot,
+)
+SCORE_REPLY = gives(
+    200,
+    LegacyTellReply,
+    "The closed trial, and the best one",
+    CrossSite,
+    StudyNotFound,
+    TrialNotFound,
+    ConfigInvalid,
+    RequestInvalid,
+    ValueInvalid,
+    TrialFinished,
+    TrialWaiting,
+)
+
+
+def router(catalog: Catalog) -> APIRouter:
+    """The routes over the studies of `catalog`."""
+    routes = APIRouter(tags=["OptunAPI 0.1"])
+    guarded = [Depends(refuse_cross_site)]
+
+    @routes.get("/optunapi/ping", summary="Whether the server answers")
+    async def ping() -> str:
+        return ALIVE
+
+    async def hparams(request: Request, model_name: str) -> JsonReply:
+        """Hand out a trial: its number and parameters.
+
+        The study is created on the first request, from `config/{model_name}.yaml`.
+        """
+        ask = _ask_request(request)
+
+        def operation(study: LiveStudy) -> tuple[dict[str, Any], Commit, Commit]:
+            view, asked = study.ask(ask)
+            board, seen = study.scoreboard()
+            return legacy_ask(view, board), asked, seen
+
+        body = await settled(lambda: catalog.for_ask(model_name), operation)
+        return JsonReply(body)
+
+    async def score(request: Request, model_name: str) -> JsonReply:
+        """Close a trial with its score, one for each objective; `nan` or `inf` says it diverged."""
+        number, result = _trial_id(request), _result(request)
+
+        def find() -> LiveStudy:
+            study = catalog.find(model_name)
+            if study is None:
+                raise TrialNotFound(f"study {model_name!r} has no trial {number}: ask first")
+            return study
+
+        def operation(study: LiveStudy) -> tuple[dict[str, Any], Commit, Commit]:
+            view, told = study.tell(number, result)
+            board, seen = study.scoreboard()
+            return legacy_tell(view, board), told, seen
+
+        body = await settled(find, operation)
+        return JsonReply(body)
+
+    key = query(
+        "key",
+        "An idempotency key: the same key on the same study gives the same trial.",
+        SHORT_TEXT,
+    )
+    worker = query("worker", "The worker's name; by default the address it calls from.", SHORT_TEXT)
+    trial_id = query(
+        "trial_id",
+        "The trial's number.",
+        {"type": "string", "pattern": "^[0-9]{1,18}$"},
+        required=True,
+    )
+    value = query(
+        "score",
+        "The trial's score, one for each objective; `nan` or `inf` says it diverged.",
+        {"type": "array", "items": {"type": "string"}, "minItems": 1, "examples": [["0.5"]]},
+        required=True,
+    )
+    for path, handler, parameters, replies in (
+        ("hparams", hparams, [MODEL_NAME, key, worker], HPARAMS),
+        ("score", score, [MODEL_NAME, trial_id, value], SCORE_REPLY),
+    ):
+        for prefix in ("optunapi", "optuna"):  # the older documentation spells it so
+            routes.add_api_route(
+                f"/{prefix}/{path}/{{model_name}}",
+                handler,
+                methods=["GET"],
+                dependencies=guarded,
+                include_in_schema=prefix == "optunapi",
+                responses=replies,
+                openapi_extra={"parameters": parameters},
+            )
+    return routes
+
+
+def _ask_request(request: Request) -> AskRequest:
+    key, worker = _optional(request, "key"), _optional(request, "worker")
+    return AskRequest(
+        worker=worker or (request.client.host if request.client else None),
+        leased=False,
+        key=key,
+        digest=hashlib.sha256(json.dumps(["hparams", worker]).encode()).hexdigest()[:16],
+    )
+
+
+def _optional(request: Request, name: str) -> str | None:
+    values = request.query_params.getlist(name)
+    if len(values) > 1 or len("".join(values)) > 255:
+        raise _invalid(name, f"give one {name} of at most 255 characters, or none")
+    return values[0] if values and values[0] else None
+
+
+def _trial_id(request: Request) -> int:
+    query_params = request.query_params
+    values = query_params.getlist("trial_id") + query_params.getlist("trail_id")
+    if len(values) != 1:
+        raise _invalid(
+            "trial_id", f"give one trial_id, the number that hparams gave; got {len(values)}"
+        )
+    if not NUMBER.fullmatch(values[0]):
+        raise _invalid("trial_id", f"{values[0]!r} is not a trial's number")
+    return int(values[0])
+
+
+def _result(request: Request) -> Result:
+    texts = request.query_params.getlist("score")
+    if not texts:
+        raise _invalid("score", "give the trial's score, `score=0.5`, one for each objective")
+    values = tuple(_score(text) for text in texts)
+    if any(value is None for value in values):
+        return Result(state=TrialState.FAIL, reason="diverged")
+    return Result(state=TrialState.COMPLETE, values=tuple(v for v in values if v is not None))
+
+
+def _score(text: str) -> float | None:
+    """A number; None for one that is not finite."""
+    # A script that puts 1e+20 into a URL as it is sends a plus, which reads as a space.
+    match = SCORE.fullmatch(text.replace(" ", "+"))
+    if match is None:
+        raise _invalid("score", f"{text!r} is not a number")
+    value = float(match["number"] or "nan")
+    return value if abs(value) < float("inf") else None
+
+
+def _invalid(name: str, reason: str) -> RequestInvalid:
+    return RequestInvalid(reason, errors=[{"location": ["query", name], "reason": reason}])

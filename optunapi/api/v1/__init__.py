@@ -1,0 +1,25 @@
+"""The routes under `/optunapi/v1`."""
+
+from fastapi import APIRouter, Depends
+from fastapi.routing import APIRoute
+
+from optunapi.api.v1 import studies, trials
+from optunapi.api.v1.parts import refuse_repeats
+from optunapi.engine.catalog import Catalog
+
+
+def router(catalog: Catalog) -> APIRouter:
+    """The routes over the studies of `catalog`."""
+    routes = APIRouter(
+        prefix="/optunapi/v1",
+        dependencies=[Depends(refuse_repeats)],
+        generate_unique_id_function=_name_of,
+    )
+    routes.include_router(studies.router(catalog))
+    routes.include_router(trials.router(catalog))
+    return routes
+
+
+def _name_of(route: APIRoute) -> str:
+    """A route's operation id: generated clients name their functions after it."""
+    return route.name

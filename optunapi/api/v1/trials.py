@@ -1,0 +1,283 @@
+"""Trials: ask, tell, report, renew, release, stop, look at."""
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+from optuna.trial import TrialState
+
+from optunapi.api.bodies import body
+from optunapi.api.documents import READS_BODY, gives, takes
+from optunapi.api.replies import JsonReply, cursor_of, page
+from optunapi.api.schemas import (
+    AskBody,
+    CancelReply,
+    EmptyBody,
+    ReleaseBody,
+    RenewBody,
+    RenewReply,
+    ReportBody,
+    ReportReply,
+    TellBody,
+    TrialPage,
+    TrialPatch,
+    TrialReply,
+)
+from optunapi.api.settled import settled
+from optunapi.api.v1.parts import (
+    CHANGES,
+    CHANGES_STATE,
+    ON_STUDY,
+    ON_TRIAL,
+    Key,
+    Limit,
+    Name,
+    Number,
+    Page,
+    digest,
+)
+from optunapi.api.wire import lease_of, trial_of
+from optunapi.engine.catalog import Catalog
+from optunapi.engine.lifecycle import Result
+from optunapi.engine.listing import Order, Selection
+from optunapi.engine.store import Commit
+from optunapi.engine.study import LiveStudy
+from optunapi.engine.views import AskRequest, TrialView
+from optunapi.errors import (
+    KeyReused,
+    LeaseLost,
+    NoSlot,
+    SpecConflict,
+    StudyFinished,
+    StudyPaused,
+    TrialFinished,
+    TrialNotFound,
+    TrialWaiting,
+    ValueInvalid,
+)
+
+TRIAL = "/studies/{name}/trials/{n}"
+States = Literal["waiting", "running", "complete", "pruned", "fail"]
+HOLDER = (*READS_BODY, *ON_TRIAL, TrialFinished, TrialWaiting, LeaseLost, *CHANGES)
+
+
+def router(catalog: Catalog) -> APIRouter:
+    """The routes over the trials of `catalog`'s studies."""
+    routes = APIRouter(tags=["trials"])
+
+    def existing(name: str) -> LiveStudy:
+        study = catalog.find(name)
+        if study is None:
+            raise TrialNotFound(f"study {name!r} has no trials yet: ask first")
+        return study
+
+    async def changed(
+        name: str, operation: Callable[[LiveStudy], tuple[TrialView, Commit]]
+    ) -> JsonReply:
+        return JsonReply(trial_of(await settled(lambda: existing(name), operation)))
+
+    @routes.post(
+        "/studies/{name}/trials",
+        status_code=201,
+        responses=gives(
+            201,
+            TrialReply,
+            "The trial, held by the caller",
+            *READS_BODY,
+            *ON_STUDY,
+            ValueInvalid,
+            KeyReused,
+            LeaseLost,
+            StudyPaused,
+            StudyFinished,
+            SpecConflict,
+            NoSlot,
+            *CHANGES,
+        ),
+        openapi_extra=takes(AskBody, required=False),
+        dependencies=CHANGES_STATE,
+    )
+    async def ask(
+        name: Name,
+        asked: Annotated[AskBody, Depends(body(AskBody, optional=True))],
+        key: Key = None,
+    ) -> JsonReply:
+        """Hand out a trial: the worker's own with `resume`, one whose worker is lost, the oldest that
+        waits, or a new sample, in this order.
+        """
+        request = AskRequest(
+            worker=asked.worker,
+            resume=asked.resume,
+            lease_seconds=asked.lease_seconds,
+            params=asked.params,
+            user_attrs=asked.user_attrs,
+            key=key,
+            digest=digest("ask", asked),
+        )
+        view = await settled(
+            lambda: catalog.for_ask(name, asked.params), lambda study: study.ask(request)
+        )
+        return JsonReply(trial_of(view), 201)
+
+    @routes.get("/studies/{name}/trials", responses=gives(200, TrialPage, "Trials", *ON_STUDY))
+    async def list_trials(
+        name: Name,
+        state: Annotated[States | None, Query()] = None,
+        worker: Annotated[str | None, Query(max_length=255)] = None,
+        order: Annotated[Order, Query()] = "number",
+        limit: Limit = 100,
+        page_token: Page = None,
+    ) -> JsonReply:
+        """A study's trials. In the order of values the complete ones come first."""
+        scope = json.dumps(["trials", name, state, worker, order])
+        after = cursor_of(page_token, scope, int)
+        selection = Selection(
+            state=None if state is None else TrialState[state.upper()], worker=worker, order=order
+        )
+
+        def operation(study: LiveStudy) -> tuple[list[TrialView], Commit]:
+            return study.trials(selection, after=after, limit=limit + 1)
+
+        none: list[TrialView] = []
+        views = await settled(lambda: catalog.find(name), operation, absent=none)
+        items = [trial_of(view) for view in views[:limit]]
+        return JsonReply(page(items, scope, items[-1]["number"] if len(views) > limit else None))
+
+    @routes.get(TRIAL, responses=gives(200, TrialReply, "The trial", *ON_TRIAL))
+    async def get_trial(name: Name, n: Number) -> JsonReply:
+        """One trial."""
+        return await changed(name, lambda study: study.trial(n))
+
+    @routes.post(
+        f"{TRIAL}/tell",
+        responses=gives(200, TrialReply, "The closed trial", ValueInvalid, *HOLDER),
+        openapi_extra=takes(TellBody, required=False),
+        dependencies=CHANGES_STATE,
+    )
+    async def tell(
+        name: Name, n: Number, told: Annotated[TellBody, Depends(body(TellBody, optional=True))]
+    ) -> JsonReply:
+        """Close a trial. The first result wins; repeating it is harmless."""
+        result = result_of(told)
+        return await changed(name, lambda study: study.tell(n, result))
+
+    @routes.post(
+        f"{TRIAL}/report",
+        responses=gives(200, ReportReply, "Whether to go on", *HOLDER),
+        openapi_extra=takes(ReportBody),
+        dependencies=CHANGES_STATE,
+    )
+    async def report(
+        name: Name, n: Number, reported: Annotated[ReportBody, Depends(body(ReportBody))]
+    ) -> JsonReply:
+        """Keep an intermediate value and renew the lease; the same step twice keeps the first."""
+        answer = await settled(
+            lambda: existing(name),
+            lambda study: study.report(n, reported.step, reported.value, reported.lease),
+        )
+        return JsonReply(
+            {
+                "should_prune": answer.should_prune,
+                "stop_requested": answer.stop_requested,
+                "lease": lease_of(answer.lease),
+            }
+        )
+
+    @routes.post(
+        f"{TRIAL}/renew",
+        responses=gives(200, RenewReply, "The lease's new term", *HOLDER),
+        openapi_extra=takes(RenewBody),
+        dependencies=CHANGES_STATE,
+    )
+    async def renew(
+        name: Name, n: Number, renewed: Annotated[RenewBody, Depends(body(RenewBody))]
+    ) -> JsonReply:
+        """Hold a trial for another term."""
+        answer = await settled(
+            lambda: existing(name),
+            lambda study: study.renew(n, renewed.lease, renewed.lease_seconds),
+        )
+        return JsonReply({"stop_requested": answer.stop_requested, "lease": lease_of(answer.lease)})
+
+    @routes.post(
+        f"{TRIAL}/release",
+        responses=gives(200, TrialReply, "The trial, waiting again", *HOLDER),
+        openapi_extra=takes(ReleaseBody, required=False),
+        dependencies=CHANGES_STATE,
+    )
+    async def release(
+        name: Name,
+        n: Number,
+        released: Annotated[ReleaseBody, Depends(body(ReleaseBody, optional=True))],
+    ) -> JsonReply:
+        """Give a trial back: a worker that is shutting down."""
+        return await changed(name, lambda study: study.release(n, released.lease))
+
+    @routes.post(
+        f"{TRIAL}/stop",
+        responses=gives(
+            200,
+            TrialReply,
+            "The trial, asked to stop",
+            *READS_BODY,
+            *ON_TRIAL,
+            TrialFinished,
+            TrialWaiting,
+            *CHANGES,
+        ),
+        openapi_extra=takes(EmptyBody, required=False),
+        dependencies=[*CHANGES_STATE, Depends(body(EmptyBody, optional=True))],
+    )
+    async def stop(name: Name, n: Number) -> JsonReply:
+        """Ask a trial's worker to end it; it learns so at its next report or renewal."""
+        return await changed(name, lambda study: study.stop(n))
+
+    @routes.patch(
+        TRIAL,
+        responses=gives(
+            200, TrialReply, "The trial", *READS_BODY, *ON_TRIAL, TrialFinished, *CHANGES
+        ),
+        openapi_extra=takes(TrialPatch),
+        dependencies=CHANGES_STATE,
+    )
+    async def change_trial(
+        name: Name, n: Number, patch: Annotated[TrialPatch, Depends(body(TrialPatch))]
+    ) -> JsonReply:
+        """Set attributes of an open trial."""
+        return await changed(name, lambda study: study.set_user_attrs(n, patch.user_attrs))
+
+    @routes.delete(
+        "/studies/{name}/trials",
+        responses=gives(200, CancelReply, "How many were cancelled", *ON_STUDY, *CHANGES),
+        dependencies=CHANGES_STATE,
+    )
+    async def cancel_trials(
+        name: Name, state: Annotated[Literal["running", "waiting"], Query()]
+    ) -> JsonReply:
+        """Fail every open trial in this state, reason `cancelled`."""
+        states = (TrialState[state.upper()],)
+
+        def operation(study: LiveStudy) -> tuple[int, Commit]:
+            return study.cancel(states)
+
+        return JsonReply(
+            {"cancelled": await settled(lambda: catalog.find(name), operation, absent=0)}
+        )
+
+    return routes
+
+
+def result_of(told: TellBody) -> Result:
+    """What a tell's body says."""
+    values = told.values
+    if told.value is not None:
+        values = [told.value]
+    return Result(
+        state=TrialState[told.state.upper()],
+        values=None if values is None else tuple(values),
+        reason=told.reason,
+        lease=told.lease,
+        constraints=told.constraints,
+        user_attrs=told.user_attrs,
+    )

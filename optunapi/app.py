@@ -1,0 +1,40 @@
+"""The composition root: settings, storage, engine and routes become one application."""
+
+import secrets
+import time
+
+from fastapi import FastAPI
+
+from optunapi.api import health, legacy, problems, v1
+from optunapi.engine.catalog import Catalog, Stores
+from optunapi.lifespan import PlainStartup, lifespan
+from optunapi.settings import Settings
+from optunapi.storage.shelves import OneDatabase, StudyFiles
+
+DESCRIPTION = """Distributes hyperparameter optimisation over HTTP.
+
+A trainer gets a trial's hyperparameters, trains, and sends the score back. Errors are problem
+documents (RFC 9457) whose `code` says what happened."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The server's application, by default with the settings of the environment."""
+    settings = settings or Settings()
+    stores: Stores = (
+        OneDatabase(settings.storage) if settings.storage else StudyFiles(settings.databases)
+    )
+    catalog = Catalog(
+        configs=settings.configs,
+        stores=stores,
+        clock=time.time,
+        new_id=lambda: secrets.token_hex(8),
+    )
+    app = FastAPI(title="OptunAPI", description=DESCRIPTION, lifespan=lifespan(catalog))
+    app.add_middleware(PlainStartup)
+    app.state.catalog = catalog
+    app.state.max_body = settings.max_body
+    problems.install(app)
+    app.include_router(health.router(catalog, "sqlite"))
+    app.include_router(legacy.router(catalog))
+    app.include_router(v1.router(catalog))
+    return app

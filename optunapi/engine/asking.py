@@ -1,0 +1,263 @@
+"""How a trial comes to be handed out: again, handed on, from the queue, or newly sampled.
+
+What decides and changes does so inside one unit of the state. Sampling is slow and stays outside: it
+works on a draft, one draft at a time in a study, and what the draft was based on is looked at again
+before it becomes a trial.
+"""
+
+import copy
+import random
+import threading
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.draft import FIXED, Draft, blank_trial
+from optunapi.engine.lifecycle import finished_reason, full_reason, stop_reason
+from optunapi.engine.points import checked_point
+from optunapi.engine.policy import Policy
+from optunapi.engine.records import TrialRecord
+from optunapi.engine.space import sample_conditional
+from optunapi.engine.spec import StudySpec
+from optunapi.engine.state import StudyState
+from optunapi.engine.store import Commit
+from optunapi.engine.views import AskRequest, TrialView
+from optunapi.errors import (
+    KeyReused,
+    LeaseLost,
+    NoSlot,
+    SpecConflict,
+    StudyFinished,
+    StudyPaused,
+)
+
+SAMPLER_TRIES = 4
+
+
+class Asking:
+    """Hands out the trials of one study. Every method may be called from any thread.
+
+    While `conflict` is set, nothing is handed out that was not handed out before.
+    """
+
+    def __init__(self, state: StudyState) -> None:
+        self._state = state
+        self._sampling = threading.Lock()
+        self._random = random.Random(state.spec.sampler.get("seed"))
+        self.policy = Policy.of(state.spec, state.store.n_trials(state.id))
+        self.conflict: SpecConflict | None = None
+
+    def ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
+        """Hand out a trial, in this order: the one this request got before; with `resume`, the
+        worker's own; one whose lease expired; the oldest waiting; a new sample.
+
+        Raises:
+            SpecConflict: the configuration has become one that the study's trials cannot live with.
+            ValueInvalid: `params` are not of the space.
+            StudyPaused: nothing is handed out until the study is opened again.
+            StudyFinished: nothing more is handed out; `finished_reason` says why.
+            NoSlot: nothing is free now, something may become free.
+            KeyReused: the key came before with another request.
+            LeaseLost: the trial this key got before was handed on since.
+        """
+        state = self._state
+        with state.unit():
+            state.settle()
+        with state.unit() as unit:
+            view = self._hand_out_again(request)
+        if view is not None:
+            return view, unit.commit
+        with self._sampling:
+            while True:
+                policy = self.policy
+                with state.unit() as unit:
+                    # Another request with this key, or an expiry, while this one waited its turn.
+                    view = self._hand_out_again(request)
+                    waiting = None if view else self._next_waiting(request)
+                    if waiting is not None and TrialRecord.of(waiting).attempt:
+                        # It was given back: its parameters stay, as a result for it may still come.
+                        view = self._start(waiting, request, clear_intermediate_values=True)
+                if view is not None:
+                    return view, unit.commit
+                draft, is_unused = self._sample(policy, waiting, request)
+                with state.unit() as unit:
+                    view = self._hand_out_again(request)
+                    if view is None and not (is_unused and state.points.clashes(draft.trial)):
+                        view = self._place(policy, draft, waiting, request)
+                if view is not None:
+                    return view, unit.commit
+
+    def _hand_out_again(self, request: AskRequest) -> TrialView | None:
+        """A running trial for this request: (0) or (1) of the order, or a repeated request's."""
+        state = self._state
+        if request.key is not None and (uses := state.tally.keys.get(request.key)):
+            (use,) = uses[:1]
+            if use.request != request.digest:
+                raise KeyReused(
+                    "this idempotency key came before with another request: use a new one"
+                )
+            trial = state.trial(use.number)
+            if use.attempt is not None and use.attempt != TrialRecord.of(trial).attempt:
+                raise LeaseLost(
+                    f"trial {trial.number}, which this key got before, was handed on: ask with a new key"
+                )
+            return state.view(trial)
+        if self.conflict is not None:
+            raise self.conflict.again()
+        if request.params:
+            checked_point(state.spec, request.params)
+        self._check_open()
+        if request.resume and request.worker is not None:
+            number = state.tally.running_of(request.worker)
+            if number is not None:
+                return self._start(state.trial(number), request)
+        if request.params:
+            return None
+        number = state.leases.first_expired()
+        if number is None:
+            return None
+        return self._start(state.trial(number), request, clear_intermediate_values=True)
+
+    def _check_open(self) -> None:
+        state = self._state
+        if state.record.state == "paused":
+            raise StudyPaused("the study is paused: ask again when it has been opened")
+        if reason := stop_reason(state.limits, state.standing(), state.clock()):
+            raise StudyFinished(f"the study is finished: {reason}", finished_reason=reason)
+
+    def _next_waiting(self, request: AskRequest) -> FrozenTrial | None:
+        """The oldest waiting trial, or None where a new one may be sampled."""
+        state = self._state
+        standing = state.standing()
+        if reason := finished_reason(state.limits, standing, state.clock()):
+            raise StudyFinished(f"the study is finished: {reason}", finished_reason=reason)
+        limit = state.limits.max_running
+        if limit is not None and standing.running >= limit:
+            raise NoSlot(f"{standing.running} trials are running, which is the limit: ask again")
+        if standing.waiting and not request.params:
+            return next(
+                trial
+                for trial in state.store.open_trials(state.id)
+                if trial.state == TrialState.WAITING
+            )
+        if full_reason(state.limits, standing):
+            raise NoSlot("every place is taken, but an open trial may give its own back: ask again")
+        return None
+
+    def _sample(
+        self, policy: Policy, waiting: FrozenTrial | None, request: AskRequest
+    ) -> tuple[Draft, bool]:
+        """A draft with all its parameters, and whether it is to lie where no other trial does.
+
+        Slow, and holds no lock that a tell needs.
+        """
+        draft = self._draft(policy, waiting, request)
+        fixed = dict(draft.trial.system_attrs.get(FIXED, {})) | draft.trial.params
+        points = self._state.points
+        for _ in range(SAMPLER_TRIES):
+            sample_conditional(policy.spec.parameters, draft.suggest(policy.sampler, policy.pruner))
+            if fixed or not points.avoid:
+                return draft, False
+            if not points.clashes(draft.trial):
+                return draft, True
+            draft = self._draft(policy, waiting, request)
+        params = points.untaken(self._random) if points.left else None
+        if params is None:
+            sample_conditional(policy.spec.parameters, draft.suggest(policy.sampler, policy.pruner))
+            return draft, False
+        draft.trial.params = params
+        draft.trial.distributions = {
+            p.name: p.distribution for p in policy.spec.parameters if p.name in params
+        }
+        return draft, True
+
+    def _draft(self, policy: Policy, waiting: FrozenTrial | None, request: AskRequest) -> Draft:
+        state = self._state
+        with state.unit():  # what it reads must be of one moment
+            if waiting is None:
+                number = state.store.n_trials(state.id)
+                trial = blank_trial(number, state.local_time(), TrialState.RUNNING)
+                if request.params:
+                    trial.system_attrs[FIXED] = checked_point(policy.spec, request.params)
+            else:
+                trial = copy.copy(waiting)
+                trial.state = TrialState.RUNNING
+            return Draft(state.store, state.id, state.name, trial)
+
+    def _place(
+        self, policy: Policy, draft: Draft, waiting: FrozenTrial | None, request: AskRequest
+    ) -> TrialView | None:
+        """The draft as a trial, if it may still be one; None if what it was drafted for is gone."""
+        state = self._state
+        if self._next_waiting(request) is not waiting or policy is not self.policy:
+            return None
+        for key, value in draft.study_attrs.items():
+            state.store.set_study_system_attr(state.id, key, value)
+        if state.record.first_ask_at is None:
+            state.set_record(first_ask_at=state.clock())
+        if waiting is not None:
+            record = TrialRecord.of(waiting)
+            return self._start(
+                waiting,
+                request,
+                record=record.with_(spec_version=policy.spec.version),
+                params=draft.trial.params,
+                distributions=draft.trial.distributions,
+                system_attrs=draft.notes(),
+            )
+        record = state.next_attempt(
+            TrialRecord(spec_version=policy.spec.version), **self._hold_of(request)
+        )
+        draft.trial.user_attrs = dict(request.user_attrs)
+        draft.trial.datetime_start = state.local_time()
+        trial = state.add(draft.trial, record)
+        state.hold(trial.number, record)
+        return state.view(trial)
+
+    def _start(
+        self,
+        trial: FrozenTrial,
+        request: AskRequest,
+        *,
+        record: TrialRecord | None = None,
+        **changes: Any,
+    ) -> TrialView:
+        started = self._state.start(
+            trial,
+            record or TrialRecord.of(trial),
+            user_attrs=request.user_attrs or None,
+            **self._hold_of(request),
+            **changes,
+        )
+        return self._state.view(started)
+
+    def _hold_of(self, request: AskRequest) -> dict[str, Any]:
+        seconds = request.lease_seconds or self._state.lease_seconds if request.leased else None
+        return {
+            "worker": request.worker,
+            "lease_seconds": seconds,
+            "key": request.key,
+            "request": request.digest,
+        }
+
+    def follow(self, spec: StudySpec) -> None:
+        """Go by another specification from the next ask on; points it adds to the queue are queued.
+
+        Returns when that is committed; if it is refused, the former one stays in force.
+        """
+        state = self._state
+        policy = Policy.of(spec, state.store.n_trials(state.id))
+        with self._sampling:
+            former_spec, former_policy = state.spec, self.policy
+            added = [point for point in spec.enqueue if point not in former_spec.enqueue]
+            try:
+                with state.unit() as unit:
+                    state.set_spec(spec)
+                    self.policy = policy
+                    for point in added:
+                        state.enqueue(point)
+                unit.commit.result()
+            except BaseException:
+                self.policy = former_policy
+                state.back_to_spec(former_spec)
+                raise

@@ -1,0 +1,356 @@
+"""Every study served: found by name, opened on first use, in step with its configuration file."""
+
+import logging
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from optunapi.engine.config_file import read_config
+from optunapi.engine.history import spec_of_history
+from optunapi.engine.points import checked_point
+from optunapi.engine.records import SPEC, STUDY, StudyRecord
+from optunapi.engine.spec import StudySpec, differences, spec_from_mapping
+from optunapi.engine.state import Clock, NewId, StudyState, waiting_trial
+from optunapi.engine.store import Commit, Store
+from optunapi.engine.study import LiveStudy
+from optunapi.engine.views import StudyView, unasked
+from optunapi.errors import (
+    ConfigInvalid,
+    NameInvalid,
+    SpecConflict,
+    StorageUnavailable,
+    StudyNotFound,
+)
+
+logger = logging.getLogger(__name__)
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+SUFFIXES = (".yaml", ".yml")
+
+
+class Stores(Protocol):
+    """Where studies are kept; `optunapi.storage` has two: a file each, or one database for all."""
+
+    def open(self) -> None:
+        """Become the owner. Raises StorageUnavailable if somebody else is."""
+
+    def find(self, name: str) -> tuple[Store, int] | None:
+        """The store that has this study, and its id there; None if there is none."""
+
+    def for_new(self, name: str) -> Store:
+        """The store in which a study of this name is to be created."""
+
+    def names(self) -> Iterable[str]:
+        """The studies there are, as far as that can be known without opening what is closed."""
+
+    def discard(self, name: str) -> None:
+        """Remove what is left of a study that was deleted."""
+
+    def release(self, name: str) -> None:
+        """Let go of a study's database for now, if it has one of its own."""
+
+    def unavailable(self) -> str | None:
+        """Why not every open store can be read and written now, or None."""
+
+    def close(self) -> None:
+        """Close every store."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A configuration file as it was read: a specification, or what is wrong with it."""
+
+    signature: tuple[Any, ...]
+    spec: StudySpec | None
+    error: ConfigInvalid | None
+
+
+class Catalog:
+    """The studies of one server. Every method may be called from any thread, and may use the disk."""
+
+    def __init__(self, *, configs: Path, stores: Stores, clock: Clock, new_id: NewId) -> None:
+        self._configs = configs
+        self._stores = stores
+        self._clock = clock
+        self._new_id = new_id
+        self._live: dict[str, LiveStudy] = {}
+        self._read: dict[str, Config] = {}
+        self._closed = False
+        # One study's slow opening must not hold up another's; a lock a name would let names that
+        # do not exist fill the memory.
+        self._locks = [threading.Lock() for _ in range(256)]
+
+    def find(self, name: str) -> LiveStudy | None:
+        """The study, or None while it has a configuration but was never asked from.
+
+        Raises:
+            StudyNotFound: there is neither a configuration nor a stored study of this name.
+            ConfigInvalid: the configuration was never valid.
+        """
+        return self._open(name, create=False)
+
+    def for_ask(self, name: str, params: Mapping[str, Any] | None = None) -> LiveStudy:
+        """The study, created now if it has a configuration and was never asked from.
+
+        Raises:
+            StudyNotFound, ConfigInvalid: as `find`.
+            ValueInvalid: the `params` that the ask would fix are not of the space.
+        """
+        if params and self.find(name) is None:
+            # What will be refused must not create a study first.
+            config = self._config(name)
+            if config is not None and config.spec is not None:
+                checked_point(config.spec, params)
+        study = self._open(name, create=True)
+        assert study is not None
+        return study
+
+    def view(self, name: str) -> tuple[StudyView, *tuple[Commit, ...]]:
+        """The study as it is now, asked from or not.
+
+        Raises:
+            StudyNotFound, ConfigInvalid: as `find`.
+        """
+        study = self.find(name)
+        if study is not None:
+            return study.view()
+        config = self._config(name)
+        if config is None or config.spec is None:
+            raise StudyNotFound(f"there is no study {name!r}")
+        return (unasked(name, config.spec),)
+
+    def views(
+        self, *, after: str | None, state: str | None, limit: int
+    ) -> tuple[list[StudyView], list[Commit]]:
+        """At most `limit` studies by name, behind `after`, in this state if given."""
+        found: list[StudyView] = []
+        commits: list[Commit] = []
+        for name in self.names():
+            if after is not None and name <= after:
+                continue
+            if len(found) == limit:
+                break
+            try:
+                view, *seen = self.view(name)
+            except (StudyNotFound, ConfigInvalid):
+                continue  # never valid, or a file without a study in it
+            except StorageUnavailable as error:
+                logger.warning("study %s cannot be listed: %s", name, error.detail)
+                continue
+            if state is None or view.state == state:
+                found.append(view)
+                commits += seen
+        return found, commits
+
+    def names(self) -> list[str]:
+        """Every study's name, in order; among them such as cannot be opened."""
+        configured = {
+            path.stem
+            for suffix in SUFFIXES
+            for path in self._configs.glob(f"*{suffix}")
+            if NAME.fullmatch(path.stem)
+        }
+        return sorted(configured | {name for name in self._stores.names() if NAME.fullmatch(name)})
+
+    def put(self, name: str, spec: StudySpec) -> bool:
+        """Create a study with this specification; False if there is one with the same already.
+
+        Raises:
+            NameInvalid: no study can be called so.
+            SpecConflict: there is a study or a configuration of this name, and it differs.
+            ConfigInvalid: there is a configuration of this name that was never valid.
+        """
+        if not NAME.fullmatch(name):
+            raise NameInvalid(
+                "a study's name has 1 to 128 letters, digits, dots, hyphens and underscores, "
+                "and begins with a letter or digit"
+            )
+        config = self._config(name)
+        if config is not None:
+            study = self.find(name)
+            present = study.spec if study is not None else config.spec
+        else:
+            with self._lock(name):
+                study = self._live.get(name) or self._load(name, None)
+                if study is None:
+                    self._live[name] = self._create(name, spec)
+                    return True
+                self._live[name] = study
+                present = study.spec
+        if present is not None and (diff := differences(present, spec)):
+            raise SpecConflict(
+                "there is a study of this name with another specification"
+                + (": its configuration file rules" if config is not None else ""),
+                diff=diff,
+            )
+        return False
+
+    def delete(self, name: str, *, force: bool) -> None:
+        """Remove a study and its trials for good. Its configuration stays: the next ask starts afresh.
+
+        Raises:
+            StudyNotFound, ConfigInvalid: as `find`.
+            StudyBusy: trials are running, and `force` is not set.
+        """
+        study = self.find(name)
+        if study is None:
+            return
+        with self._lock(name):
+            study.delete(force=force).result()
+            if self._live.get(name) is study:
+                del self._live[name]
+            self._stores.discard(name)
+
+    def open(self) -> None:
+        """Become the owner of the databases.
+
+        Raises:
+            StorageUnavailable: another process is; the message names it.
+        """
+        self._stores.open()
+
+    def sweep(self, idle_seconds: float) -> None:
+        """Let time-outs and expiries happen, and close the databases that nobody has used so long."""
+        for name, study in list(self._live.items()):
+            try:
+                study.settle()
+            except (StorageUnavailable, StudyNotFound):
+                continue  # what asks for the study next says so
+            if study.idle_for() >= idle_seconds:
+                with self._lock(name):
+                    if self._live.get(name) is study and study.idle_for() >= idle_seconds:
+                        del self._live[name]
+                        # A request that found the study just before gets StorageClosed: it looks
+                        # the study up again, which opens it.
+                        self._stores.release(name)
+
+    def unavailable(self) -> str | None:
+        """Why the server cannot read and write everything it has open, or None."""
+        return self._stores.unavailable()
+
+    def close(self) -> None:
+        """Write what is pending and let go of every database; nothing is opened any more."""
+        self._closed = True
+        self._live.clear()
+        self._stores.close()
+
+    def _open(self, name: str, *, create: bool) -> LiveStudy | None:
+        if self._closed:
+            raise StorageUnavailable("the server is shutting down: ask again when it is back")
+        if not NAME.fullmatch(name):
+            raise StudyNotFound(f"no study can be called {name!r}")
+        config = self._config(name)
+        live = self._live.get(name)
+        if live is None or (config is not None and config is not self._read.get(name)):
+            with self._lock(name):
+                live = self._live.get(name) or self._load(name, config)
+                if live is None:
+                    spec = self._configured(name, config)
+                    if create:
+                        live = self._create(name, spec)
+                if live is not None:
+                    self._follow(live, config)
+                    self._live[name] = live
+                if config is not None:
+                    self._read[name] = config
+        return live
+
+    def _lock(self, name: str) -> threading.Lock:
+        return self._locks[hash(name) % len(self._locks)]
+
+    def _configured(self, name: str, config: Config | None) -> StudySpec:
+        """The specification of a study that is not stored."""
+        if config is None:
+            raise StudyNotFound(
+                f"there is no study {name!r}: put a {name}.yaml into the server's config folder"
+            )
+        if config.spec is None:
+            assert config.error is not None
+            raise config.error.again()
+        return config.spec
+
+    def _config(self, name: str) -> Config | None:
+        """The configuration file as it is now, read again only if it changed."""
+        for suffix in SUFFIXES:
+            path = self._configs / f"{name}{suffix}"
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            signature = (suffix, status.st_mtime_ns, status.st_size, status.st_ino)
+            known = self._read.get(name)
+            if known is not None and known.signature == signature:
+                return known
+            try:
+                return Config(signature=signature, spec=read_config(path), error=None)
+            except FileNotFoundError:
+                continue
+            except ConfigInvalid as error:
+                return Config(signature=signature, spec=None, error=error)
+        return None
+
+    def _load(self, name: str, config: Config | None) -> LiveStudy | None:
+        """The stored study, or None."""
+        found = self._stores.find(name)
+        if found is None:
+            return None
+        return self._live_study(name, *found, self._stored_spec(*found, config))
+
+    def _create(self, name: str, spec: StudySpec) -> LiveStudy:
+        store = self._stores.for_new(name)
+        return self._live_study(name, store, create_study(store, name, spec, self._clock()), spec)
+
+    def _stored_spec(self, store: Store, study_id: int, config: Config | None) -> StudySpec:
+        """The specification in force when the study was last served."""
+        stored = store.get_study_system_attrs(study_id).get(SPEC)
+        if stored is not None:
+            return spec_from_mapping(stored)
+        trials = store.get_all_trials(study_id, deepcopy=False)
+        wanted = config.spec if config is not None else None
+        names = [objective.name for objective in wanted.objectives] if wanted is not None else []
+        return spec_of_history(store.get_study_directions(study_id), trials, names)
+
+    def _live_study(self, name: str, store: Store, study_id: int, spec: StudySpec) -> LiveStudy:
+        return LiveStudy(
+            StudyState(
+                store, study_id, name=name, spec=spec, clock=self._clock, new_id=self._new_id
+            )
+        )
+
+    def _follow(self, live: LiveStudy, config: Config | None) -> None:
+        """Bring the study in step with its configuration, as far as its history allows."""
+        if config is None:
+            return
+        if config.error is not None:
+            live.hold_spec(config.error)
+        elif config.spec is not None:
+            if diff := live.conflicts(config.spec):
+                live.hold_spec(
+                    SpecConflict(
+                        "the configuration was changed in a way the study's trials cannot live with: "
+                        "undo the change, or give the study a new name "
+                        "(`optunapi fork OLD NEW` takes along the history that fits)",
+                        diff=diff,
+                    )
+                )
+            else:
+                live.follow(config.spec)
+
+
+def create_study(store: Store, name: str, spec: StudySpec, now: float) -> int:
+    """A new study with its specification and the points to be tried first; return its id."""
+    with store.unit() as unit:
+        study_id = store.create_new_study(spec.directions, name)
+        store.set_study_system_attr(study_id, SPEC, spec.to_json())
+        store.set_study_system_attr(study_id, STUDY, StudyRecord(created_at=now).to_json())
+        for key, value in spec.user_attrs.items():
+            store.set_study_user_attr(study_id, key, value)
+        for point in spec.enqueue:
+            template, record = waiting_trial(point, spec, now)
+            template.system_attrs |= record.attrs()
+            store.add_trial(study_id, template)
+    unit.commit.result()
+    return study_id

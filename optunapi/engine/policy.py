@@ -1,0 +1,27 @@
+"""A specification with the sampler and pruner made from it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from optunapi.engine.pruners import make_pruner
+from optunapi.engine.samplers import make_sampler
+from optunapi.engine.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A specification with the sampler and pruner made from it; replaced as a whole."""
+
+    spec: StudySpec
+    sampler: BaseSampler
+    pruner: BasePruner
+
+    @classmethod
+    def of(cls, spec: StudySpec, n_trials: int) -> Self:
+        """A seeded sampler that goes on in a study with trials must not repeat its first draws."""
+        return cls(
+            spec=spec, sampler=make_sampler(spec, seed_shift=n_trials), pruner=make_pruner(spec)
+        )

@@ -1,0 +1,83 @@
+"""What is kept beside Optuna's own fields: one system attribute with a trial, two with a study."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+from optuna.trial import FrozenTrial
+
+TRIAL = "optunapi:trial"
+SPEC = "optunapi:spec"
+STUDY = "optunapi:study"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """A trial's life outside Optuna. Times are seconds since the epoch, UTC.
+
+    `attempt` counts how often the trial was handed out, `expiries` how many of those leases ran out.
+    `lease` and `lease_seconds` are of the present attempt: a renewal is not stored, since a restart
+    gives every open lease a full term. `late` is the number of the trial that keeps a result which
+    came after this one had failed. `keys` maps each idempotency key that led to this trial to the
+    attempt it took (None where it took none) and a digest of the request.
+    """
+
+    created_at: float | None = None
+    spec_version: str | None = None
+    worker: str | None = None
+    attempt: int = 0
+    expiries: int = 0
+    lease: str | None = None
+    lease_seconds: float | None = None
+    stop_requested: bool = False
+    timed_out_at: float | None = None
+    fail_reason: str | None = None
+    late: int | None = None
+    keys: Mapping[str, tuple[int | None, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> Self:
+        """The record of `trial`; a blank one for a trial that Optuna made."""
+        stored = trial.system_attrs.get(TRIAL)
+        if not isinstance(stored, Mapping):
+            return cls()
+        return cls(**{name: value for name, value in stored.items() if name in _DEFAULTS})
+
+    def with_(self, **changes: Any) -> Self:
+        """A copy with `changes`."""
+        return replace(self, **changes)
+
+    def attrs(self) -> dict[str, Any]:
+        """The system attribute that stores this record; what holds its default is left out."""
+        return {TRIAL: {k: v for k, v in vars(self).items() if v != _DEFAULTS[k]}}
+
+
+_DEFAULTS = vars(TrialRecord())
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A study's life outside Optuna. Times are seconds since the epoch, UTC.
+
+    `limits` and `lease_seconds` hold what was changed by hand and rules over the specification
+    (`lease_seconds` in a list, since null is a value too).
+    """
+
+    created_at: float | None = None
+    first_ask_at: float | None = None
+    state: Literal["paused", "stopped"] | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    lease_seconds: list[float | None] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, system_attrs: Mapping[str, Any]) -> Self:
+        """The record among a study's system attributes; a blank one for a study that Optuna made."""
+        return cls(**system_attrs.get(STUDY, {}))
+
+    def with_(self, **changes: Any) -> Self:
+        """A copy with `changes`."""
+        return replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """What is stored under `STUDY`."""
+        return dict(vars(self))

@@ -1,0 +1,417 @@
+"""One live study: trials are asked for, and told back, by many callers at once."""
+
+from collections.abc import Container, Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.asking import Asking
+from optunapi.engine.draft import blank_trial
+from optunapi.engine.history import spec_of_history
+from optunapi.engine.lifecycle import (
+    CANCELLED,
+    Result,
+    Verdict,
+    check_lease,
+    check_values,
+    filled_in,
+    judge,
+)
+from optunapi.engine.listing import Selection, best_of, page_of
+from optunapi.engine.records import TrialRecord
+from optunapi.engine.spec import StudySpec, incompatibilities
+from optunapi.engine.state import StudyState
+from optunapi.engine.store import Commit
+from optunapi.engine.views import (
+    Answer,
+    AskRequest,
+    Scoreboard,
+    StudyChange,
+    StudyView,
+    TrialView,
+)
+from optunapi.errors import (
+    ConfigInvalid,
+    RequestInvalid,
+    SpecConflict,
+    StudyBusy,
+    TrialFinished,
+    TrialWaiting,
+)
+
+
+class LiveStudy:
+    """A study that is being served. Every method may be called from any thread.
+
+    What a method returns has happened in memory; it may be shown once its `Commit` is done.
+    """
+
+    def __init__(self, state: StudyState) -> None:
+        self._state = state
+        self._asking = Asking(state)
+        self._config_error: ConfigInvalid | SpecConflict | None = None
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._state.name
+
+    @property
+    def spec(self) -> StudySpec:
+        """The specification in force."""
+        return self._state.spec
+
+    def committed(self) -> Commit:
+        """All that is visible now."""
+        return self._state.store.committed()
+
+    def reloads(self) -> int:
+        """Rises when what was seen of the study may not be true any more: look again."""
+        return self._state.reloads()
+
+    def settle(self) -> None:
+        """Let happen what time alone brings about: time-outs, and leases that ran out for good."""
+        with self._state.unit():
+            self._state.settle()
+
+    def idle_for(self) -> float:
+        """Seconds since the study was last changed; 0 while it watches a lease or a time-out."""
+        return self._state.idle_for()
+
+    def view(self) -> tuple[StudyView, Commit]:
+        """The study as it is now."""
+        state = self._state
+        with state.unit():
+            state.settle()
+        with state.unit() as unit:
+            # A paused study is not finished, whatever its limits say: an ask would hear of the pause.
+            paused = state.record.state == "paused"
+            reason = None if paused else state.finished_reason()
+            view = StudyView(
+                name=state.name,
+                spec=state.spec,
+                state="finished" if reason else "paused" if paused else "open",
+                finished_reason=reason,
+                limits=state.limits,
+                lease_seconds=state.lease_seconds,
+                counts=dict(state.store.counts(state.id)),
+                best=next(iter(state.store.best_trials(state.id)), None),
+                config_error=None if self._config_error is None else self._config_error.detail,
+                user_attrs=dict(state.store.get_study_user_attrs(state.id)),
+                created_at=state.record.created_at,
+                last_activity_at=state.last_activity_at,
+            )
+        return view, unit.commit
+
+    def scoreboard(self) -> tuple[Scoreboard, Commit]:
+        """How the study stands."""
+        state = self._state
+        with state.unit() as unit:
+            board = Scoreboard(
+                counts=dict(state.store.counts(state.id)),
+                best=tuple(state.store.best_trials(state.id)),
+            )
+        return board, unit.commit
+
+    def trial(self, number: int) -> tuple[TrialView, Commit]:
+        """One trial.
+
+        Raises:
+            TrialNotFound: the study has no such trial.
+        """
+        state = self._state
+        with state.unit():
+            state.settle()
+        with state.unit() as unit:
+            view = state.view(state.trial(number))
+        return view, unit.commit
+
+    def trials(
+        self, selection: Selection, *, after: int | None, limit: int
+    ) -> tuple[list[TrialView], Commit]:
+        """A page of trials, behind trial number `after` if given.
+
+        Raises:
+            RequestInvalid: an order by value where there are several objectives, or no such `after`.
+        """
+        state = self._state
+        if "value" in selection.order and len(state.spec.objectives) > 1:
+            raise _off("order", "trials with several objectives have no order by value")
+        with state.unit():
+            state.settle()
+        with state.unit() as unit:
+            last = None
+            if after is not None:
+                if not 0 <= after < state.store.n_trials(state.id):
+                    raise _off("page", "this page is of another study: begin without `page`")
+                last = state.store.trial(state.id, after)
+            found = page_of(state.store, state.id, selection, last, limit)
+            views = [state.view(trial) for trial in found]
+        return views, unit.commit
+
+    def best(self, n: int | None) -> tuple[list[TrialView], Commit]:
+        """The best `n` trials (1 unless given); with several objectives of the Pareto front (whole)."""
+        state = self._state
+        with state.unit() as unit:
+            views = [state.view(trial) for trial in best_of(state.store, state.id, n)]
+        return views, unit.commit
+
+    def ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
+        """Hand out a trial; see `Asking.ask`."""
+        return self._asking.ask(request)
+
+    def tell(self, number: int, result: Result) -> tuple[TrialView, Commit]:
+        """Close a trial with its result. The first one wins; repeating it is harmless.
+
+        Raises:
+            TrialNotFound: the study has no such trial.
+            ValueInvalid: the values do not fit the objectives; the trial stays open.
+            TrialFinished: it is closed with another result, which is in `trial`.
+            TrialWaiting: it was never handed out.
+            LeaseLost: a `fail` or `pruned` from a worker that does not hold it any more.
+        """
+        state = self._state
+        with state.unit() as unit:
+            trial = state.trial(number)
+            check_values(result, len(state.spec.objectives))
+            result = filled_in(result, trial, len(state.spec.objectives))
+            record = TrialRecord.of(trial)
+            try:
+                verdict = judge(trial, record, result)
+            except TrialFinished as error:
+                raise TrialFinished(error.detail, trial=state.view(trial)) from None
+            if verdict == Verdict.CLOSE:
+                trial = self._close(trial, record, result)
+            elif verdict == Verdict.LATE:
+                trial = self._keep_late(trial, record, result)
+            view = state.view(trial)
+        return view, unit.commit
+
+    def _close(self, trial: FrozenTrial, record: TrialRecord, result: Result) -> FrozenTrial:
+        notes = {
+            "user_attrs": result.user_attrs or None,
+            "system_attrs": constraint_attrs(result.constraints, trial.system_attrs),
+        }
+        if result.state == TrialState.FAIL:
+            return self._state.fail(trial, record, result.reason, **notes)
+        return self._state.close(trial, record, result.state, values=result.values, **notes)
+
+    def _keep_late(self, trial: FrozenTrial, record: TrialRecord, result: Result) -> FrozenTrial:
+        """A result that came after its trial had failed by time, as a finished trial of its own."""
+        state = self._state
+        if record.late is not None:
+            kept = state.trial(record.late)
+            if tuple(kept.values) != result.values:
+                raise TrialFinished(
+                    f"a late result of trial {trial.number} is kept as trial {kept.number}, "
+                    "with other values; the first one is kept",
+                    trial=state.view(kept),
+                )
+            return kept
+        template = blank_trial(-1, trial.datetime_start, TrialState.COMPLETE)
+        template.params = dict(trial.params)
+        template.distributions = dict(trial.distributions)
+        # What the trial has cost so far is counted with it already.
+        known = {key: value for key, value in trial.user_attrs.items() if key != "cost"}
+        template.user_attrs = {**known, **result.user_attrs, "late_for": trial.number}
+        template.system_attrs = constraint_attrs(result.constraints, {})
+        template.datetime_complete = state.local_time()
+        template.values = list(result.values or ())
+        kept = state.add(
+            template,
+            TrialRecord(
+                created_at=state.clock(),
+                spec_version=record.spec_version,
+                worker=record.worker,
+                attempt=record.attempt,
+            ),
+        )
+        state.update(trial, record.with_(late=kept.number))
+        return kept
+
+    def report(
+        self, number: int, step: int, value: float, lease: str | None
+    ) -> tuple[Answer, Commit]:
+        """Keep an intermediate value, renew the lease, and say whether to go on.
+
+        The same step twice keeps the first value.
+
+        Raises:
+            TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `tell` of a failure.
+        """
+        state = self._state
+        with state.unit():
+            state.time_out()
+        with state.unit() as unit:
+            trial, record = self._held(number, lease)
+            if step not in trial.intermediate_values:
+                trial = state.update(trial, intermediate_values={step: value})
+            state.renew(trial, record)
+            decision = state.pruning.should_prune(trial)
+            if decision.notes:
+                state.update(trial, system_attrs=dict(decision.notes))
+            answer = Answer(
+                should_prune=decision.prune,
+                stop_requested=record.stop_requested,
+                lease=state.leases.get(number),
+            )
+        return answer, unit.commit
+
+    def renew(self, number: int, lease: str, seconds: float | None) -> tuple[Answer, Commit]:
+        """Give a lease a new term, of `seconds` if given.
+
+        Raises:
+            TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `tell` of a failure.
+        """
+        state = self._state
+        with state.unit():
+            state.time_out()
+        with state.unit() as unit:
+            trial, record = self._held(number, lease)
+            state.renew(trial, record, seconds)
+            answer = Answer(
+                should_prune=False,
+                stop_requested=record.stop_requested,
+                lease=state.leases.get(number),
+            )
+        return answer, unit.commit
+
+    def release(self, number: int, lease: str | None) -> tuple[TrialView, Commit]:
+        """Give a trial back, to be handed out again.
+
+        Raises:
+            TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `tell` of a failure.
+        """
+        state = self._state
+        with state.unit() as unit:
+            trial, record = self._held(number, lease)
+            view = state.view(state.put_back(trial, record))
+        return view, unit.commit
+
+    def stop(self, number: int) -> tuple[TrialView, Commit]:
+        """Ask a trial's worker to end it.
+
+        Raises:
+            TrialNotFound: the study has no such trial.
+            TrialFinished: it is closed.
+            TrialWaiting: nobody works on it.
+        """
+        state = self._state
+        with state.unit() as unit:
+            trial = state.trial(number)
+            if trial.state == TrialState.WAITING:
+                raise TrialWaiting(f"trial {number} is queued: nobody works on it that could stop")
+            self._check_open(trial)
+            view = state.view(state.request_stop(trial, TrialRecord.of(trial)))
+        return view, unit.commit
+
+    def cancel(self, states: Container[TrialState]) -> tuple[int, Commit]:
+        """Fail every open trial in one of these states, reason `cancelled`; return how many."""
+        state = self._state
+        with state.unit() as unit:
+            chosen = [t for t in state.store.open_trials(state.id) if t.state in states]
+            for trial in chosen:
+                state.fail(trial, TrialRecord.of(trial), CANCELLED)
+        return len(chosen), unit.commit
+
+    def set_user_attrs(
+        self, number: int, user_attrs: Mapping[str, Any]
+    ) -> tuple[TrialView, Commit]:
+        """Set attributes of an open trial.
+
+        Raises:
+            TrialNotFound: the study has no such trial.
+            TrialFinished: it is closed, and closed trials do not change.
+        """
+        state = self._state
+        with state.unit() as unit:
+            trial = state.trial(number)
+            self._check_open(trial)
+            view = state.view(state.update(trial, user_attrs=user_attrs))
+        return view, unit.commit
+
+    def change(self, change: StudyChange) -> Commit:
+        """Change the study by hand; to finish it asks every running trial to stop."""
+        state = self._state
+        with state.unit() as unit:
+            if change.state is not None:
+                stored = {"open": None, "paused": "paused", "finished": "stopped"}[change.state]
+                state.set_record(state=stored)
+            if change.state == "finished":
+                for trial in state.running():
+                    state.request_stop(trial, TrialRecord.of(trial))
+            if change.limits:
+                state.set_limits(change.limits)
+            if change.lease_seconds != "unchanged":
+                state.set_record(lease_seconds=[change.lease_seconds])
+            for key, value in change.user_attrs.items():
+                state.store.set_study_user_attr(state.id, key, value)
+        return unit.commit
+
+    def delete(self, *, force: bool) -> Commit:
+        """Remove the study and all its trials.
+
+        Raises:
+            StudyBusy: trials are running, and `force` is not set.
+        """
+        state = self._state
+        with state.unit() as unit:
+            running = len(state.running())
+            if running and not force:
+                raise StudyBusy(
+                    f"{running} trial(s) are running: cancel them, or delete with force=true"
+                )
+            state.store.delete_study(state.id)
+        return unit.commit
+
+    def _held(self, number: int, lease: str | None) -> tuple[FrozenTrial, TrialRecord]:
+        """An open trial that this lease holds, with its record."""
+        trial = self._state.trial(number)
+        record = TrialRecord.of(trial)
+        self._check_open(trial)
+        check_lease(trial, record, lease)
+        return trial, record
+
+    def _check_open(self, trial: FrozenTrial) -> None:
+        if trial.state.is_finished():
+            raise TrialFinished(
+                f"trial {trial.number} is finished ({trial.state.name.lower()})",
+                trial=self._state.view(trial),
+            )
+
+    def conflicts(self, spec: StudySpec) -> list[dict[str, Any]]:
+        """What the study's trials, and the specification in force, cannot share with `spec`."""
+        store, study_id = self._state.store, self._state.id
+        names = [objective.name for objective in self.spec.objectives]
+        trials = store.get_all_trials(study_id, deepcopy=False)
+        history = spec_of_history(store.get_study_directions(study_id), trials, names)
+        found = incompatibilities(self.spec, spec)
+        known = {conflict["key"] for conflict in found}
+        return found + [c for c in incompatibilities(history, spec) if c["key"] not in known]
+
+    def hold_spec(self, error: ConfigInvalid | SpecConflict) -> None:
+        """Keep to the specification in force, since the configuration has become unusable.
+
+        A broken file leaves the study as it was; one that conflicts with the history stops asks,
+        because whoever changed it expects other trials than the study would make.
+        """
+        self._config_error = error
+        self._asking.conflict = error if isinstance(error, SpecConflict) else None
+
+    def follow(self, spec: StudySpec) -> None:
+        """Go by another specification, which the history can live with, from the next ask on."""
+        self._config_error = self._asking.conflict = None
+        if spec != self.spec:
+            self._asking.follow(spec)
+
+
+def _off(parameter: str, reason: str) -> RequestInvalid:
+    return RequestInvalid(reason, errors=[{"location": ["query", parameter], "reason": reason}])
+
+
+def constraint_attrs(
+    constraints: Mapping[str, float], present: Mapping[str, Any]
+) -> dict[str, float]:
+    """Constraints as Optuna's `Trial.set_constraint` keeps them: the first value of each is kept."""
+    found = {f"constraints:{name}": value for name, value in constraints.items()}
+    return {key: value for key, value in found.items() if key not in present}

@@ -1,0 +1,75 @@
+"""What limits and look-ups need to know of all trials at once, kept up change by change."""
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.lifecycle import NOT_FAILURES
+from optunapi.engine.records import TrialRecord
+
+
+def counts_as_failure(trial: FrozenTrial, record: TrialRecord) -> bool:
+    """Whether the trial counts towards `max_failed_trials`."""
+    return trial.state == TrialState.FAIL and record.fail_reason not in NOT_FAILURES
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyUse:
+    """One trial that a request with an idempotency key made or took.
+
+    `attempt` is None where the request took no attempt (enqueue, import).
+    """
+
+    number: int
+    attempt: int | None
+    request: str
+
+
+class Tally:
+    """Sums and indexes over the trials of one study."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        # Exact, so that what is taken away again leaves the sum as it was.
+        self.cost = Fraction()
+        self.keys: dict[str, list[KeyUse]] = {}
+        self._held_by: defaultdict[str, set[int]] = defaultdict(set)
+
+    def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
+        """Take a changed or new trial into account."""
+        if before is not None:
+            self._count(before, TrialRecord.of(before), -1)
+        record = TrialRecord.of(after)
+        self._count(after, record, 1)
+        for key, (attempt, request) in record.keys.items():
+            uses = self.keys.setdefault(key, [])
+            if not any(use.number == after.number for use in uses):
+                uses.append(KeyUse(number=after.number, attempt=attempt, request=request))
+
+    def running_of(self, worker: str) -> int | None:
+        """The lowest number among the trials that run at this worker, or None."""
+        return min(self._held_by.get(worker, ()), default=None)
+
+    def _count(self, trial: FrozenTrial, record: TrialRecord, sign: int) -> None:
+        if counts_as_failure(trial, record):
+            self.failures += sign
+        if "cost" in trial.user_attrs:
+            self.cost += sign * _cost(trial.user_attrs["cost"])
+        if trial.state == TrialState.RUNNING and record.worker is not None:
+            if sign > 0:
+                self._held_by[record.worker].add(trial.number)
+            else:
+                self._held_by[record.worker].discard(trial.number)
+                if not self._held_by[record.worker]:
+                    del self._held_by[record.worker]
+
+
+def _cost(cost: Any) -> Fraction:
+    """What a user attribute `cost` adds: nothing where it is no finite number."""
+    if isinstance(cost, bool) or not isinstance(cost, int | float):
+        return Fraction()
+    return Fraction(cost) if isinstance(cost, int) or math.isfinite(cost) else Fraction()

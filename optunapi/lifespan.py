@@ -1,0 +1,80 @@
+"""From start to stop of a server: ownership, the sweep of what falls due, an orderly end."""
+
+import asyncio
+import multiprocessing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from optunapi.engine.catalog import Catalog
+from optunapi.errors import StorageUnavailable
+
+SWEEP_SECONDS = 1.0
+IDLE_SECONDS = 600.0
+
+
+def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The application's lifespan: it owns the databases of `catalog` from start to stop."""
+
+    @asynccontextmanager
+    async def run(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(catalog.open)
+        sweeping = asyncio.create_task(_sweep(catalog))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            await run_in_threadpool(catalog.close)
+
+    return run
+
+
+async def _sweep(catalog: Catalog) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        await run_in_threadpool(catalog.sweep, IDLE_SECONDS)
+
+
+class PlainStartup:
+    """ASGI middleware: a start that is refused says why in one line, without a stack trace."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on; put the refusal's own words into a failed start."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failed: list[Message] = []
+
+        async def hold_back(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failed.append(message)
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, hold_back)
+        except StorageUnavailable as error:
+            await send({"type": "lifespan.startup.failed", "message": _refusal(error)})
+        except BaseException:
+            for message in failed:
+                await send(message)
+            raise
+
+
+def _refusal(error: StorageUnavailable) -> Any:
+    if multiprocessing.parent_process() is None:
+        return f"OptunAPI cannot start: {error.detail}"
+    # A sibling behind the same socket would get half of the requests, and could answer none.
+    return (
+        f"OptunAPI cannot start: {error.detail}. It serves from one process, which is enough for "
+        "thousands of workers: run uvicorn without --workers"
+    )

@@ -1,0 +1,12 @@
+"""`optunapi`, the ASGI application: `uvicorn optunapi.server:optunapi`, or `server:optunapi` in here."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "server":
+    # Run inside the package's folder: this very package is to be served, not one installed elsewhere.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from optunapi.app import create_app
+
+optunapi = create_app()

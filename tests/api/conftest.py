@@ -1,0 +1,93 @@
+"""A server in a thread of this process, over real sockets and SQLite files; and what is on disk."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from optunapi.app import create_app
+from optunapi.settings import Settings
+from tests.support import free_port
+
+PARABOLOID = """
+x: {type: float, low: -10, high: 10}
+y: {type: float, low: -10, high: 10}
+"""
+
+Snapshot = Callable[[], dict[str, list[str]]]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with one configuration, `m`."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "m.yaml").write_text(PARABOLOID)
+    return tmp_path
+
+
+@pytest.fixture
+def app(home: Path) -> FastAPI:
+    return create_app(Settings(home=home))
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[httpx.Client]:
+    with serving_app(app) as client:
+        yield client
+
+
+@pytest.fixture
+def snapshot(home: Path) -> Snapshot:
+    """A function that gives everything on disk that a request could change."""
+
+    def take() -> dict[str, list[str]]:
+        databases = sorted((home / "db").glob("*.db"))
+        configs = sorted((home / "config").iterdir())
+        return {path.name: dump(path) for path in databases} | {
+            path.name: [path.read_bytes().hex()] for path in configs
+        }
+
+    return take
+
+
+def dump(path: Path) -> list[str]:
+    """A database as SQL statements."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        return list(connection.iterdump())
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[httpx.Client]:
+    """A client of a server at this home, until the block ends."""
+    with serving_app(create_app(Settings(home=home))) as client:
+        yield client
+
+
+@contextmanager
+def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
+    """A client of a server of this application, until the block ends."""
+    ready = threading.Event()
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            ready.set()
+
+    port = free_port()
+    server = Server(uvicorn.Config(app, port=port, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert ready.wait(30)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()

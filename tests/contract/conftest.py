@@ -1,0 +1,155 @@
+"""One server for all tests of the wire in a process, over real sockets and SQLite files.
+
+A test makes studies of its own, under names nobody else has.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from optunapi.app import create_app
+from optunapi.settings import Settings
+from tests.api.conftest import dump, serving_app
+
+V1 = "/optunapi/v1"
+SPACE: Mapping[str, Any] = {
+    "parameters": {
+        "x": {"type": "float", "low": -10, "high": 10},
+        "n": {"type": "int", "low": 1, "high": 9},
+    }
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """A client of the server, and the folder the server keeps its files in."""
+
+    client: httpx.Client
+    home: Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self.client.request(method, V1 + path, **options)
+
+    def ok(self, method: str, path: str, **options: Any) -> Any:
+        """The reply's content, which must be a success that no cache keeps."""
+        response = self.request(method, path, **options)
+        assert response.is_success, response.text
+        assert response.headers["Cache-Control"] == "no-store"
+        return response.json() if response.content else None
+
+    def refused(
+        self, method: str, path: str, status: int, code: str, **options: Any
+    ) -> dict[str, Any]:
+        """The problem document of a refusal."""
+        return problem(self.request(method, path, **options), status, code)
+
+    def new_name(self) -> str:
+        return f"s{next(self._numbers)}"
+
+    def put(self, spec: Mapping[str, Any] = SPACE, **settings: Any) -> str:
+        """The name of a new study."""
+        name = self.new_name()
+        response = self.request("PUT", f"/studies/{name}", json={**spec, **settings})
+        assert response.status_code == 201, response.text
+        return name
+
+    def configure(self, text: str) -> str:
+        """The name of a new configuration file."""
+        name = self.new_name()
+        (self.home / "config" / f"{name}.yaml").write_text(text)
+        return name
+
+    def ask(self, name: str, **body: Any) -> Any:
+        response = self.request("POST", f"/studies/{name}/trials", json=body)
+        assert response.status_code == 201, response.text
+        return response.json()
+
+    def tell(self, name: str, number: int, **body: Any) -> Any:
+        return self.ok("POST", f"/studies/{name}/trials/{number}/tell", json=body)
+
+    def trial(self, name: str, number: int) -> Any:
+        return self.ok("GET", f"/studies/{name}/trials/{number}")
+
+    def study(self, name: str) -> Any:
+        return self.ok("GET", f"/studies/{name}")
+
+    @contextmanager
+    def unchanged(self, *names: str) -> Iterator[None]:
+        """See that the block leaves these studies, and which files there are, as they were."""
+        before = self._files(names)
+        yield
+        assert self._files(names) == before
+
+    def _files(self, names: tuple[str, ...]) -> Any:
+        configs, databases = self.home / "config", self.home / "db"
+        return (
+            sorted(path.name for path in databases.glob("*.db")),
+            {path.name: path.read_bytes() for path in configs.iterdir()},
+            {name: dump(databases / f"{name}.db") for name in names},
+        )
+
+
+def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem document in a response that must be one, with this status and code."""
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Cache-Control"] == "no-store"
+    document: dict[str, Any] = response.json()
+    assert document["type"] == f"urn:optunapi:error:{code}"
+    assert (document["status"], document["code"]) == (status, code)
+    assert document["title"]
+    assert document["detail"]
+    if code == "request-invalid":
+        assert all(set(error) == {"location", "reason"} for error in document["errors"])
+        assert document["errors"]
+    if status in (429, 503):
+        assert int(response.headers["Retry-After"]) >= 1
+    return document
+
+
+@contextmanager
+def wire_of(home: Path, **settings: Any) -> Iterator[Wire]:
+    """A server at this home, until the block ends."""
+    (home / "config").mkdir(exist_ok=True)
+    with serving_app(create_app(Settings(home=home, **settings))) as client:
+        yield Wire(client=client, home=home)
+
+
+@pytest.fixture(scope="session")
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    """The server that tests share."""
+    with wire_of(tmp_path_factory.mktemp("wire")) as wire:
+        yield wire
+
+
+@pytest.fixture(scope="session")
+def study(wire: Wire) -> str:
+    """A study for what changes nothing: trial 0 complete, 1 running, 2 waiting, 3 leased."""
+    name = wire.put(enqueue=[{"n": 1}, {"n": 2}, {"n": 3}])
+    wire.ask(name, worker="first")
+    wire.tell(name, 0, value=1.5)
+    wire.ask(name, worker="second")
+    lease = wire.ask(name, params={"n": 4}, lease_seconds=86400)
+    assert lease["number"] == 3
+    return name
+
+
+Refused = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def refused(wire: Wire, study: str) -> Refused:
+    """A refusal of a request to the shared study, which changes nothing."""
+
+    def check(method: str, path: str, status: int, code: str, **options: Any) -> dict[str, Any]:
+        with wire.unchanged(study):
+            return wire.refused(method, path.format(s=study), status, code, **options)
+
+    return check

@@ -1,0 +1,322 @@
+"""What the engine's tests share: one study over a real SQLite file, under a clock that the test moves."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.catalog import create_study
+from optunapi.engine.leases import Lease
+from optunapi.engine.lifecycle import Result
+from optunapi.engine.listing import Selection
+from optunapi.engine.points import Points
+from optunapi.engine.records import TrialRecord
+from optunapi.engine.spec import spec_from_mapping
+from optunapi.engine.state import StudyState
+from optunapi.engine.store import Commit
+from optunapi.engine.study import LiveStudy
+from optunapi.engine.tally import Tally
+from optunapi.engine.views import Answer, AskRequest, StudyChange, StudyView, TrialView
+from optunapi.storage import WriteThroughStorage, open_storage
+from tests.unit.storage.support import assert_database_equals_memory
+
+Value = TypeVar("Value")
+
+NAME = "study"
+LINE: Mapping[str, Any] = {"x": {"type": "float", "low": 0, "high": 1}}
+THREE: Mapping[str, Any] = {"n": {"type": "int", "low": 1, "high": 3}}
+STATES = {state.name.lower(): state for state in TrialState}
+
+
+class Clock:
+    """Seconds since the epoch, as the test sets them."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A trial as a caller sees it."""
+
+    view: TrialView
+
+    @property
+    def trial(self) -> FrozenTrial:
+        return self.view.trial
+
+    @property
+    def record(self) -> TrialRecord:
+        return TrialRecord.of(self.trial)
+
+    @property
+    def number(self) -> int:
+        return self.trial.number
+
+    @property
+    def state(self) -> str:
+        return self.trial.state.name.lower()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.trial.params
+
+    @property
+    def reports(self) -> dict[int, float]:
+        return self.trial.intermediate_values
+
+    @property
+    def attempt(self) -> int:
+        return self.record.attempt
+
+    @property
+    def fail_reason(self) -> str | None:
+        return self.record.fail_reason
+
+    @property
+    def lease(self) -> Lease | None:
+        return self.view.lease
+
+    @property
+    def held(self) -> Lease:
+        assert self.view.lease is not None
+        return self.view.lease
+
+    @property
+    def lease_id(self) -> str | None:
+        return self.view.lease and self.view.lease.id
+
+
+class Life:
+    """One study being served. Every call returns when what it did is committed."""
+
+    def __init__(self, path: Path, clock: Clock, spec: Mapping[str, Any] | None) -> None:
+        self.url = f"sqlite:///{path}"
+        self.clock = clock
+        self._ids = count(1)
+        self.storage: WriteThroughStorage
+        self.study: LiveStudy
+        self.spec = None if spec is None else spec_from_mapping({"parameters": LINE} | dict(spec))
+        self.open()
+
+    def open(self) -> None:
+        self.storage = open_storage(self.url)
+        assert self.spec is not None
+        try:
+            self.id = self.storage.get_study_id_from_name(NAME)
+        except KeyError:
+            self.id = create_study(self.storage, NAME, self.spec, self.clock())
+        self.state = StudyState(
+            self.storage,
+            self.id,
+            name=NAME,
+            spec=self.spec,
+            clock=self.clock,
+            new_id=lambda: f"lease-{next(self._ids)}",
+        )
+        self.study = LiveStudy(self.state)
+
+    def restart(self) -> None:
+        self.storage.close()
+        self.open()
+        self.view()  # what is derived, leases among it, is derived at the first use
+
+    def close(self) -> None:
+        self.storage.close()
+
+    # What callers do.
+
+    def ask(self, worker: str | None = None, **fields: Any) -> Seen:
+        return Seen(done(self.study.ask(request(worker, **fields))))
+
+    def tell(self, number: int, state: str = "complete", *values: float, **fields: Any) -> Seen:
+        result = Result(state=STATES[state], values=values or None, **fields)
+        return Seen(done(self.study.tell(number, result)))
+
+    def complete(self, number: int, *values: float, **fields: Any) -> Seen:
+        return self.tell(number, "complete", *values, **fields)
+
+    def report(
+        self, number: int, step: int, value: float = 0.0, lease: str | None = None
+    ) -> Answer:
+        return done(self.study.report(number, step, value, lease))
+
+    def renew(self, number: int, lease: str, seconds: float | None = None) -> Answer:
+        return done(self.study.renew(number, lease, seconds))
+
+    def release(self, number: int, lease: str | None = None) -> Seen:
+        return Seen(done(self.study.release(number, lease)))
+
+    def stop(self, number: int) -> Seen:
+        return Seen(done(self.study.stop(number)))
+
+    def cancel(self, state: str = "running") -> int:
+        return done(self.study.cancel((STATES[state],)))
+
+    def set_attrs(self, number: int, **user_attrs: Any) -> Seen:
+        return Seen(done(self.study.set_user_attrs(number, user_attrs)))
+
+    def change(self, **change: Any) -> None:
+        self.study.change(StudyChange(**change)).result()
+
+    def limit(self, **limits: Any) -> None:
+        self.change(limits=limits)
+
+    def enqueue(self, **point: Any) -> int:
+        with self.state.unit() as unit:
+            number = self.state.enqueue(point).number
+        unit.commit.result()
+        return number
+
+    def trial(self, number: int) -> Seen:
+        return Seen(done(self.study.trial(number)))
+
+    def view(self) -> StudyView:
+        return done(self.study.view())
+
+    def trials(self, *, after: int | None = None, limit: int = 1000, **selection: Any) -> list[Seen]:
+        found = self.study.trials(Selection(**selection), after=after, limit=limit)
+        return [Seen(view) for view in done(found)]
+
+    def counts(self) -> dict[str, int]:
+        return {state.name.lower(): n for state, n in self.view().counts.items() if n}
+
+    def dump(self) -> list[Any]:
+        """Everything kept, to see that nothing changed."""
+        trials = self.storage.get_all_trials(self.id, deepcopy=False)
+        attrs = self.storage.get_study_system_attrs(self.id)
+        leases = [self.state.leases.get(trial.number) for trial in trials]
+        return [trials, dict(attrs), leases, self.storage.get_study_user_attrs(self.id)]
+
+    def assert_sound(self) -> None:
+        """The file has what memory shows, and what is kept up is what deriving it anew gives."""
+        assert_database_equals_memory(self.storage)
+        assert_kept_up(self.state)
+
+
+def request(worker: str | None = None, **fields: Any) -> AskRequest:
+    asked = AskRequest(worker=worker, **fields)
+    return replace(asked, digest=repr(replace(asked, key=None)))
+
+
+def done(outcome: tuple[Value, Commit]) -> Value:
+    value, commit = outcome
+    commit.result(30)
+    return value
+
+
+def assert_kept_up(state: StudyState) -> None:
+    tally, points = Tally(), Points(state.spec)
+    with state.unit():
+        trials = state.store.get_all_trials(state.id, deepcopy=False)
+        for trial in trials:
+            tally.replace(None, trial)
+            points.replace(None, trial)
+        assert vars(state.tally) == vars(tally)
+        assert state.points._taken == points._taken
+        assert state.points._n_taken_of_space == points._n_taken_of_space
+        held = {}
+        for trial in trials:
+            record = TrialRecord.of(trial)
+            lease = state.leases.get(trial.number)
+            if trial.state == TrialState.RUNNING and record.lease is not None:
+                assert lease is not None
+                assert (lease.id, lease.seconds) == (record.lease, record.lease_seconds)
+                held[trial.number] = lease
+            else:
+                assert lease is None
+        assert len(state.leases) == len(held)
+
+
+class Gate(BaseSampler):
+    """A sampler that lets nothing through until it is opened; `reached` tells that one waits there."""
+
+    def __init__(self, sampler: BaseSampler | None = None) -> None:
+        self._sampler = sampler or RandomSampler(seed=1)
+        self.reached = threading.Semaphore(0)
+        self.opened = threading.Semaphore(0)
+        self.arrivals = 0
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        self.arrivals += 1
+        self.reached.release()
+        assert self.opened.acquire(timeout=30)
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._sampler.before_trial(study, trial)
+
+
+def put_gate(life: Life, sampler: BaseSampler | None = None) -> Gate:
+    """Sample through a gate from now on."""
+    gate = Gate(sampler)
+    asking = life.study._asking
+    asking.policy = replace(asking.policy, sampler=gate)
+    return gate
+
+
+class Caller(threading.Thread):
+    """A call in a thread of its own; `outcome` waits for what it returned or raised."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._result = self._call()
+        except BaseException as error:
+            self._error = error
+
+    def outcome(self) -> Any:
+        self.join(60)
+        assert not self.is_alive()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+@contextmanager
+def held_at(gate: Gate, call: Callable[[], Any]) -> Iterator[Caller]:
+    """`call` in a thread, held at the gate for the length of the block, then let through for good."""
+    caller = Caller(call)
+    try:
+        assert gate.reached.acquire(timeout=30)
+        yield caller
+    finally:
+        gate.opened.release(10_000)
+
+
+def optuna_study(life: Life) -> optuna.Study:
+    """The study through Optuna's own eyes, on the same file."""
+    return optuna.load_study(study_name=NAME, storage=life.url)
