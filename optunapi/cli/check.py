@@ -1,0 +1,59 @@
+"""`optunapi check`: say what is wrong in config files, before a server reads them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from optunapi.cli.output import Exit, json_option, print_json, wants_json
+from optunapi.errors import ConfigInvalid
+
+if TYPE_CHECKING:
+    from optunapi.engine.spec import StudySpec
+
+
+def error_line(path: Path, error: dict[str, Any]) -> str:
+    """`file:line: key: reason`, without what is not known."""
+    place = ":".join(str(part) for part in (path, error.get("line")) if part is not None)
+    return ": ".join(part for part in (place, error.get("key"), error["reason"]) if part)
+
+
+def summary(spec: "StudySpec") -> str:
+    """What a good file defines, in a line."""
+    parameters = ", ".join(
+        p.name + (f" (if {', '.join(p.when)})" if p.when else "") for p in spec.parameters
+    )
+    objectives = ", ".join(f"{o.direction} {o.name}" for o in spec.objectives)
+    return (
+        f"{objectives} over {parameters or 'what trainers suggest'}; "
+        f"sampler {spec.sampler['name']}, pruner {spec.pruner['name']}"
+    )
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+@json_option
+def check(files: tuple[Path, ...]) -> None:
+    """Check config files, and list every error they have."""
+    from optunapi.engine.config_file import read_config
+
+    results = []
+    for path in files:
+        spec, errors = None, []
+        try:
+            spec = read_config(path)
+        except ConfigInvalid as error:
+            errors = list(error.extra["errors"])
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+            errors = [{"file": path.name, "line": None, "key": None, "reason": reason}]
+        results.append({"path": str(path), "spec": spec and spec.to_json(), "errors": errors})
+        if not wants_json():
+            for found in errors:
+                click.echo(error_line(path, found))
+            if spec:
+                click.echo(f"{path}: {summary(spec)}")
+    if wants_json():
+        print_json({"files": results})
+    if any(result["errors"] for result in results):
+        raise SystemExit(Exit.REFUSED)

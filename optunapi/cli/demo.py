@@ -1,0 +1,164 @@
+"""`optunapi demo`: a server and two trainers on this machine, from nothing to the best point."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from operator import itemgetter
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from optunapi.cli.local_server import local_server
+from optunapi.cli.output import (
+    CommandFailed,
+    Exit,
+    ServerUnreachable,
+    json_option,
+    print_json,
+    wants_json,
+)
+
+if TYPE_CHECKING:
+    from requests import Session
+
+STUDY = "paraboloid"
+CONFIG = """\
+# The search space of the demo: score = x² + y², to be minimised.
+x: {type: float, low: -10, high: 10}
+y: {type: float, low: -10, high: 10}
+"""
+TRAINERS = 2
+
+Reply = dict[str, Any]
+Replies = SimpleQueue[Reply | Exception]
+
+
+def get(session: "Session", url: str, **query: Any) -> Reply:
+    """The JSON a GET answers; raises CommandFailed if it is refused or nobody answers."""
+    import requests
+
+    try:
+        response = session.get(url, params=query, timeout=60)
+    except requests.RequestException as error:
+        raise ServerUnreachable(f"The server was lost: {error}") from error
+    if not response.ok:
+        raise CommandFailed(f"The server refused: {response.text}")
+    reply: Reply = response.json()
+    return reply
+
+
+def train(url: str, trials: int, stopping: Event, replies: Replies) -> None:
+    """What a trainer does: take a trial, compute its score, hand it in; replies go to the queue."""
+    import requests
+
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy cannot reach this machine's loopback
+            for _ in range(trials):
+                if stopping.is_set():
+                    return
+                trial = get(session, f"{url}/optunapi/hparams/{STUDY}")
+                x, y = trial["params"]["x"], trial["params"]["y"]
+                score = {"trial_id": trial["trial_id"], "score": x**2 + y**2}
+                replies.put(get(session, f"{url}/optunapi/score/{STUDY}", **score))
+    except Exception as error:  # raised again by the thread that waits for the replies
+        replies.put(error)
+
+
+def run_trainers(url: str, trials: int) -> Iterator[Reply]:
+    """The replies to `trials` scores, as trainers in parallel get them; raises what one raised."""
+    stopping = Event()
+    replies: Replies = SimpleQueue()
+    shares = [(trials + i) // TRAINERS for i in range(TRAINERS)]
+    trainers = [Thread(target=train, args=(url, share, stopping, replies)) for share in shares]
+    for trainer in trainers:
+        trainer.start()
+    try:
+        for _ in range(trials):
+            reply = replies.get()
+            if isinstance(reply, Exception):
+                raise reply
+            yield reply
+    finally:
+        stopping.set()
+        for trainer in trainers:
+            trainer.join()
+
+
+@contextmanager
+def progress(trials: int) -> Iterator[Callable[[float], None]]:
+    """Gives a function to call with the best score after each trial: moves a bar, or adds lines."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = (
+            TextColumn(f"{TRAINERS} trainers"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("best score {task.fields[best]}"),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=trials, best="-")
+            yield lambda best: bar.update(task, advance=1, best=f"{best:.4g}")
+    else:
+        done = 0
+
+        def line(best: float) -> None:
+            nonlocal done
+            done += 1
+            if done % 10 == 0 or done == trials:
+                click.echo(f"{done} of {trials} trials, best score {best:.4g}", err=True)
+
+        yield line
+
+
+def optimise(url: str, trials: int) -> Reply:
+    """Run the trainers, show how they get on, and give the reply that knew the best score."""
+    replies: list[Reply] = []
+    with progress(trials) as advance:
+        for reply in run_trainers(url, trials):
+            replies.append(reply)
+            best = min(replies, key=itemgetter("best_score"))
+            advance(best["best_score"])
+    return best
+
+
+@click.command()
+@click.option("--trials", type=click.IntRange(1), default=40, show_default=True)
+@json_option
+def demo(trials: int) -> None:
+    """Show it working: a server, two trainers, and the minimum of x² + y².
+
+    Everything happens on this machine, in a temporary folder that is kept.
+    """
+    home = Path(tempfile.mkdtemp(prefix="optunapi-demo-"))
+    (home / "config").mkdir()
+    (home / "config" / f"{STUDY}.yaml").write_text(CONFIG, encoding="utf-8")
+    storage = f"sqlite:///{home / 'db' / STUDY}.db"
+    try:
+        with local_server(home) as url:
+            click.echo(f"Server on {url}, {TRAINERS} trainers, {trials} trials", err=True)
+            best = optimise(url, trials)
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. What was done is kept in {home}", err=True)
+        raise SystemExit(Exit.INTERRUPTED) from None
+    except CommandFailed:
+        click.echo((home / "server.log").read_text(encoding="utf-8"), err=True)
+        raise
+
+    number, score, params = best["best_trial"], best["best_score"], best["best_params"]
+    if wants_json():
+        point = {"number": number, "values": [score], "params": params}
+        print_json({"study": STUDY, "trials": trials, "best": point, "storage": storage})
+        return
+    click.echo(f"Best of {trials}: trial {number}, score {score:.4g}")
+    for name, value in params.items():
+        click.echo(f"  {name} = {value:.4g}")
+    click.echo(f"The study is kept in {home}; any Optuna opens it:")
+    click.echo("  import optuna")
+    click.echo(f'  optuna.load_study(study_name="{STUDY}", storage="{storage}")')

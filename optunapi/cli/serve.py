@@ -1,0 +1,125 @@
+"""`optunapi serve`: run the server."""
+
+import os
+import socket
+import ssl
+from pathlib import Path
+
+import click
+
+from optunapi.cli.output import CommandFailed, Exit
+
+READABLE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
+
+
+def root_path(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """The prefix as ASGI wants it: a slash before it and none after it."""
+    if value and not value.startswith("/"):
+        raise click.BadParameter(f"{value!r} does not begin with a slash")
+    return value.rstrip("/")
+
+
+def require_certificate(certificate: Path | None, key: Path | None) -> None:
+    """Raise unless the two files hold a certificate and the key that belongs to it."""
+    if certificate is None:
+        if key is not None:
+            raise click.UsageError("--tls-key needs --tls-cert.")
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # An empty password keeps OpenSSL from asking for one on the terminal.
+        context.load_cert_chain(certificate, key, password="")  # nosec B106
+    except ssl.SSLError as error:
+        raise CommandFailed(
+            f"{certificate} and {key or certificate} do not hold a PEM certificate and its "
+            f"unencrypted key: {error.reason or error}."
+        ) from None
+    except OSError as error:
+        raise CommandFailed(f"TLS files cannot be read: {error.strerror}.") from None
+
+
+def require_free_address(host: str, port: int) -> None:
+    """Raise unless a server could listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandFailed(
+                f"Cannot listen on {host} port {port}: {error.strerror}. "
+                "Choose with --host and --port."
+            ) from None
+
+
+def require_settings() -> None:
+    """Say on stderr where the studies are; raise if a setting of the environment is wrong."""
+    from pydantic import ValidationError
+
+    from optunapi.settings import Settings
+
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        wrong = (f"OPTUNAPI_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
+        raise click.UsageError("; ".join(wrong)) from None
+    where = "one database (--storage)" if settings.storage else settings.databases
+    click.echo(f"Studies are configured in {settings.configs} and kept in {where}", err=True)
+
+
+@click.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; 0.0.0.0 is every address of this machine.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option(
+    "--root-path",
+    default="",
+    callback=root_path,
+    help="Prefix under which a proxy shows the server, and which it strips: /optuna.",
+)
+@click.option("--storage", metavar="URL", help="One database for all studies, not a file each.")
+@click.option("--tls-cert", type=READABLE, help="Certificate chain (PEM): serve https.")
+@click.option("--tls-key", type=READABLE, help="Its key (PEM), if not in the same file.")
+@click.option("--reload", is_flag=True, help="Restart when OptunAPI's own code changes.")
+def serve(
+    host: str,
+    port: int,
+    root_path: str,
+    storage: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    reload: bool,
+) -> None:
+    """Serve studies to trainers.
+
+    Only this machine reaches the server unless --host says otherwise. Further settings come from
+    the environment (OPTUNAPI_HOME, OPTUNAPI_CONFIG_DIR, OPTUNAPI_DB_DIR …).
+    """
+    require_certificate(tls_cert, tls_key)
+    require_free_address(host, port)
+    if storage:
+        # By the environment, since --reload builds the app anew in processes of its own.
+        os.environ["OPTUNAPI_STORAGE"] = storage
+    require_settings()
+
+    import uvicorn
+
+    package = Path(__file__).resolve().parent.parent
+    try:
+        uvicorn.run(
+            "optunapi.server:optunapi",
+            host=host,
+            port=port,
+            root_path=root_path,
+            ssl_certfile=tls_cert,
+            ssl_keyfile=tls_key,
+            reload=reload,
+            reload_dirs=[str(package)] if reload else None,
+            workers=1,  # not what WEB_CONCURRENCY says: a database has one owner
+        )
+    except SystemExit as end:  # uvicorn has logged why; its codes are not ours
+        raise SystemExit(Exit.REFUSED if end.code else 0) from None

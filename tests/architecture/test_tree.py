@@ -1,0 +1,63 @@
+"""The tree is the architecture: what the package says of itself, and what its files may be called."""
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import optunapi
+from tests.support import ROOT
+
+PACKAGE = ROOT / "optunapi"
+MAP_ENTRY = re.compile(r"^ {4}(\w+(?:\.py|/)) {2,}\S", re.M)
+# Where a home, a work tree or a temporary folder of one machine would show.
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:root|home|work|Users|mnt|tmp)/\w")
+NOT_OURS = {".git", ".venv", "__pycache__", "build", "dist", "db"}
+TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".sh", ".svg", ".html", ".css", ".js", ""}
+
+
+def children() -> set[str]:
+    """The modules and folders of the package, as the map writes them."""
+    modules = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    return modules | folders
+
+
+def test_the_packages_map_and_the_tree_agree() -> None:
+    mapped = MAP_ENTRY.findall(optunapi.__doc__ or "")
+    assert len(mapped) == len(set(mapped))
+    assert set(mapped) == children()
+
+
+def test_no_child_of_the_package_hides_a_module_when_its_folder_is_on_the_path() -> None:
+    names = {child.removesuffix("/").removesuffix(".py") for child in children()}
+    others = {name for name, owners in packages_distributions().items() if owners != ["optunapi"]}
+    assert not names & (sys.stdlib_module_names | others)
+
+
+def text_files(folder: Path) -> Iterator[Path]:
+    """The text files of the repository, hidden ones too, without what is made by tools."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            made = path.name.endswith((".egg-info", "_cache")) or path.name in NOT_OURS
+            if not made and path.name != ".hypothesis":
+                yield from text_files(path)
+        elif path.suffix in TEXT:
+            yield path
+
+
+def test_nothing_in_the_tree_names_a_path_of_one_machine() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in text_files(ROOT)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if MACHINE_PATH.search(line)
+    }
+    assert not found
+
+
+def test_the_search_for_machine_paths_finds_one() -> None:
+    assert MACHINE_PATH.search("see /ro" + "ot/notes")
+    assert MACHINE_PATH.search("sqlite:////ho" + "me/x.db")
+    assert MACHINE_PATH.search("https://host.example/home/page") is None
