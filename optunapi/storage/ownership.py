@@ -24,15 +24,17 @@ logger = logging.getLogger(__name__)
 class Ownership:
     """This process's hold on a SQLite file, from making it until `release`.
 
+    It may as well be a folder's, by a name in it that no file has; `called` is then how errors call it.
+
     Raises:
         DatabaseOwned: another process has it, or this one already.
         DatabaseUnusable: the lock file cannot be made.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, called: str | None = None) -> None:
         self._lock = database.with_name(f".{database.name}.lock")
         warn_of_network(database)
-        self._descriptor: int | None = self._take(database.name)
+        self._descriptor: int | None = self._take(called or database.name)
 
     def release(self) -> None:
         """Let others have it; a second call does nothing."""
@@ -64,8 +66,7 @@ class Ownership:
                     raise DatabaseUnusable(f"{name} cannot be locked: {error.strerror}") from error
                 pid, host = owner if len(owner) == 2 else ("?", "?")
                 raise DatabaseOwned(
-                    f"{name} is in use by process {pid} on {host}: "
-                    "one process at a time can serve a database"
+                    f"{name} is in use by process {pid} on {host}: one process at a time can own it"
                 ) from None
 
     def _is(self, descriptor: int) -> bool:

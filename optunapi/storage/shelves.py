@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from optunapi.storage.errors import StorageClosed
+from optunapi.storage.errors import DatabaseUnusable, StorageClosed
 from optunapi.storage.ownership import Ownership
 from optunapi.storage.write_through import WriteThroughStorage, open_storage
 
@@ -22,9 +22,14 @@ class StudyFiles:
 
         Raises:
             DatabaseOwned: another process is; the message names it.
+            DatabaseUnusable: the folder cannot be made or written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._ownership = Ownership(self._folder / "server")
+        called = f"the folder {self._folder.name}/"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseUnusable(f"{called} cannot be made: {error.strerror}") from error
+        self._ownership = Ownership(self._folder / "server", called)
 
     def find(self, name: str) -> tuple[WriteThroughStorage, int] | None:
         """The study's storage and its id there; None if there is no such file or study."""
@@ -119,7 +124,7 @@ class OneDatabase:
         except KeyError:
             return None
 
-    def for_new(self, name: str) -> WriteThroughStorage:
+    def for_new(self, name: str) -> WriteThroughStorage:  # noqa: ARG002  # Stores asks so
         """The storage."""
         return self._storage
 
