@@ -1,6 +1,7 @@
 """From start to stop of a server: ownership, the sweep of what falls due, an orderly end."""
 
 import asyncio
+import logging
 import multiprocessing
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from optunapi.engine.catalog import Catalog
 from optunapi.errors import StorageUnavailable
+
+logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 IDLE_SECONDS = 600.0
@@ -38,7 +41,11 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
 async def _sweep(catalog: Catalog) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        await run_in_threadpool(catalog.sweep, IDLE_SECONDS)
+        try:
+            await run_in_threadpool(catalog.sweep, IDLE_SECONDS)
+        except Exception:
+            # One sweep that fails, on a broken disk for example, must not be the last one.
+            logger.exception("a sweep failed; the next one comes")
 
 
 class PlainStartup:

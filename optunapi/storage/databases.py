@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from optunapi.storage.errors import DatabaseUnusable
 from optunapi.storage.ownership import Ownership
@@ -175,12 +175,22 @@ class SqliteDatabase:
                     f"{self.path.name} has Optuna's schema {version}, {_head_version()} is needed: "
                     "run `optuna storage upgrade` on it"
                 )
-            _dispose(RDBStorage(self.url, engine_kwargs={"poolclass": NullPool}))
+            self._make()
         except DatabaseUnusable:
             raise
         except Exception as error:  # SQLAlchemy's, sqlite3's, Alembic's and Optuna's own
             reason = str(error.__cause__ or error).splitlines()[0]
             raise DatabaseUnusable(f"{self.path.name} cannot be opened: {reason}") from error
+
+    def _make(self) -> None:
+        """Give the empty file Optuna's schema, in one transaction: half of it would serve nobody."""
+        with (
+            closing(sqlite3.connect(":memory:", check_same_thread=False)) as made,
+            closing(sqlite3.connect(self.path)) as target,
+        ):
+            options = {"creator": lambda: made, "poolclass": StaticPool}
+            RDBStorage("sqlite://", engine_kwargs=options).remove_session()
+            made.backup(target)
 
     def _schema_version(self) -> str | None:
         """The version the file says; None for a new one."""

@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from optunapi.storage.errors import DatabaseOwned, DatabaseUnusable
@@ -41,7 +42,9 @@ class Ownership:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             # Removed while it is still locked: who opened it before finds out in `_take`.
-            self._lock.unlink(missing_ok=True)
+            # Where nothing can be removed now it stays; nobody holds it then.
+            with suppress(OSError):
+                self._lock.unlink()
             os.close(descriptor)
 
     def _take(self, name: str) -> int:

@@ -60,15 +60,15 @@ def full_disk(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def failing_fsync(pid: int) -> Iterator[None]:
-    """Every fsync of the process fails with EIO until the block ends."""
+def failing_fsync(pid: int, when: str = "1+") -> Iterator[None]:
+    """Every fsync of the process, or which `when` says in strace's words, fails with EIO meanwhile."""
     if shutil.which("strace") is None:
         if os.geteuid():
             missing("there is no strace here")
         run("apt-get", "install", "-y", "-qq", "strace")
     calls = "fsync,fdatasync"
     command = ["strace", "-f", "-p", str(pid), "-o", "/dev/null"]
-    command += ["-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO"]
+    command += ["-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO:when={when}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         try:
             assert strace.stderr is not None

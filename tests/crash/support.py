@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -297,6 +298,28 @@ def kill(server: Server) -> None:
     """`kill -9`, and wait for its end."""
     server.process.kill()
     server.process.wait()
+
+
+def wait_until_begun(path: Path) -> None:
+    """Return as soon as the file has its first table of studies."""
+    deadline = time.monotonic() + PATIENCE
+    while not _has_table(path, "studies"):
+        assert time.monotonic() < deadline, f"{path.name} was never begun"
+        time.sleep(0.001)  # what another process does to a file has no event to wait for
+
+
+def _has_table(path: Path, name: str) -> bool:
+    """Whether the file has it; not while somebody writes there."""
+    if not path.exists():
+        return False
+    address = f"{path.as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True, timeout=0)) as connection:
+        query = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+        try:
+            ((found,),) = connection.execute(query, (name,))
+        except sqlite3.OperationalError:
+            return False
+        return bool(found)
 
 
 def trials_on_disk(path: Path) -> list[FrozenTrial]:

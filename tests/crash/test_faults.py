@@ -16,7 +16,7 @@ from tests.crash.support import (
     database,
     wire,
 )
-from tests.support import Server, running_server
+from tests.support import Server, running_server, scaled
 
 Fault = Callable[[Path, Server], AbstractContextManager[None]]
 
@@ -65,6 +65,20 @@ def test_a_failing_disk_refuses_under_load_and_service_resumes_by_itself(
                 assert connection.get("/optunapi/livez").status == 200
             trainers.wait_for_each()
             assert connection.get("/optunapi/readyz").status == 200
+        trainers.finish()
+        ledger = trainers.ledger()
+        trials = assert_kept(database(home), ledger)
+        assert len(trials) == len(ledger.asked) == len(ledger.keys)
+        assert_memory_equals_database(server, database(home))
+
+
+def test_a_commit_that_fails_now_and_then_is_undone_without_reading_all_anew(home: Path) -> None:
+    with running_server(home) as server, Trainers(server.port) as trainers:
+        trainers.wait_for_acknowledged(200)
+        # The attempt to recover, a tenth of a second later, finds nothing wrong any more.
+        with failing_fsync(server.process.pid, when="7+11"):
+            trainers.wait_for_refused(scaled(100, 1000))
+            trainers.wait_for_each()
         trainers.finish()
         ledger = trainers.ledger()
         trials = assert_kept(database(home), ledger)

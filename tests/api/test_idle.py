@@ -1,0 +1,100 @@
+"""Databases are open while they are used: opened on first use, closed when idle, opened again."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from optunapi.api.settled import settled
+from optunapi.engine.catalog import Catalog
+from optunapi.engine.store import Commit
+from optunapi.engine.study import LiveStudy
+from optunapi.engine.views import AskRequest, TrialView
+from optunapi.storage.shelves import StudyFiles
+
+IDLE = 600.0
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def catalog(home: Path, clock: Clock) -> Iterator[Catalog]:
+    ids = map(str, range(1_000_000))
+    stores = StudyFiles(home / "db")
+    catalog = Catalog(configs=home / "config", stores=stores, clock=clock, new_id=lambda: next(ids))
+    catalog.open()
+    yield catalog
+    catalog.close()
+
+
+def is_open(home: Path) -> bool:
+    return (home / "db" / ".m.db.lock").exists()
+
+
+def ask(study: LiveStudy, seconds: float | None = None) -> TrialView:
+    view, commit = study.ask(AskRequest(lease_seconds=seconds))
+    commit.result()
+    return view
+
+
+def test_a_file_is_opened_on_first_use(catalog: Catalog, home: Path) -> None:
+    assert not is_open(home)
+    ask(catalog.for_ask("m"))
+    assert is_open(home)
+
+
+def test_an_idle_file_is_closed_and_the_next_request_opens_it(
+    catalog: Catalog, home: Path, clock: Clock
+) -> None:
+    ask(catalog.for_ask("m"))
+    clock.now += IDLE - 1
+    catalog.sweep(IDLE)
+    assert is_open(home)
+    clock.now += 1
+    catalog.sweep(IDLE)
+    assert not is_open(home)
+    assert [path.name for path in (home / "db").glob("m*")] == ["m.db"]
+    assert ask(catalog.for_ask("m")).trial.number == 1
+
+
+def test_a_file_with_a_lease_to_watch_stays_open(
+    catalog: Catalog, home: Path, clock: Clock
+) -> None:
+    study = catalog.for_ask("m")
+    number = ask(study, seconds=10 * IDLE).trial.number
+    clock.now += 2 * IDLE
+    catalog.sweep(IDLE)
+    assert is_open(home)
+    study.cancel([study.trial(number)[0].trial.state])[1].result()
+    clock.now += IDLE
+    catalog.sweep(IDLE)
+    assert not is_open(home)
+
+
+def test_a_request_that_found_a_study_just_before_it_was_closed_is_served(
+    catalog: Catalog, clock: Clock
+) -> None:
+    found = catalog.for_ask("m")
+    ask(found)
+    clock.now += IDLE
+    catalog.sweep(IDLE)
+    studies = iter([found])
+
+    def find() -> LiveStudy:
+        return next(studies, None) or catalog.for_ask("m")
+
+    def operation(study: LiveStudy) -> tuple[TrialView, Commit]:
+        return study.ask(AskRequest())
+
+    assert asyncio.run(settled(find, operation)).trial.number == 1
