@@ -9,6 +9,7 @@ from optunapi.api import health, legacy, problems, v1
 from optunapi.engine.catalog import Catalog, Stores
 from optunapi.lifespan import PlainStartup, lifespan
 from optunapi.settings import Settings
+from optunapi.storage.artifact_folder import ArtifactFolder
 from optunapi.storage.shelves import OneDatabase, StudyFiles
 
 DESCRIPTION = """Distributes hyperparameter optimisation over HTTP.
@@ -17,18 +18,28 @@ A trainer gets a trial's hyperparameters, trains, and sends the score back. Erro
 documents (RFC 9457) whose `code` says what happened."""
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The server's application, by default with the settings of the environment."""
-    settings = settings or Settings()
+def new_catalog(settings: Settings) -> Catalog:
+    """The studies that a server with these settings has, not opened yet."""
     stores: Stores = (
         OneDatabase(settings.storage) if settings.storage else StudyFiles(settings.databases)
     )
-    catalog = Catalog(
+    return Catalog(
         configs=settings.configs,
         stores=stores,
+        artifacts=ArtifactFolder(
+            settings.artifacts,
+            max_file=settings.max_artifact,
+            max_study=settings.max_study_artifacts,
+        ),
         clock=time.time,
         new_id=lambda: secrets.token_hex(8),
     )
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The server's application, by default with the settings of the environment."""
+    settings = settings or Settings()
+    catalog = new_catalog(settings)
     app = FastAPI(title="OptunAPI", description=DESCRIPTION, lifespan=lifespan(catalog))
     app.add_middleware(PlainStartup)
     app.state.catalog = catalog

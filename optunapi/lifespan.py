@@ -3,8 +3,16 @@
 import asyncio
 import logging
 import multiprocessing
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
+from types import FrameType
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,7 +36,8 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
         await run_in_threadpool(catalog.open)
         sweeping = asyncio.create_task(_sweep(catalog))
         try:
-            yield
+            with at_stop_signal(catalog.wind_down):
+                yield
         finally:
             sweeping.cancel()
             with suppress(asyncio.CancelledError):
@@ -36,6 +45,33 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
             await run_in_threadpool(catalog.close)
 
     return run
+
+
+@contextmanager
+def at_stop_signal(call: Callable[[], None]) -> Iterator[None]:
+    """Have the event loop call it when the process is told to stop, and go on as before.
+
+    uvicorn lets open requests end before it ends the lifespan: one that waits, or streams, must hear
+    of it before. Signals reach the main thread alone; elsewhere nobody sends any.
+    """
+    loop = asyncio.get_running_loop()
+    previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(call)
+        previous[number](number, frame)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if callable(handler):
+                previous[number] = handler
+                signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for caught, handler in previous.items():
+            signal.signal(caught, handler)
 
 
 async def _sweep(catalog: Catalog) -> None:

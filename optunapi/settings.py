@@ -26,6 +26,11 @@ class Settings(BaseSettings):
     db_dir: Path | None = None
     storage: str | None = Field(default=None, description="One database URL for all studies.")
     max_body: int = Field(default=2**20, gt=0, description="Bytes a request body may have.")
+    artifacts_dir: Path | None = None
+    max_artifact: int = Field(default=2**30, gt=0, description="Bytes an artifact may have.")
+    max_study_artifacts: int = Field(
+        default=10 * 2**30, gt=0, description="Bytes a study's artifacts may have together."
+    )
 
     @property
     def configs(self) -> Path:
@@ -36,3 +41,8 @@ class Settings(BaseSettings):
     def databases(self) -> Path:
         """The folder of the SQLite files, one a study."""
         return (self.db_dir or self.home / "db").expanduser().absolute()
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the files that trainers upload."""
+        return (self.artifacts_dir or self.databases / "artifacts").expanduser().absolute()

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from optunapi.errors import JsonInvalid, RequestInvalid, TooLarge
@@ -27,13 +28,23 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-def body(model: type[Model], *, optional: bool = False) -> Callable[[Request], Awaitable[Model]]:
-    """A dependency that reads a body; with `optional` it may be absent."""
+def body(
+    model: type[Model], *, optional: bool = False, max_bytes: int = 0
+) -> Callable[[Request], Awaitable[Model]]:
+    """A dependency that reads a body; with `optional` it may be absent.
+
+    It takes as many bytes as the server allows of all bodies, or `max_bytes` if those are more.
+    """
 
     async def read(request: Request) -> Model:
-        content = await read_bytes(request)
+        content = await read_bytes(request, max_bytes)
         if not content and optional:
             return model()
+        if len(content) > DEFAULT_MAX_BYTES:
+            return await run_in_threadpool(parse, content)
+        return parse(content)
+
+    def parse(content: bytes) -> Model:
         data = parse_json(content)
         if not isinstance(data, dict):
             reason = "the body is not a JSON object"
@@ -64,13 +75,13 @@ def reason_of(item: Mapping[str, Any]) -> str:
     return str(item["msg"]).removeprefix("Value error, ")
 
 
-async def read_bytes(request: Request) -> bytes:
-    """The whole body.
+async def read_bytes(request: Request, max_bytes: int = 0) -> bytes:
+    """The whole body, if it has as few bytes as the server allows, or `max_bytes` if those are more.
 
     Raises:
         TooLarge: there is more than the server takes.
     """
-    limit: int = getattr(request.app.state, "max_body", DEFAULT_MAX_BYTES)
+    limit: int = max(getattr(request.app.state, "max_body", DEFAULT_MAX_BYTES), max_bytes)
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > limit:
         raise TooLarge(f"the body has {length} bytes, at most {limit} are taken")

@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from optunapi.api.bodies import Body
-from optunapi.api.schemas import Problem
+from optunapi.api.schemas import Problem, Reply
 from optunapi.api.statuses import status_of
 from optunapi.errors import (
     Internal,
@@ -29,6 +29,8 @@ Errors = tuple[type[OptunAPIError], ...]
 ALWAYS: Errors = (Internal, StorageUnavailable, Standby)
 READS_BODY: Errors = (JsonInvalid, TooLarge, RequestInvalid)
 
+_READ: Literal["validation"] = "validation"
+_WRITTEN: Literal["serialization"] = "serialization"
 _COMPONENT = "#/components/schemas/{model}"
 
 
@@ -124,18 +126,22 @@ def install(app: FastAPI) -> None:
 
 
 def _shared() -> dict[str, Any]:
-    models: list[type[BaseModel]] = [Problem, *_bodies(Body)]
-    _, found = models_json_schema(
-        [(model, "validation") for model in models], ref_template=_COMPONENT
-    )
+    """The schemas of all bodies and replies.
+
+    FastAPI knows nothing of the bodies, which routes read themselves, and drops every null from the
+    examples of replies.
+    """
+    bodies = [(model, _READ) for model in _below(Body)]
+    replies = [(model, _WRITTEN) for model in _below(Reply)]
+    _, found = models_json_schema([*bodies, *replies], ref_template=_COMPONENT)
     shared: dict[str, Any] = found["$defs"]
     return shared
 
 
-def _bodies(base: type[Body]) -> Iterator[type[Body]]:
+def _below(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for model in base.__subclasses__():
         yield model
-        yield from _bodies(model)
+        yield from _below(model)
 
 
 def _method_not_allowed() -> dict[str, Any]:

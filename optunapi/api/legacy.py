@@ -3,9 +3,9 @@
 import hashlib
 import json
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from optuna.trial import TrialState
 
 from optunapi.api.documents import gives, query
@@ -13,8 +13,9 @@ from optunapi.api.replies import JsonReply
 from optunapi.api.schemas import LegacyAskReply, LegacyTellReply
 from optunapi.api.settled import settled
 from optunapi.api.wire import legacy_ask, legacy_tell
-from optunapi.engine.catalog import NAME, Catalog
+from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
+from optunapi.engine.names import NAME
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
 from optunapi.engine.views import AskRequest
@@ -41,15 +42,21 @@ SCORE = re.compile(
     r"(?P<number>[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)|nan|[+-]?inf(inity)?",
     re.IGNORECASE,
 )
+# The same without a flag, which OpenAPI's patterns do not have.
+SCORE_PATTERN = (
+    r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+    r"|[nN][aA][nN]|[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?)$"
+)
 ALIVE = "The Optuna-server is alive!"
 
-MODEL_NAME = {
-    "name": "model_name",
-    "in": "path",
-    "required": True,
-    "description": "The study's name.",
-    "schema": {"type": "string", "pattern": f"^{NAME.pattern}$", "examples": ["cifar"]},
-}
+ModelName = Annotated[
+    str,
+    Path(
+        description="The study's name.",
+        examples=["cifar"],
+        json_schema_extra={"pattern": f"^{NAME.pattern}$"},
+    ),
+]
 SHORT_TEXT = {"type": "string", "maxLength": 255}
 HPARAMS = gives(
     200,
@@ -90,7 +97,7 @@ def router(catalog: Catalog) -> APIRouter:
     async def ping() -> str:
         return ALIVE
 
-    async def hparams(request: Request, model_name: str) -> JsonReply:
+    async def hparams(request: Request, model_name: ModelName) -> JsonReply:
         """Hand out a trial: its number and parameters.
 
         The study is created on the first request, from `config/{model_name}.yaml`.
@@ -105,7 +112,7 @@ def router(catalog: Catalog) -> APIRouter:
         body = await settled(lambda: catalog.for_ask(model_name), operation)
         return JsonReply(body)
 
-    async def score(request: Request, model_name: str) -> JsonReply:
+    async def score(request: Request, model_name: ModelName) -> JsonReply:
         """Close a trial with its score, one for each objective; `nan` or `inf` says it diverged."""
         number, result = _trial_id(request), _result(request)
 
@@ -138,12 +145,17 @@ def router(catalog: Catalog) -> APIRouter:
     value = query(
         "score",
         "The trial's score, one for each objective; `nan` or `inf` says it diverged.",
-        {"type": "array", "items": {"type": "string"}, "minItems": 1, "examples": [["0.5"]]},
+        {
+            "type": "array",
+            "items": {"type": "string", "pattern": SCORE_PATTERN},
+            "minItems": 1,
+            "examples": [["0.5"]],
+        },
         required=True,
     )
     for path, handler, parameters, replies in (
-        ("hparams", hparams, [MODEL_NAME, key, worker], HPARAMS),
-        ("score", score, [MODEL_NAME, trial_id, value], SCORE_REPLY),
+        ("hparams", hparams, [key, worker], HPARAMS),
+        ("score", score, [trial_id, value], SCORE_REPLY),
     ):
         for prefix in ("optunapi", "optuna"):  # the older documentation spells it so
             routes.add_api_route(

@@ -24,10 +24,15 @@ class JsonReply(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         """The text."""
-        try:
-            return _dumps(content)
-        except ValueError:
-            return _dumps(_strict(content))
+        return strict_json(content)
+
+
+def strict_json(content: Any) -> bytes:
+    """Strict JSON in UTF-8; what Optuna allows and JSON does not (NaN, infinities) shows as null."""
+    try:
+        return _dumps(content)
+    except ValueError:
+        return _dumps(_strict(content))
 
 
 def _dumps(content: Any) -> bytes:

@@ -1,16 +1,54 @@
 """The wire's models: what bodies hold, and what replies look like in the OpenAPI document."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from optunapi.api.bodies import Body
+from optunapi.engine.names import NAME
 
 Scalar = str | int | float | bool | None
-# Optuna's columns for names have 512 characters, and PostgreSQL's texts no NUL.
-AttrName = Annotated[str, Field(max_length=512, pattern=r"^[^\x00]*$")]
-ConstraintName = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")]
-Attrs = dict[AttrName, Any]
+
+
+def _whole(value: Any) -> Any:
+    # JSON has one kind of number: 3.0 is 3 to JSON Schema, and to languages that know no integers.
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        raise ValueError("a parameter's value is a text, a number, a boolean or null")
+    return value
+
+
+def _names(longest: int) -> AfterValidator:
+    """For a mapping: its names fit Optuna's columns, and hold no NUL, which PostgreSQL refuses."""
+
+    def check(found: dict[str, Any]) -> dict[str, Any]:
+        for name in found:
+            if len(name) > longest or "\0" in name:
+                raise ValueError(f"a name has at most {longest} characters, and no NUL among them")
+        return found
+
+    return AfterValidator(check)
+
+
+def _names_schema(longest: int) -> dict[str, Any]:
+    return {"propertyNames": {"maxLength": longest, "pattern": r"^[^\u0000]*$"}}
+
+
+Value = Annotated[Scalar, BeforeValidator(_scalar)]
+Params = Annotated[
+    dict[str, Value],
+    _names(512),
+    Field(json_schema_extra=_names_schema(512)),
+]
+Constraints = Annotated[dict[str, float], _names(500), Field(json_schema_extra=_names_schema(500))]
+NewAttrs = Annotated[dict[str, Any], _names(512), Field(json_schema_extra=_names_schema(512))]
+Attrs = dict[str, Any]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Worker = Annotated[str, Field(min_length=1, max_length=255)]
 LeaseSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
@@ -32,8 +70,8 @@ class AskBody(Body):
     worker: Worker | None = None
     resume: bool = False
     lease_seconds: LeaseSeconds | None = None
-    params: dict[AttrName, Scalar] = Field(default_factory=dict)
-    user_attrs: Attrs = Field(default_factory=dict)
+    params: Params = Field(default_factory=dict)
+    user_attrs: NewAttrs = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _resume_names_a_worker(self) -> "AskBody":
@@ -42,24 +80,43 @@ class AskBody(Body):
         return self
 
 
-class TellBody(Body):
+# What `_one_way_of_giving_values` checks.
+ONE_WAY_OF_GIVING_VALUES: dict[str, Any] = {
+    "not": {
+        "required": ["value", "values"],
+        "properties": {"value": {"type": "number"}, "values": {"type": "array"}},
+    }
+}
+
+
+class ResultBody(Body):
     """A trial's result."""
 
-    model_config = ConfigDict(json_schema_extra=example(values=[0.02], lease="9a1be2c0d4f35e67"))
+    model_config = ConfigDict(json_schema_extra=ONE_WAY_OF_GIVING_VALUES)
 
     state: Literal["complete", "pruned", "fail"] = "complete"
     value: float | None = None
     values: list[float] | None = None
     reason: Annotated[str, Field(max_length=10_000)] | None = None
-    constraints: dict[ConstraintName, float] = Field(default_factory=dict)
-    user_attrs: Attrs = Field(default_factory=dict)
-    lease: LeaseId | None = None
+    constraints: Constraints = Field(default_factory=dict)
+    user_attrs: NewAttrs = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _one_way_of_giving_values(self) -> "TellBody":
+    def _one_way_of_giving_values(self) -> Self:
         if self.value is not None and self.values is not None:
             raise ValueError("give `value` or `values`, not both")
         return self
+
+
+class TellBody(ResultBody):
+    """A trial's result, as its worker tells it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(values=[0.02], lease="9a1be2c0d4f35e67")
+        | ONE_WAY_OF_GIVING_VALUES
+    )
+
+    lease: LeaseId | None = None
 
 
 class ReportBody(Body):
@@ -69,7 +126,7 @@ class ReportBody(Body):
         json_schema_extra=example(step=1, value=0.41, lease="9a1be2c0d4f35e67")
     )
 
-    step: Annotated[int, Field(ge=0, lt=2**31)]
+    step: Annotated[int, Field(ge=0, lt=2**31), WHOLE]
     value: float
     lease: LeaseId | None = None
 
@@ -102,16 +159,16 @@ class TrialPatch(Body):
 
     model_config = ConfigDict(json_schema_extra=example(user_attrs={"host": "gpu-03"}))
 
-    user_attrs: Attrs
+    user_attrs: NewAttrs
 
 
 class LimitsPatch(Body):
     """Limits to set by hand; null lifts one."""
 
-    max_trials: Annotated[int, Field(ge=1, lt=2**53)] | None = None
-    max_running: Annotated[int, Field(ge=1, lt=2**53)] | None = None
+    max_trials: Annotated[int, Field(ge=1, lt=2**53), WHOLE] | None = None
+    max_running: Annotated[int, Field(ge=1, lt=2**53), WHOLE] | None = None
     max_duration: Annotated[float, Field(gt=0)] | None = None
-    max_failed_trials: Annotated[int, Field(ge=1, lt=2**53)] | None = None
+    max_failed_trials: Annotated[int, Field(ge=1, lt=2**53), WHOLE] | None = None
     max_cost: Annotated[float, Field(gt=0)] | None = None
     trial_timeout: Annotated[float, Field(gt=0)] | None = None
     target: float | dict[str, float] | None = None
@@ -125,7 +182,15 @@ class StudyPatch(Body):
     state: Literal["open", "paused", "finished"] | None = None
     limits: LimitsPatch | None = None
     lease_seconds: LeaseSeconds | None = None
-    user_attrs: Attrs = Field(default_factory=dict)
+    user_attrs: NewAttrs = Field(default_factory=dict)
+
+
+class ForkBody(Body):
+    """The name of the study that a fork makes."""
+
+    model_config = ConfigDict(json_schema_extra=example(name="cifar-2"))
+
+    name: Annotated[str, Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})]
 
 
 # Replies
@@ -357,6 +422,109 @@ class StudyPage(Reply):
 
     items: list[StudyReply]
     next: str | None
+
+
+class ImportancesReply(Reply):
+    """Each parameter's share in an objective; they add up to 1."""
+
+    model_config = ConfigDict(json_schema_extra=example(importances={"lr": 0.61, "layers": 0.39}))
+
+    importances: dict[str, float]
+
+
+class ImprovementReply(Reply):
+    """A trial that was better than all that had finished before it."""
+
+    number: int
+    value: float
+    finished_at: Time
+
+
+class WorkerReply(Reply):
+    """One worker, and when it was last heard of."""
+
+    name: str
+    running: int
+    last_seen: Time | None
+
+
+class LatencyReply(Reply):
+    """How long commits take, in seconds."""
+
+    p50: float
+    p99: float
+
+
+class SummaryReply(Reply):
+    """A study's figures: rates are shares of the finished trials, durations are seconds."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            completion_rate=0.75,
+            prune_rate=0.125,
+            failure_rate=0.125,
+            failures_by_reason={"timeout": 1},
+            mean_duration=61.5,
+            median_duration=60.0,
+            cost_total=0.0,
+            best_curve=[{"number": 0, "value": 0.4, "finished_at": "2026-11-21T09:29:00.000Z"}],
+            time_to_best=61.5,
+            trials_to_best=1,
+            workers=[{"name": "gpu-03-4711", "running": 1, "last_seen": None}],
+            storage_latency={"p50": 0.002, "p99": 0.011},
+        )
+    )
+
+    completion_rate: float | None
+    prune_rate: float | None
+    failure_rate: float | None
+    failures_by_reason: dict[str, int]
+    mean_duration: float | None
+    median_duration: float | None
+    cost_total: float
+    best_curve: list[ImprovementReply]
+    time_to_best: float | None
+    trials_to_best: int | None
+    workers: list[WorkerReply]
+    storage_latency: LatencyReply | None
+
+
+ARTIFACT = {
+    "artifact_id": "5a1de2b0-0d55-4a53-9f9c-6f1f9d2f1c3e",
+    "filename": "model.pt",
+    "size": 5,
+    "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    "uploaded_at": "2026-11-21T09:29:00.000Z",
+}
+
+
+class ArtifactReply(Reply):
+    """A file kept with a trial; one that Optuna itself uploaded has no size, SHA-256 and time."""
+
+    model_config = ConfigDict(json_schema_extra=example(**ARTIFACT))
+
+    artifact_id: str
+    filename: str
+    size: int | None
+    sha256: str | None
+    uploaded_at: Time | None
+
+
+class ArtifactList(Reply):
+    """The files kept with a trial, in the order of their upload."""
+
+    model_config = ConfigDict(json_schema_extra=example(items=[ARTIFACT]))
+
+    items: list[ArtifactReply]
+
+
+class PruneReply(Reply):
+    """How many artifacts were deleted, and how many bytes they had together."""
+
+    model_config = ConfigDict(json_schema_extra=example(deleted=3, size=1_500_000))
+
+    deleted: int
+    size: int
 
 
 class LegacyAskReply(Reply):

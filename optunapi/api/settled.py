@@ -34,8 +34,8 @@ async def settled(
     """What `operation` makes of the study that `find` gives, once it is committed.
 
     Both run in a thread: they may read files, sample, or wait for a lock. When somebody outside wrote
-    to the database first, or it was closed as idle, they run again on what there is now. `absent` is the answer where there is
-    no study yet.
+    to the database first, or it was closed as idle, they run again on what there is now. `absent` is
+    the answer where there is no study yet.
     """
 
     def run() -> tuple[Value | Refusal, *tuple[Commit, ...]]:

@@ -91,10 +91,7 @@ SPEC_BODY = {
         "description": "A study's specification, as in its configuration file.",
         "content": {
             "application/json": {"schema": SPEC_SCHEMA},
-            "application/yaml": {
-                "schema": {"type": "string"},
-                "example": "max_trials: 200\nparameters:\n  lr: {type: float, low: 1e-5, high: 0.1}\n",
-            },
+            "application/yaml": {"schema": SPEC_SCHEMA},
         },
     }
 }

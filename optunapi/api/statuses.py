@@ -18,7 +18,7 @@ STATUS: Mapping[type[OptunAPIError], int] = {
     errors.RateLimited: 429,
     errors.StorageUnavailable: 503,
     errors.Standby: 503,
-    errors.Internal: 500,
+    OptunAPIError: 500,
 }
 
 

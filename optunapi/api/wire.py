@@ -1,14 +1,18 @@
 """The wire's shapes, made from the engine's values."""
 
 import math
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.engine.artifacts import Artifact
 from optunapi.engine.leases import Lease
+from optunapi.engine.names import slug_of
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec_model import parameter_to_wire
+from optunapi.engine.summary import Summary
 from optunapi.engine.views import Scoreboard, StudyView, TrialView
 
 STATES = (
@@ -50,7 +54,7 @@ def study_of(view: StudyView) -> dict[str, Any]:
     spec, best = view.spec, view.best
     return {
         "name": view.name,
-        "slug": view.name,
+        "slug": slug_of(view.name),
         "state": view.state,
         "finished_reason": view.finished_reason,
         "objectives": [{"name": o.name, "direction": o.direction} for o in spec.objectives],
@@ -94,6 +98,27 @@ def trial_of(view: TrialView) -> dict[str, Any]:
         "created_at": time_of(record.created_at or trial.datetime_start),
         "started_at": time_of(trial.datetime_start),
         "finished_at": time_of(trial.datetime_complete),
+    }
+
+
+def summary_of(summary: Summary) -> dict[str, Any]:
+    """A study's figures."""
+    found = asdict(summary)
+    for point in found["best_curve"]:
+        point["finished_at"] = time_of(point["finished_at"])
+    for worker in found["workers"]:
+        worker["last_seen"] = time_of(worker["last_seen"])
+    return found
+
+
+def artifact_of(artifact: Artifact) -> dict[str, Any]:
+    """An artifact."""
+    return {
+        "artifact_id": artifact.artifact_id,
+        "filename": artifact.filename,
+        "size": artifact.size,
+        "sha256": artifact.sha256,
+        "uploaded_at": time_of(artifact.uploaded_at),
     }
 
 

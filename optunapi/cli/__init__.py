@@ -6,10 +6,12 @@ for a trainer's machine work where there is neither Optuna nor a web framework, 
 
 import click
 
+from optunapi.cli.artifacts import artifacts
 from optunapi.cli.check import check
 from optunapi.cli.demo import demo
 from optunapi.cli.output import json_option
 from optunapi.cli.serve import serve
+from optunapi.cli.studies import fork
 
 
 @click.group("optunapi", context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (serve, check, demo):
+for command in (serve, check, demo, fork, artifacts):
     main.add_command(command)

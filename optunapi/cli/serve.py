@@ -4,10 +4,14 @@ import os
 import socket
 import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from optunapi.cli.output import CommandFailed, Exit
+
+if TYPE_CHECKING:
+    from optunapi.settings import Settings
 
 READABLE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 
@@ -52,17 +56,22 @@ def require_free_address(host: str, port: int) -> None:
             ) from None
 
 
-def require_settings() -> None:
-    """Say on stderr where the studies are; raise if a setting of the environment is wrong."""
+def settings_or_fail() -> "Settings":
+    """The server's settings; raises UsageError if one of the environment is wrong."""
     from pydantic import ValidationError
 
     from optunapi.settings import Settings
 
     try:
-        settings = Settings()
+        return Settings()
     except ValidationError as error:
         wrong = (f"OPTUNAPI_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
         raise click.UsageError("; ".join(wrong)) from None
+
+
+def show_settings() -> None:
+    """Say on stderr where the studies are; raise if a setting of the environment is wrong."""
+    settings = settings_or_fail()
     where = "one database (--storage)" if settings.storage else settings.databases
     click.echo(f"Studies are configured in {settings.configs} and kept in {where}", err=True)
 
@@ -104,7 +113,7 @@ def serve(
     if storage:
         # By the environment, since --reload builds the app anew in processes of its own.
         os.environ["OPTUNAPI_STORAGE"] = storage
-    require_settings()
+    show_settings()
 
     import uvicorn
 

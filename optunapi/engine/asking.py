@@ -6,30 +6,28 @@ before it becomes a trial.
 """
 
 import copy
+import logging
 import random
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.draft import FIXED, Draft, blank_trial
-from optunapi.engine.lifecycle import finished_reason, full_reason, stop_reason
-from optunapi.engine.points import checked_point
+from optunapi.engine.lifecycle import CANCELLED, finished_reason, full_reason, stop_reason
+from optunapi.engine.points import Points, checked_point, flaw
 from optunapi.engine.policy import Policy
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.repeats import trials_of_key
 from optunapi.engine.space import sample_conditional
 from optunapi.engine.spec import StudySpec
 from optunapi.engine.state import StudyState
 from optunapi.engine.store import Commit
 from optunapi.engine.views import AskRequest, TrialView
-from optunapi.errors import (
-    KeyReused,
-    LeaseLost,
-    NoSlot,
-    SpecConflict,
-    StudyFinished,
-    StudyPaused,
-)
+from optunapi.errors import NoSlot, SpecConflict, StudyFinished, StudyPaused
+
+logger = logging.getLogger(__name__)
 
 SAMPLER_TRIES = 4
 
@@ -46,6 +44,11 @@ class Asking:
         self._random = random.Random(state.spec.sampler.get("seed"))
         self.policy = Policy.of(state.spec, state.store.n_trials(state.id))
         self.conflict: SpecConflict | None = None
+
+    @property
+    def sampling(self) -> threading.Lock:
+        """Held while something of the study is sampled; the policy stays as it is meanwhile."""
+        return self._sampling
 
     def ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
         """Hand out a trial, in this order: the one this request got before; with `resume`, the
@@ -74,6 +77,8 @@ class Asking:
                     # Another request with this key, or an expiry, while this one waited its turn.
                     view = self._hand_out_again(request)
                     waiting = None if view else self._next_waiting(request)
+                    if waiting is not None and self._drops(waiting):
+                        continue
                     if waiting is not None and TrialRecord.of(waiting).attempt:
                         # It was given back: its parameters stay, as a result for it may still come.
                         view = self._start(waiting, request, clear_intermediate_values=True)
@@ -90,23 +95,9 @@ class Asking:
     def _hand_out_again(self, request: AskRequest) -> TrialView | None:
         """A running trial for this request: (0) or (1) of the order, or a repeated request's."""
         state = self._state
-        if request.key is not None and (uses := state.tally.keys.get(request.key)):
-            (use,) = uses[:1]
-            if use.request != request.digest:
-                raise KeyReused(
-                    "this idempotency key came before with another request: use a new one"
-                )
-            trial = state.trial(use.number)
-            if use.attempt is not None and use.attempt != TrialRecord.of(trial).attempt:
-                raise LeaseLost(
-                    f"trial {trial.number}, which this key got before, was handed on: ask with a new key"
-                )
-            return state.view(trial)
-        if self.conflict is not None:
-            raise self.conflict.again()
-        if request.params:
-            checked_point(state.spec, request.params)
-        self._check_open()
+        if found := trials_of_key(state, request.key, request.digest):
+            return state.view(found[0])
+        self._check(request)
         if request.resume and request.worker is not None:
             number = state.tally.running_of(request.worker)
             if number is not None:
@@ -118,8 +109,13 @@ class Asking:
             return None
         return self._start(state.trial(number), request, clear_intermediate_values=True)
 
-    def _check_open(self) -> None:
+    def _check(self, request: AskRequest) -> None:
+        """Refuse what nothing can be handed out for."""
         state = self._state
+        if self.conflict is not None:
+            raise self.conflict.again()
+        if request.params:
+            checked_point(state.spec, request.params)
         if state.record.state == "paused":
             raise StudyPaused("the study is paused: ask again when it has been opened")
         if reason := stop_reason(state.limits, state.standing(), state.clock()):
@@ -144,23 +140,40 @@ class Asking:
             raise NoSlot("every place is taken, but an open trial may give its own back: ask again")
         return None
 
+    def _drops(self, waiting: FrozenTrial) -> bool:
+        """Whether the trial has just left the queue: Optuna puts there whatever it is given."""
+        state = self._state
+        record = TrialRecord.of(waiting)
+        reason = None if record.attempt else flaw(state.spec, waiting.system_attrs.get(FIXED))
+        if reason is None:
+            return False
+        logger.warning("trial %d of study %s is cancelled: %s", waiting.number, state.name, reason)
+        state.fail(waiting, record, CANCELLED)
+        return True
+
     def _sample(
-        self, policy: Policy, waiting: FrozenTrial | None, request: AskRequest
+        self,
+        policy: Policy,
+        waiting: FrozenTrial | None,
+        request: AskRequest,
+        others: Sequence[Draft] = (),
+        points: Points | None = None,
     ) -> tuple[Draft, bool]:
         """A draft with all its parameters, and whether it is to lie where no other trial does.
 
+        `others` are drafts to become trials with this one, which `points` has taken into account.
         Slow, and holds no lock that a tell needs.
         """
-        draft = self._draft(policy, waiting, request)
+        draft = self._draft(policy, waiting, request, others)
         fixed = dict(draft.trial.system_attrs.get(FIXED, {})) | draft.trial.params
-        points = self._state.points
+        points = points or self._state.points
         for _ in range(SAMPLER_TRIES):
             sample_conditional(policy.spec.parameters, draft.suggest(policy.sampler, policy.pruner))
             if fixed or not points.avoid:
                 return draft, False
             if not points.clashes(draft.trial):
                 return draft, True
-            draft = self._draft(policy, waiting, request)
+            draft = self._draft(policy, waiting, request, others)
         params = points.untaken(self._random) if points.left else None
         if params is None:
             sample_conditional(policy.spec.parameters, draft.suggest(policy.sampler, policy.pruner))
@@ -171,32 +184,47 @@ class Asking:
         }
         return draft, True
 
-    def _draft(self, policy: Policy, waiting: FrozenTrial | None, request: AskRequest) -> Draft:
+    def _draft(
+        self,
+        policy: Policy,
+        waiting: FrozenTrial | None,
+        request: AskRequest,
+        others: Sequence[Draft] = (),
+    ) -> Draft:
         state = self._state
         with state.unit():  # what it reads must be of one moment
             if waiting is None:
-                number = state.store.n_trials(state.id)
+                new = sum(other.trial._trial_id < 0 for other in others)
+                number = state.store.n_trials(state.id) + new
                 trial = blank_trial(number, state.local_time(), TrialState.RUNNING)
+                trial._trial_id = -1 - new
                 if request.params:
                     trial.system_attrs[FIXED] = checked_point(policy.spec, request.params)
             else:
                 trial = copy.copy(waiting)
                 trial.state = TrialState.RUNNING
-            return Draft(state.store, state.id, state.name, trial)
+            return Draft(state.store, state.id, state.name, trial, others)
 
     def _place(
         self, policy: Policy, draft: Draft, waiting: FrozenTrial | None, request: AskRequest
     ) -> TrialView | None:
         """The draft as a trial, if it may still be one; None if what it was drafted for is gone."""
-        state = self._state
         if self._next_waiting(request) is not waiting or policy is not self.policy:
             return None
+        return self._hand_out(policy, draft, waiting, request)
+
+    def _hand_out(
+        self, policy: Policy, draft: Draft, waiting: FrozenTrial | None, request: AskRequest
+    ) -> TrialView:
+        """The draft as a trial."""
+        state = self._state
         for key, value in draft.study_attrs.items():
             state.store.set_study_system_attr(state.id, key, value)
         if state.record.first_ask_at is None:
             state.set_record(first_ask_at=state.clock())
         if waiting is not None:
             record = TrialRecord.of(waiting)
+            self._remember(waiting.number, draft)
             return self._start(
                 waiting,
                 request,
@@ -212,7 +240,14 @@ class Asking:
         draft.trial.datetime_start = state.local_time()
         trial = state.add(draft.trial, record)
         state.hold(trial.number, record)
+        self._remember(trial.number, draft)
         return state.view(trial)
+
+    def _remember(self, number: int, draft: Draft) -> None:
+        """Keep what was drawn together for parameters that the trial may still be given."""
+        self._state.relative.pop(number, None)
+        if (relative := draft.relative()) is not None:
+            self._state.relative[number] = relative
 
     def _start(
         self,
@@ -238,6 +273,7 @@ class Asking:
             "lease_seconds": seconds,
             "key": request.key,
             "request": request.digest,
+            "place": request.place,
         }
 
     def follow(self, spec: StudySpec) -> None:

@@ -1,17 +1,21 @@
 """Every study served: found by name, opened on first use, in step with its configuration file."""
 
 import logging
-import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from optunapi.engine.artifacts import ArtifactFiles
 from optunapi.engine.config_file import read_config
+from optunapi.engine.feed import Feed, Listener
+from optunapi.engine.fork import Origin, create_fork, fitting_history
 from optunapi.engine.history import spec_of_history
+from optunapi.engine.names import NAME, slug_of
 from optunapi.engine.points import checked_point
 from optunapi.engine.records import SPEC, STUDY, StudyRecord
+from optunapi.engine.snapshot import Snapshot, unasked_snapshot
 from optunapi.engine.spec import StudySpec, differences, spec_from_mapping
 from optunapi.engine.state import Clock, NewId, StudyState, waiting_trial
 from optunapi.engine.store import Commit, Store
@@ -27,7 +31,6 @@ from optunapi.errors import (
 
 logger = logging.getLogger(__name__)
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -71,13 +74,24 @@ class Config:
 class Catalog:
     """The studies of one server. Every method may be called from any thread, and may use the disk."""
 
-    def __init__(self, *, configs: Path, stores: Stores, clock: Clock, new_id: NewId) -> None:
+    def __init__(
+        self,
+        *,
+        configs: Path,
+        stores: Stores,
+        artifacts: ArtifactFiles,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
         self._configs = configs
+        self.artifacts = artifacts
         self._stores = stores
         self._clock = clock
         self._new_id = new_id
         self._live: dict[str, LiveStudy] = {}
         self._read: dict[str, Config] = {}
+        self._feeds: dict[str, Feed] = {}
+        self._is_winding_down = False
         self._closed = False
         # One study's slow opening must not hold up another's; a lock a name would let names that
         # do not exist fill the memory.
@@ -92,18 +106,29 @@ class Catalog:
         """
         return self._open(name, create=False)
 
-    def for_ask(self, name: str, params: Mapping[str, Any] | None = None) -> LiveStudy:
+    def for_ask(
+        self,
+        name: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        check: Callable[[StudySpec], object] | None = None,
+    ) -> LiveStudy:
         """The study, created now if it has a configuration and was never asked from.
+
+        What would be refused must not create a study first: before it is created its specification is
+        given to `check`, and `params` that an ask would fix are looked at.
 
         Raises:
             StudyNotFound, ConfigInvalid: as `find`.
-            ValueInvalid: the `params` that the ask would fix are not of the space.
+            ValueInvalid: the `params` are not of the space.
+            OptunAPIError: what `check` raises.
         """
-        if params and self.find(name) is None:
-            # What will be refused must not create a study first.
-            config = self._config(name)
-            if config is not None and config.spec is not None:
-                checked_point(config.spec, params)
+        if (params or check) and self.find(name) is None:
+            spec = self._configured(name, self._config(name))
+            if params:
+                checked_point(spec, params)
+            if check:
+                check(spec)
         study = self._open(name, create=True)
         assert study is not None
         return study
@@ -121,6 +146,17 @@ class Catalog:
         if config is None or config.spec is None:
             raise StudyNotFound(f"there is no study {name!r}")
         return (unasked(name, config.spec),)
+
+    def snapshot(self, name: str) -> tuple[Snapshot, *tuple[Commit, ...]]:
+        """All of the study at this moment, asked from or not.
+
+        Raises:
+            StudyNotFound, ConfigInvalid: as `find`.
+        """
+        study = self.find(name)
+        if study is not None:
+            return study.snapshot()
+        return (unasked_snapshot(name, self._configured(name, self._config(name))),)
 
     def views(
         self, *, after: str | None, state: str | None, limit: int
@@ -146,14 +182,14 @@ class Catalog:
         return found, commits
 
     def names(self) -> list[str]:
-        """Every study's name, in order; among them such as cannot be opened."""
+        """Every study's name or slug, in order; among them such as cannot be opened."""
         configured = {
             path.stem
             for suffix in SUFFIXES
             for path in self._configs.glob(f"*{suffix}")
             if NAME.fullmatch(path.stem)
         }
-        return sorted(configured | {name for name in self._stores.names() if NAME.fullmatch(name)})
+        return sorted(configured | {slug_of(name) for name in self._stores.names()})
 
     def put(self, name: str, spec: StudySpec) -> bool:
         """Create a study with this specification; False if there is one with the same already.
@@ -163,11 +199,7 @@ class Catalog:
             SpecConflict: there is a study or a configuration of this name, and it differs.
             ConfigInvalid: there is a configuration of this name that was never valid.
         """
-        if not NAME.fullmatch(name):
-            raise NameInvalid(
-                "a study's name has 1 to 128 letters, digits, dots, hyphens and underscores, "
-                "and begins with a letter or digit"
-            )
+        _require_name(name)
         config = self._config(name)
         if config is not None:
             study = self.find(name)
@@ -188,8 +220,50 @@ class Catalog:
             )
         return False
 
-    def delete(self, name: str, *, force: bool) -> None:
+    def fork(self, old: str, new: str) -> int:
+        """A new study with the history of another that fits it; return how many trials that are.
+
+        Its specification is that of its configuration file if there is one, else the other's.
+
+        Raises:
+            StudyNotFound: there is no study to fork.
+            NameInvalid: no study can be called so.
+            SpecConflict: there is a study of this name.
+            ConfigInvalid: a configuration, of the old name or the new one, was never valid.
+        """
+        _require_name(new)
+        origin = self._origin(old)
+        config = self._config(new)
+        spec = origin.spec if config is None else self._configured(new, config)
+        history = fitting_history(origin, spec)
+        with self._lock(new):
+            taken = self._live.get(new) or self._load(new, config)
+            if taken is not None:
+                self._live[new] = taken
+            if taken is not None or new == old:
+                raise SpecConflict(
+                    "there is a study of this name already: fork into another, or delete it first",
+                    diff=differences(taken.spec, spec) if taken is not None else [],
+                )
+            store = self._stores.for_new(new)
+            study_id = create_fork(store, new, origin, spec, history, self._clock())
+            self._live[new] = self._live_study(new, store, study_id, spec)
+            if config is not None:
+                self._read[new] = config
+        return len(history)
+
+    def _origin(self, name: str) -> Origin:
+        study = self.find(name)
+        if study is None:
+            return Origin(spec=self._configured(name, self._config(name)))
+        origin, commit = study.origin()
+        commit.result()
+        return origin
+
+    def delete(self, name: str, *, force: bool) -> bool:
         """Remove a study and its trials for good. Its configuration stays: the next ask starts afresh.
+
+        False if nothing was stored of it.
 
         Raises:
             StudyNotFound, ConfigInvalid: as `find`.
@@ -197,12 +271,57 @@ class Catalog:
         """
         study = self.find(name)
         if study is None:
-            return
+            return False
         with self._lock(name):
             study.delete(force=force).result()
             if self._live.get(name) is study:
                 del self._live[name]
+                self._feeds.pop(name, None)
+            study.feed.close()
             self._stores.discard(name)
+        self.artifacts.remove(study.orphaned.ids)
+        return True
+
+    def listen(self, name: str, listener: Listener) -> tuple[Feed, Listener]:
+        """The study's feed, of which `listener` is told until the function returned is called.
+
+        A study that was never asked from has one too.
+
+        Raises:
+            StudyNotFound, ConfigInvalid: as `find`.
+        """
+        self.find(name)
+        with self._lock(name):
+            feed = self._feed(name)
+            return feed, feed.listen(listener)
+
+    def follow(self, name: str, listener: Listener) -> tuple[Feed, Listener]:
+        """As `listen`, and every change is kept in the feed from now on."""
+        feed, stop = self.listen(name, listener)
+        try:
+            study = self.find(name)
+            if study is not None:
+                study.keep_events()
+            feed.follow()
+        except BaseException:
+            stop()
+            raise
+        return feed, stop
+
+    def _feed(self, name: str) -> Feed:
+        """The feed of a study whose lock is held. Its ids rise over a restart too."""
+        feed = self._feeds.get(name)
+        if feed is None or feed.closed:
+            feed = self._feeds[name] = Feed(first_id=int(self._clock() * 1e6))
+            if self._is_winding_down:
+                feed.close()
+        return feed
+
+    def wind_down(self) -> None:
+        """End all waiting and following: the server is about to stop."""
+        self._is_winding_down = True
+        for feed in list(self._feeds.values()):
+            feed.close()
 
     def open(self) -> None:
         """Become the owner of the databases.
@@ -211,21 +330,31 @@ class Catalog:
             StorageUnavailable: another process is; the message names it.
         """
         self._stores.open()
+        self.artifacts.open()
 
     def sweep(self, idle_seconds: float) -> None:
         """Let time-outs and expiries happen, and close the databases that nobody has used so long."""
         for name, study in list(self._live.items()):
             try:
                 study.settle()
-            except (StorageUnavailable, StudyNotFound):
+            except StorageUnavailable:
                 continue  # what asks for the study next says so
+            except StudyNotFound:
+                study.feed.close()
+                continue
             if study.idle_for() >= idle_seconds:
                 with self._lock(name):
                     if self._live.get(name) is study and study.idle_for() >= idle_seconds:
                         del self._live[name]
+                        self._feeds.pop(name, None)
                         # A request that found the study just before gets StorageClosed: it looks
                         # the study up again, which opens it.
                         self._stores.release(name)
+        for name in [name for name in list(self._feeds) if name not in self._live]:
+            with self._lock(name):
+                feed = self._feeds.get(name)
+                if feed is not None and name not in self._live and not feed.has_listeners:
+                    del self._feeds[name]
 
     def unavailable(self) -> str | None:
         """Why the server cannot read and write everything it has open, or None."""
@@ -244,9 +373,13 @@ class Catalog:
             raise StudyNotFound(f"no study can be called {name!r}")
         config = self._config(name)
         live = self._live.get(name)
-        if live is None or (config is not None and config is not self._read.get(name)):
+        if live is None or live.is_gone() or config is not self._read.get(name):
             with self._lock(name):
-                live = self._live.get(name) or self._load(name, config)
+                live = self._live.get(name)
+                if live is not None and live.is_gone():  # somebody else deleted it
+                    del self._live[name]
+                    live = None
+                live = live or self._load(name, config)
                 if live is None:
                     spec = self._configured(name, config)
                     if create:
@@ -256,6 +389,8 @@ class Catalog:
                     self._live[name] = live
                 if config is not None:
                     self._read[name] = config
+                else:
+                    self._read.pop(name, None)
         return live
 
     def _lock(self, name: str) -> threading.Lock:
@@ -293,11 +428,16 @@ class Catalog:
         return None
 
     def _load(self, name: str, config: Config | None) -> LiveStudy | None:
-        """The stored study, or None."""
+        """The stored study of this name or slug, or None."""
         found = self._stores.find(name)
+        own = name
+        if found is None:
+            slugged = (each for each in self._stores.names() if slug_of(each) == name != each)
+            own = next(slugged, name)
+            found = None if own == name else self._stores.find(own)
         if found is None:
             return None
-        return self._live_study(name, *found, self._stored_spec(*found, config))
+        return self._live_study(own, *found, self._stored_spec(*found, config))
 
     def _create(self, name: str, spec: StudySpec) -> LiveStudy:
         store = self._stores.for_new(name)
@@ -316,15 +456,21 @@ class Catalog:
     def _live_study(self, name: str, store: Store, study_id: int, spec: StudySpec) -> LiveStudy:
         return LiveStudy(
             StudyState(
-                store, study_id, name=name, spec=spec, clock=self._clock, new_id=self._new_id
+                store,
+                study_id,
+                name=name,
+                spec=spec,
+                clock=self._clock,
+                new_id=self._new_id,
+                feed=self._feed(name),
             )
         )
 
     def _follow(self, live: LiveStudy, config: Config | None) -> None:
         """Bring the study in step with its configuration, as far as its history allows."""
         if config is None:
-            return
-        if config.error is not None:
+            live.follow(live.spec)  # a file that was in the way is gone
+        elif config.error is not None:
             live.hold_spec(config.error)
         elif config.spec is not None:
             if diff := live.conflicts(config.spec):
@@ -338,6 +484,14 @@ class Catalog:
                 )
             else:
                 live.follow(config.spec)
+
+
+def _require_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise NameInvalid(
+            "a study's name has 1 to 128 letters, digits, dots, hyphens and underscores, "
+            "and begins with a letter or digit"
+        )
 
 
 def create_study(store: Store, name: str, spec: StudySpec, now: float) -> int:

@@ -6,7 +6,8 @@ Nothing has to be undone when sampling fails, and no lock on the study is held w
 """
 
 import copy
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -28,6 +29,14 @@ from optunapi.engine.store import Store
 FIXED = "fixed_params"  # where Optuna keeps the parameters of an enqueued trial
 
 Suggest = Callable[[str, BaseDistribution], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relative:
+    """What a sampler drew together for one trial and the trial does not use yet, and from which space."""
+
+    space: Mapping[str, BaseDistribution]
+    params: Mapping[str, Any]
 
 
 def blank_trial(number: int, start: datetime | None, state: TrialState) -> FrozenTrial:
@@ -58,10 +67,18 @@ class Draft(BaseStorage):
     """One study as samplers and pruners see it while `trial` is drafted.
 
     What they write to the trial goes to `trial`, what they write to the study to `study_attrs`;
-    nothing else can be written. The history is read once, so a sampler sees one state of it.
+    nothing else can be written. The history is read once, so a sampler sees one state of it. `others`
+    were drafted just before, to become trials together with this one: they belong to the history.
     """
 
-    def __init__(self, store: Store, study_id: int, study_name: str, trial: FrozenTrial) -> None:
+    def __init__(
+        self,
+        store: Store,
+        study_id: int,
+        study_name: str,
+        trial: FrozenTrial,
+        others: Sequence["Draft"] = (),
+    ) -> None:
         self._study_id = study_id
         self._study_name = study_name
         self._directions = store.get_study_directions(study_id)
@@ -69,16 +86,21 @@ class Draft(BaseStorage):
         self._user_attrs = store.get_study_user_attrs(study_id)
         self._history = store.get_all_trials(study_id, deepcopy=False)
         self._noted = trial.system_attrs
+        self._sampled: optuna.trial.Trial | None = None
         self.study_attrs: dict[str, Any] = {}
         self.trial = copy.copy(trial)
         self.trial.params = dict(trial.params)
         self.trial.distributions = dict(trial.distributions)
         self.trial.system_attrs = dict(trial.system_attrs)
         self.trial.intermediate_values = dict(trial.intermediate_values)
-        if trial.number < len(self._history):
-            self._history[trial.number] = self.trial
-        else:
-            self._history.append(self.trial)
+        for other in others:
+            self._system_attrs = self._system_attrs | other.study_attrs
+        for drafted in (*(other.trial for other in others), self.trial):
+            # A new one's number may have been taken since; ids below 0 are of drafts alone.
+            if drafted._trial_id >= 0:
+                self._history[drafted.number] = drafted
+            else:
+                self._history.append(drafted)
 
     def notes(self) -> dict[str, Any]:
         """The system attributes that drafting added to the trial or changed."""
@@ -91,6 +113,7 @@ class Draft(BaseStorage):
     def suggest(self, sampler: BaseSampler, pruner: BasePruner) -> Suggest:
         """A function that samples one parameter of the trial, or gives the fixed value it has."""
         trial = optuna.trial.Trial(self.study(sampler, pruner), self.trial._trial_id)
+        self._sampled = trial
 
         def suggest(name: str, distribution: BaseDistribution) -> Any:
             match distribution:
@@ -103,6 +126,15 @@ class Draft(BaseStorage):
             raise TypeError(f"no such distribution: {distribution!r}")
 
         return suggest
+
+    def relative(self) -> Relative | None:
+        """What is left of what was drawn together; None if nothing was: Optuna draws when it needs to."""
+        trial = self._sampled
+        if trial is None or trial.relative_search_space is None:
+            return None
+        rest = {k: v for k, v in trial.relative_params.items() if k not in self.trial.params}
+        space = trial.relative_search_space
+        return Relative(space={name: space[name] for name in rest}, params=rest)
 
     # What is read.
 

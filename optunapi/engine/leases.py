@@ -46,6 +46,12 @@ class Alarms:
                 return None
         return None
 
+    def next(self) -> float | None:
+        """When the first alarm rings, or None."""
+        while self._heap and self._when.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
     def __len__(self) -> int:
         return len(self._when)
 
@@ -99,6 +105,14 @@ class Leases:
     def first_expired(self) -> int | None:
         """The trial to hand on next, or None."""
         return next(iter(self._expired), None)
+
+    def all_expired(self) -> list[int]:
+        """The trials to hand on, in the order in which they are to be."""
+        return list(self._expired)
+
+    def next_expiry(self) -> float | None:
+        """When the next lease runs out, or None."""
+        return self._alarms.next()
 
     def __len__(self) -> int:
         return len(self._held)

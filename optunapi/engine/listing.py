@@ -34,15 +34,32 @@ class Selection:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a page ended. `by_number` says that this trial had no place by its value when it was shown.
+
+    It may have completed since, and those shown before it must not come again.
+    """
+
+    number: int
+    by_number: bool
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> "Place":
+        """Where a page that ends with this trial ends."""
+        return cls(number=trial.number, by_number=not _has_order(trial))
+
+
 def page_of(
-    store: Store, study_id: int, selection: Selection, after: FrozenTrial | None, limit: int
+    store: Store, study_id: int, selection: Selection, after: Place | None, limit: int
 ) -> list[FrozenTrial]:
     """At most `limit` selected trials behind `after`, or from the first on."""
     if selection.order in ("number", "-number"):
         number = None if after is None else after.number
         trials = _by_number(store, study_id, number, descending=selection.order == "-number")
     else:
-        trials = _by_value(store, study_id, after, descending=selection.order == "-value")
+        descending = selection.order == "-value"
+        trials = _by_value(store, study_id, after, descending=descending)
     return list(islice(filter(selection.has, trials), limit))
 
 
@@ -77,14 +94,21 @@ def _by_number(
 
 
 def _by_value(
-    store: Store, study_id: int, after: FrozenTrial | None, *, descending: bool
+    store: Store, study_id: int, after: Place | None, *, descending: bool
 ) -> Iterator[FrozenTrial]:
-    if after is None or after.state == TrialState.COMPLETE:
-        yield from _complete_by_value(store, study_id, after, descending=descending)
-    behind = after.number if after is not None and after.state != TrialState.COMPLETE else None
-    for trial in _by_number(store, study_id, behind, descending=False):
-        if trial.state != TrialState.COMPLETE:
+    if after is None or not after.by_number:
+        last = None if after is None else store.trial(study_id, after.number)
+        yield from _complete_by_value(store, study_id, last, descending=descending)
+        after = None
+    number = None if after is None else after.number
+    for trial in _by_number(store, study_id, number, descending=False):
+        if not _has_order(trial):
             yield trial
+
+
+def _has_order(trial: FrozenTrial) -> bool:
+    """Whether the trial has a value to be ordered by; NaN, which Optuna allows, is none."""
+    return trial.state == TrialState.COMPLETE and trial.values[0] == trial.values[0]
 
 
 def _complete_by_value(

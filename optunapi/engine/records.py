@@ -19,7 +19,8 @@ class TrialRecord:
     `lease` and `lease_seconds` are of the present attempt: a renewal is not stored, since a restart
     gives every open lease a full term. `late` is the number of the trial that keeps a result which
     came after this one had failed. `keys` maps each idempotency key that led to this trial to the
-    attempt it took (None where it took none) and a digest of the request.
+    attempt it took (None where it took none), a digest of the request, and the trial's places in the
+    reply.
     """
 
     created_at: float | None = None
@@ -33,7 +34,7 @@ class TrialRecord:
     timed_out_at: float | None = None
     fail_reason: str | None = None
     late: int | None = None
-    keys: Mapping[str, tuple[int | None, str]] = field(default_factory=dict)
+    keys: Mapping[str, tuple[int | None, str, *tuple[int, ...]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Self:
@@ -53,6 +54,14 @@ class TrialRecord:
 
 
 _DEFAULTS = vars(TrialRecord())
+
+
+def constraint_attrs(
+    constraints: Mapping[str, float], present: Mapping[str, Any]
+) -> dict[str, float]:
+    """Constraints as Optuna's `Trial.set_constraint` keeps them: the first value of each is kept."""
+    found = {f"constraints:{name}": value for name, value in constraints.items()}
+    return {key: value for key, value in found.items() if key not in present}
 
 
 @dataclass(frozen=True, kw_only=True)

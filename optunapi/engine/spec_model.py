@@ -120,5 +120,8 @@ def comparable(spec: StudySpec) -> dict[str, Any]:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON that is equal for equal values, and tells 1 from 1.0 and from true."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """JSON that is equal for equal values, and tells 1 from 1.0 and from true.
+
+    A choice that is not finite, which Optuna allows, stands as Python writes it.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -14,7 +14,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.draft import FIXED, blank_trial
+from optunapi.engine.draft import FIXED, Relative, blank_trial
+from optunapi.engine.feed import Feed
 from optunapi.engine.leases import Alarms, Leases
 from optunapi.engine.lifecycle import (
     GRACE_SECONDS,
@@ -25,6 +26,7 @@ from optunapi.engine.lifecycle import (
     finished_reason,
     meets_target,
 )
+from optunapi.engine.news import News
 from optunapi.engine.points import Points
 from optunapi.engine.pruning import Pruning
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
@@ -62,6 +64,7 @@ class StudyState:
         spec: StudySpec,
         clock: Clock,
         new_id: NewId,
+        feed: Feed | None = None,
     ) -> None:
         self.store = store
         self.id = study_id
@@ -70,7 +73,10 @@ class StudyState:
         self._new_id = new_id
         self._spec = spec
         self._seen_reloads = -1
+        self._last_reloads = -1
         self._touched = False
+        self.news = News(feed or Feed())
+        self.relative: dict[int, Relative] = {}  # of open trials, see `suggesting`
         self.tally = Tally()
         self.leases = Leases()
         self.points = Points(spec)
@@ -88,14 +94,23 @@ class StudyState:
             if reloads != self._seen_reloads:
                 self._derive()
                 self._seen_reloads = reloads
+                if self._last_reloads not in (-1, reloads):
+                    self.news.reread()
+                    self.relative.clear()
+                self._last_reloads = reloads
             self._touched = False
             try:
                 yield unit
             except BaseException:
+                self.news.drop()
                 if self._touched:
                     # The store puts its trials back; what was derived has counted them already.
                     self._seen_reloads = -1
                 raise
+            report = self.news.report(unit, self.view)
+        if report is not None:
+            report.end()
+            self.news.feed.tell()
 
     def reloads(self) -> int:
         """Rises when what was seen of the study may not be true any more: look again.
@@ -171,6 +186,7 @@ class StudyState:
         self.store.set_study_system_attr(self.id, SPEC, spec.to_json())
         self._spec = spec
         self._derive()
+        self.news.study()
 
     def back_to_spec(self, spec: StudySpec) -> None:
         """Go by the former specification: the unit that set another one was refused."""
@@ -183,6 +199,8 @@ class StudyState:
         self.record = self.record.with_(**changes)
         self.store.set_study_system_attr(self.id, STUDY, self.record.to_json())
         self.last_activity_at = self.clock()
+        if changes.keys() != {"first_ask_at"}:
+            self.news.study()
 
     def set_limits(self, changes: Mapping[str, Any]) -> None:
         """Set limits by hand; they rule over the specification's."""
@@ -201,6 +219,7 @@ class StudyState:
         template.system_attrs = {**template.system_attrs, **record.attrs()}
         trial = self.store.add_trial(self.id, template)
         self._take(None, trial)
+        self.news.trial(trial)
         return trial
 
     def update(
@@ -212,6 +231,7 @@ class StudyState:
             changes["system_attrs"] = {**changes.get("system_attrs", {}), **record.attrs()}
         changed = self.store.update_trial(trial._trial_id, **changes)
         self._take(trial, changed)
+        self.news.trial(changed)
         return changed
 
     def start(
@@ -223,13 +243,19 @@ class StudyState:
         lease_seconds: float | None,
         key: str | None,
         request: str,
+        place: int = 0,
         **changes: Any,
     ) -> FrozenTrial:
         """Hand out a trial that exists: its next attempt begins now."""
         if self.leases.has_expired(trial.number):
             record = record.with_(expiries=record.expiries + 1)
         record = self.next_attempt(
-            record, worker=worker, lease_seconds=lease_seconds, key=key, request=request
+            record,
+            worker=worker,
+            lease_seconds=lease_seconds,
+            key=key,
+            request=request,
+            place=place,
         )
         changed = self.update(
             trial,
@@ -249,18 +275,21 @@ class StudyState:
         lease_seconds: float | None,
         key: str | None,
         request: str,
+        place: int = 0,
     ) -> TrialRecord:
         """The record of a trial that is handed out."""
         attempt = record.attempt + 1
+        # A stop by hand is for its worker, also when that comes back; a time-out was the attempt's.
+        is_back = worker is not None and worker == record.worker
         return record.with_(
             created_at=record.created_at or self.clock(),
             worker=worker,
             attempt=attempt,
             lease=None if lease_seconds is None else self._new_id(),
             lease_seconds=lease_seconds,
-            stop_requested=False,
+            stop_requested=is_back and record.stop_requested and record.timed_out_at is None,
             timed_out_at=None,
-            keys={**record.keys, **({key: (attempt, request)} if key else {})},
+            keys={**record.keys, **({key: (attempt, request, place)} if key else {})},
         )
 
     def hold(self, number: int, record: TrialRecord) -> None:
@@ -326,8 +355,8 @@ class StudyState:
         return self.update(trial, record.with_(stop_requested=True))
 
     def idle_for(self) -> float:
-        """Seconds since the last change; 0 while there is a lease or a time-out to watch."""
-        if len(self.leases) or len(self._timeouts):
+        """Seconds since the last change; 0 while there is a lease or a time-out to watch, or a listener."""
+        if len(self.leases) or len(self._timeouts) or self.news.feed.has_listeners:
             return 0.0
         return self.clock() - max(self.opened_at, self.last_activity_at or 0.0)
 
@@ -335,6 +364,7 @@ class StudyState:
         """Let happen what time alone brings about: time-outs, and leases that ran out for good."""
         now = self.clock()
         for number in self.leases.expire(now):
+            self.news.time_passed()
             trial = self.trial(number)
             record = TrialRecord.of(trial)
             if record.expiries + 1 >= self._spec.max_attempts:
@@ -354,6 +384,14 @@ class StudyState:
             self.update(trial, record.with_(stop_requested=True, timed_out_at=now))
             self._timeouts.set(due, now + (record.lease_seconds or GRACE_SECONDS))
 
+    def due_in(self) -> float | None:
+        """Seconds until time alone may change what an ask gets, or None if it does not."""
+        limit, began = self.limits.max_duration, self.record.first_ask_at
+        ends = None if limit is None or began is None else began + limit
+        moments = (self.leases.next_expiry(), self._timeouts.next(), ends)
+        first = min((moment for moment in moments if moment is not None), default=None)
+        return None if first is None else max(0.0, first - self.clock())
+
     def local_time(self) -> datetime:
         """Now, as Optuna keeps times: local and naive."""
         return datetime.fromtimestamp(self.clock())
@@ -362,6 +400,8 @@ class StudyState:
 
     def _take(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         self.last_activity_at = self.clock()
+        if after.state.is_finished():
+            self.relative.pop(after.number, None)
         self.tally.replace(before, after)
         self.points.replace(before, after)
         self.pruning.replace(before, after)

@@ -3,7 +3,7 @@
 The engine owns this Protocol and knows no SQL; `optunapi.storage` fulfils it, `app` joins the two.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -89,6 +89,7 @@ class Store(Protocol):
         clear_intermediate_values: bool = False,
         user_attrs: Mapping[str, Any] | None = None,
         system_attrs: Mapping[str, Any] | None = None,
+        drop_system_attrs: Collection[str] = (),
         datetime_start: datetime | None = None,
         datetime_complete: datetime | None = None,
     ) -> FrozenTrial:
@@ -104,6 +105,9 @@ class Store(Protocol):
         states: tuple[TrialState, ...] | list[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         """All trials in the order of their numbers."""
+
+    def distribution(self, study_id: int, name: str) -> BaseDistribution | None:
+        """That of the first trial which had this parameter; every other's must be compatible."""
 
     def trials_from(self, study_id: int, start_number: int, limit: int) -> list[FrozenTrial]:
         """At most `limit` trials from this number on."""
@@ -132,6 +136,9 @@ class Store(Protocol):
 
     def reloads(self, study_id: int) -> int:
         """Rises when the study was read again from the database: drop what was derived from it."""
+
+    def commit_seconds(self) -> list[float]:
+        """How long the latest commits took, the oldest first."""
 
     def close(self) -> None:
         """Write what is pending and let go of the database."""

@@ -1,13 +1,19 @@
 """One live study: trials are asked for, and told back, by many callers at once."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Hashable, Mapping, Sequence
 from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.asking import Asking
+from optunapi.engine.artifacts import Artifacts, Removed
+from optunapi.engine.batch import BatchAsking
 from optunapi.engine.draft import blank_trial
+from optunapi.engine.feed import Feed
+from optunapi.engine.fork import Origin, origin_of
 from optunapi.engine.history import spec_of_history
+from optunapi.engine.importances import Importances
+from optunapi.engine.importing import ImportedTrial, import_trials
 from optunapi.engine.lifecycle import (
     CANCELLED,
     Result,
@@ -17,11 +23,14 @@ from optunapi.engine.lifecycle import (
     filled_in,
     judge,
 )
-from optunapi.engine.listing import Selection, best_of, page_of
-from optunapi.engine.records import TrialRecord
+from optunapi.engine.listing import Place, Selection, best_of, page_of
+from optunapi.engine.queue import Queue
+from optunapi.engine.records import TrialRecord, constraint_attrs
+from optunapi.engine.snapshot import Snapshot, snapshot_of
 from optunapi.engine.spec import StudySpec, incompatibilities
 from optunapi.engine.state import StudyState
 from optunapi.engine.store import Commit
+from optunapi.engine.suggesting import Suggesting
 from optunapi.engine.views import (
     Answer,
     AskRequest,
@@ -31,10 +40,15 @@ from optunapi.engine.views import (
     TrialView,
 )
 from optunapi.errors import (
+    BadRequest,
     ConfigInvalid,
+    Conflict,
+    NotFound,
+    OptunAPIError,
     RequestInvalid,
     SpecConflict,
     StudyBusy,
+    StudyNotFound,
     TrialFinished,
     TrialWaiting,
 )
@@ -48,8 +62,14 @@ class LiveStudy:
 
     def __init__(self, state: StudyState) -> None:
         self._state = state
-        self._asking = Asking(state)
+        self._asking = BatchAsking(state)
         self._config_error: ConfigInvalid | SpecConflict | None = None
+        self._suggesting = Suggesting(state, self._asking, self._held)
+        state.news.describe, state.news.status = self._view, self._status
+        self._importances = Importances()
+        self.artifacts = Artifacts(state)
+        self.queue = Queue(state)
+        self.orphaned = Removed()
 
     @property
     def name(self) -> str:
@@ -61,6 +81,11 @@ class LiveStudy:
         """The specification in force."""
         return self._state.spec
 
+    @property
+    def feed(self) -> Feed:
+        """What happens in the study."""
+        return self._state.news.feed
+
     def committed(self) -> Commit:
         """All that is visible now."""
         return self._state.store.committed()
@@ -68,6 +93,14 @@ class LiveStudy:
     def reloads(self) -> int:
         """Rises when what was seen of the study may not be true any more: look again."""
         return self._state.reloads()
+
+    def is_gone(self) -> bool:
+        """Whether the study was deleted."""
+        try:
+            self._state.reloads()
+        except StudyNotFound:
+            return True
+        return False
 
     def settle(self) -> None:
         """Let happen what time alone brings about: time-outs, and leases that ran out for good."""
@@ -78,30 +111,49 @@ class LiveStudy:
         """Seconds since the study was last changed; 0 while it watches a lease or a time-out."""
         return self._state.idle_for()
 
+    def due_in(self) -> float | None:
+        """Seconds until time alone may change what an ask gets, or None if it does not."""
+        with self._state.unit():
+            return self._state.due_in()
+
+    def keep_events(self) -> None:
+        """Keep every change in the study's feed from now on."""
+        with self._state.unit():
+            self._state.news.follow()
+
     def view(self) -> tuple[StudyView, Commit]:
         """The study as it is now."""
         state = self._state
         with state.unit():
             state.settle()
         with state.unit() as unit:
-            # A paused study is not finished, whatever its limits say: an ask would hear of the pause.
-            paused = state.record.state == "paused"
-            reason = None if paused else state.finished_reason()
-            view = StudyView(
-                name=state.name,
-                spec=state.spec,
-                state="finished" if reason else "paused" if paused else "open",
-                finished_reason=reason,
-                limits=state.limits,
-                lease_seconds=state.lease_seconds,
-                counts=dict(state.store.counts(state.id)),
-                best=next(iter(state.store.best_trials(state.id)), None),
-                config_error=None if self._config_error is None else self._config_error.detail,
-                user_attrs=dict(state.store.get_study_user_attrs(state.id)),
-                created_at=state.record.created_at,
-                last_activity_at=state.last_activity_at,
-            )
+            view = self._view()
         return view, unit.commit
+
+    def _view(self) -> StudyView:
+        state = self._state
+        # A paused study is not finished, whatever its limits say: an ask would hear of the pause.
+        paused = state.record.state == "paused"
+        reason = None if paused else state.finished_reason()
+        return StudyView(
+            name=state.name,
+            spec=state.spec,
+            state="finished" if reason else "paused" if paused else "open",
+            finished_reason=reason,
+            limits=state.limits,
+            lease_seconds=state.lease_seconds,
+            counts=dict(state.store.counts(state.id)),
+            best=next(iter(state.store.best_trials(state.id)), None),
+            config_error=None if self._config_error is None else self._config_error.detail,
+            user_attrs=dict(state.store.get_study_user_attrs(state.id)),
+            created_at=state.record.created_at,
+            last_activity_at=state.last_activity_at,
+        )
+
+    def _status(self) -> Hashable:
+        paused = self._state.record.state == "paused"
+        error = None if self._config_error is None else self._config_error.detail
+        return paused, None if paused else self._state.finished_reason(), error
 
     def scoreboard(self) -> tuple[Scoreboard, Commit]:
         """How the study stands."""
@@ -127,9 +179,9 @@ class LiveStudy:
         return view, unit.commit
 
     def trials(
-        self, selection: Selection, *, after: int | None, limit: int
+        self, selection: Selection, *, after: Place | None, limit: int
     ) -> tuple[list[TrialView], Commit]:
-        """A page of trials, behind trial number `after` if given.
+        """A page of trials, behind `after` if given.
 
         Raises:
             RequestInvalid: an order by value where there are several objectives, or no such `after`.
@@ -140,12 +192,9 @@ class LiveStudy:
         with state.unit():
             state.settle()
         with state.unit() as unit:
-            last = None
-            if after is not None:
-                if not 0 <= after < state.store.n_trials(state.id):
-                    raise _off("page", "this page is of another study: begin without `page`")
-                last = state.store.trial(state.id, after)
-            found = page_of(state.store, state.id, selection, last, limit)
+            if after is not None and not 0 <= after.number < state.store.n_trials(state.id):
+                raise _off("page", "this page is of another study: begin without `page`")
+            found = page_of(state.store, state.id, selection, after, limit)
             views = [state.view(trial) for trial in found]
         return views, unit.commit
 
@@ -156,9 +205,51 @@ class LiveStudy:
             views = [state.view(trial) for trial in best_of(state.store, state.id, n)]
         return views, unit.commit
 
+    def snapshot(self) -> tuple[Snapshot, Commit]:
+        """All of the study at this moment."""
+        state = self._state
+        with state.unit():
+            state.settle()
+        with state.unit() as unit:
+            found = snapshot_of(state)
+        return found, unit.commit
+
+    def importances(self, objective: str | None) -> tuple[dict[str, float], Commit]:
+        """Each parameter's share in an objective, the first unless named; see `importances_of`.
+
+        Raises:
+            RequestInvalid: the study has no such objective.
+        """
+        state = self._state
+        with state.unit() as unit:
+            names = [each.name for each in state.spec.objectives]
+            if objective is not None and objective not in names:
+                raise _off("objective", f"the study's objectives are {', '.join(names)}")
+            place = 0 if objective is None else names.index(objective)
+            direction = state.spec.directions[place]
+            version = (state.reloads(), state.store.counts(state.id)[TrialState.COMPLETE])
+            trials = state.store.get_all_trials(state.id, deepcopy=False)
+        return self._importances.of(trials, place, direction, version), unit.commit
+
+    def origin(self) -> tuple[Origin, Commit]:
+        """What a fork of the study begins with."""
+        with self._state.unit() as unit:
+            origin = origin_of(self._state)
+        return origin, unit.commit
+
     def ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
         """Hand out a trial; see `Asking.ask`."""
         return self._asking.ask(request)
+
+    def ask_many(self, request: AskRequest, count: int) -> tuple[list[TrialView], Commit]:
+        """Hand out several trials; see `BatchAsking.ask_many`."""
+        return self._asking.ask_many(request, count)
+
+    def import_trials(
+        self, items: Sequence[ImportedTrial], *, key: str | None, digest: str
+    ) -> tuple[int, Commit]:
+        """Take in finished trials; see `import_trials`."""
+        return import_trials(self._state, items, key=key, digest=digest)
 
     def tell(self, number: int, result: Result) -> tuple[TrialView, Commit]:
         """Close a trial with its result. The first one wins; repeating it is harmless.
@@ -170,22 +261,38 @@ class LiveStudy:
             TrialWaiting: it was never handed out.
             LeaseLost: a `fail` or `pruned` from a worker that does not hold it any more.
         """
-        state = self._state
-        with state.unit() as unit:
-            trial = state.trial(number)
-            check_values(result, len(state.spec.objectives))
-            result = filled_in(result, trial, len(state.spec.objectives))
-            record = TrialRecord.of(trial)
-            try:
-                verdict = judge(trial, record, result)
-            except TrialFinished as error:
-                raise TrialFinished(error.detail, trial=state.view(trial)) from None
-            if verdict == Verdict.CLOSE:
-                trial = self._close(trial, record, result)
-            elif verdict == Verdict.LATE:
-                trial = self._keep_late(trial, record, result)
-            view = state.view(trial)
+        with self._state.unit() as unit:
+            view = self._tell(number, result)
         return view, unit.commit
+
+    def tell_many(
+        self, results: Sequence[tuple[int, Result]]
+    ) -> tuple[list[TrialView | OptunAPIError], Commit]:
+        """Close trials, each by its number, in one commit: what `tell` would return or raise for each."""
+        outcomes: list[TrialView | OptunAPIError] = []
+        with self._state.unit() as unit:
+            for number, result in results:
+                try:
+                    outcomes.append(self._tell(number, result))
+                except (BadRequest, NotFound, Conflict) as error:  # raised before anything changes
+                    outcomes.append(error)
+        return outcomes, unit.commit
+
+    def _tell(self, number: int, result: Result) -> TrialView:
+        state = self._state
+        trial = state.trial(number)
+        check_values(result, len(state.spec.objectives))
+        result = filled_in(result, trial, len(state.spec.objectives))
+        record = TrialRecord.of(trial)
+        try:
+            verdict = judge(trial, record, result)
+        except TrialFinished as error:
+            raise TrialFinished(error.detail, trial=state.view(trial)) from None
+        if verdict == Verdict.CLOSE:
+            trial = self._close(trial, record, result)
+        elif verdict == Verdict.LATE:
+            trial = self._keep_late(trial, record, result)
+        return state.view(trial)
 
     def _close(self, trial: FrozenTrial, record: TrialRecord, result: Result) -> FrozenTrial:
         notes = {
@@ -288,6 +395,24 @@ class LiveStudy:
             view = state.view(state.put_back(trial, record))
         return view, unit.commit
 
+    def give_back(self, views: Sequence[TrialView]) -> Commit:
+        """Let trials wait again whose worker has gone before it heard of them; none that moved on."""
+        state = self._state
+        with state.unit() as unit:
+            for view in views:
+                trial = state.trial(view.trial.number)
+                record, known = TrialRecord.of(trial), TrialRecord.of(view.trial)
+                same_attempt = (record.attempt, record.lease) == (known.attempt, known.lease)
+                if trial.state == TrialState.RUNNING and same_attempt:
+                    state.put_back(trial, record)
+        return unit.commit
+
+    def suggest(
+        self, number: int, name: str, distribution: BaseDistribution, lease: str | None
+    ) -> tuple[Any, Commit]:
+        """A running trial's value of a further parameter; see `Suggesting.suggest`."""
+        return self._suggesting.suggest(number, name, distribution, lease)
+
     def stop(self, number: int) -> tuple[TrialView, Commit]:
         """Ask a trial's worker to end it.
 
@@ -346,10 +471,11 @@ class LiveStudy:
                 state.set_record(lease_seconds=[change.lease_seconds])
             for key, value in change.user_attrs.items():
                 state.store.set_study_user_attr(state.id, key, value)
+            state.news.study()
         return unit.commit
 
     def delete(self, *, force: bool) -> Commit:
-        """Remove the study and all its trials.
+        """Remove the study and all its trials; their artifacts are in `orphaned` then.
 
         Raises:
             StudyBusy: trials are running, and `force` is not set.
@@ -361,7 +487,9 @@ class LiveStudy:
                 raise StudyBusy(
                     f"{running} trial(s) are running: cancel them, or delete with force=true"
                 )
+            self.orphaned = self.artifacts.all()
             state.store.delete_study(state.id)
+            state.news.deleted()
         return unit.commit
 
     def _held(self, number: int, lease: str | None) -> tuple[FrozenTrial, TrialRecord]:
@@ -407,11 +535,3 @@ class LiveStudy:
 
 def _off(parameter: str, reason: str) -> RequestInvalid:
     return RequestInvalid(reason, errors=[{"location": ["query", parameter], "reason": reason}])
-
-
-def constraint_attrs(
-    constraints: Mapping[str, float], present: Mapping[str, Any]
-) -> dict[str, float]:
-    """Constraints as Optuna's `Trial.set_constraint` keeps them: the first value of each is kept."""
-    found = {f"constraints:{name}": value for name, value in constraints.items()}
-    return {key: value for key, value in found.items() if key not in present}

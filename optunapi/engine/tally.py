@@ -21,12 +21,14 @@ def counts_as_failure(trial: FrozenTrial, record: TrialRecord) -> bool:
 class KeyUse:
     """One trial that a request with an idempotency key made or took.
 
-    `attempt` is None where the request took no attempt (enqueue, import).
+    `attempt` is None where the request took no attempt (enqueue, import); `places` are the trial's in
+    the reply.
     """
 
     number: int
     attempt: int | None
     request: str
+    places: tuple[int, ...]
 
 
 class Tally:
@@ -36,7 +38,7 @@ class Tally:
         self.failures = 0
         # Exact, so that what is taken away again leaves the sum as it was.
         self.cost = Fraction()
-        self.keys: dict[str, list[KeyUse]] = {}
+        self.keys: dict[str, dict[int, KeyUse]] = {}  # by the numbers of the trials
         self._held_by: defaultdict[str, set[int]] = defaultdict(set)
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
@@ -45,14 +47,18 @@ class Tally:
             self._count(before, TrialRecord.of(before), -1)
         record = TrialRecord.of(after)
         self._count(after, record, 1)
-        for key, (attempt, request) in record.keys.items():
-            uses = self.keys.setdefault(key, [])
-            if not any(use.number == after.number for use in uses):
-                uses.append(KeyUse(number=after.number, attempt=attempt, request=request))
+        for key, (attempt, request, *places) in record.keys.items():
+            self.keys.setdefault(key, {})[after.number] = KeyUse(
+                number=after.number, attempt=attempt, request=request, places=tuple(places)
+            )
 
     def running_of(self, worker: str) -> int | None:
         """The lowest number among the trials that run at this worker, or None."""
         return min(self._held_by.get(worker, ()), default=None)
+
+    def all_running_of(self, worker: str) -> list[int]:
+        """The numbers of the trials that run at this worker, in order."""
+        return sorted(self._held_by.get(worker, ()))
 
     def _count(self, trial: FrozenTrial, record: TrialRecord, sign: int) -> None:
         if counts_as_failure(trial, record):

@@ -17,7 +17,8 @@ class AskRequest:
 
     `params` fixes some parameters. `lease_seconds` None takes the study's; `leased` False holds the
     trial without a lease whatever the study says. `key` makes repeating the request harmless; `digest`
-    stands for what the client sent, to tell a repeat from another request under the same key.
+    stands for what the client sent, to tell a repeat from another request under the same key. `place`
+    is the request's among those that were sent as one.
     """
 
     worker: str | None = None
@@ -28,6 +29,7 @@ class AskRequest:
     user_attrs: Mapping[str, Any] = field(default_factory=dict)
     key: str | None = None
     digest: str = ""
+    place: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

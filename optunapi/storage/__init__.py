@@ -8,6 +8,7 @@ writer.py         one thread per database   commits.py    what waits for it
 outside.py        what others wrote to the same database
 loading.py        tables → memory           saving.py     changes → tables
 rows.py           Optuna's encodings        statements.py the SQL, from the reflected tables
+artifact_folder.py  files that are kept with trials
 databases.py      opening, schema check     ownership.py  one process per file
 errors.py         how a storage refuses
 """

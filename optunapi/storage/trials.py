@@ -1,7 +1,7 @@
 """Trials as values: a new one from a template, and one with changes. Nothing is changed in place."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -69,6 +69,7 @@ def changed_trial(
     clear_intermediate_values: bool,
     user_attrs: Mapping[str, Any],
     system_attrs: Mapping[str, Any],
+    drop_system_attrs: Collection[str],
     datetime_start: datetime | None,
     datetime_complete: datetime | None,
 ) -> FrozenTrial:
@@ -84,6 +85,9 @@ def changed_trial(
         all_distributions = known.shared({**all_distributions, **distributions})
         new = {name: normal_value(all_distributions[name], params[name]) for name in params}
         all_params = {**all_params, **new}
+    noted = trial.system_attrs
+    if drop_system_attrs:
+        noted = {key: value for key, value in noted.items() if key not in drop_system_attrs}
     reports = {} if clear_intermediate_values else trial.intermediate_values
     if intermediate_values:
         reports = {**reports, **_intermediate_values(intermediate_values)}
@@ -97,7 +101,7 @@ def changed_trial(
         params=all_params,
         distributions=all_distributions,
         user_attrs=_merged(trial.user_attrs, user_attrs),
-        system_attrs=_merged(trial.system_attrs, system_attrs),
+        system_attrs=_merged(noted, system_attrs),
         intermediate_values=reports,
         trial_id=trial._trial_id,
     )

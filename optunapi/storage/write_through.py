@@ -3,7 +3,7 @@
 import copy
 import threading
 import uuid
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -28,7 +28,8 @@ from optunapi.storage.writer import Writer
 
 Result = TypeVar("Result")
 
-OWN_PREFIX = "optunapi:"
+# What may still be set of a finished trial: our own notes, and files that are kept with it.
+LATE_PREFIXES = ("optunapi:", "artifacts:")
 
 _open: dict[str, "WriteThroughStorage"] = {}  # by URL, with links resolved
 _open_lock = threading.Lock()
@@ -148,6 +149,10 @@ class WriteThroughStorage(BaseStorage):
     def committed(self) -> Commit:
         """The commit of everything that is pending now."""
         return self._writer.committed()
+
+    def commit_seconds(self) -> list[float]:
+        """How long the latest commits took, the oldest first; at most some hundreds."""
+        return self._writer.commit_seconds()
 
     def refresh(self) -> Commit:
         """Resolves when memory has what others had committed before the call."""
@@ -309,19 +314,20 @@ class WriteThroughStorage(BaseStorage):
         clear_intermediate_values: bool = False,
         user_attrs: Mapping[str, Any] | None = None,
         system_attrs: Mapping[str, Any] | None = None,
+        drop_system_attrs: Collection[str] = (),
         datetime_start: datetime | None = None,
         datetime_complete: datetime | None = None,
     ) -> FrozenTrial:
         """Change one trial in one step; outside a unit it does not wait for the commit.
 
-        Mappings are merged into what the trial has. Any state may follow an unfinished one. Unless
-        the times are given, a trial that begins to run starts now, one that finishes ends now,
-        and one that goes back to waiting has no start.
+        Mappings are merged into what the trial has; `drop_system_attrs` go first. Any state may
+        follow an unfinished one. Unless the times are given, a trial that begins to run starts now,
+        one that finishes ends now, and one that goes back to waiting has no start.
 
         Raises:
             KeyError: there is no such trial.
             UpdateFinishedTrialError: it is finished; only system attributes under `optunapi:`
-                may then be set.
+                and `artifacts:` may then be set or dropped.
             ValueError: a parameter's distribution does not go with the study's.
         """
         with self._units.unit():
@@ -335,7 +341,10 @@ class WriteThroughStorage(BaseStorage):
                 or user_attrs
                 or datetime_start is not None
                 or datetime_complete is not None
-                or not all(key.startswith(OWN_PREFIX) for key in system_attrs or {"": None})
+                or not (system_attrs or drop_system_attrs)
+                or not all(
+                    k.startswith(LATE_PREFIXES) for k in (*(system_attrs or ()), *drop_system_attrs)
+                )
             ):
                 raise UpdateFinishedTrialError(
                     f"Trial#{trial.number} has already finished and can not be updated."
@@ -360,6 +369,7 @@ class WriteThroughStorage(BaseStorage):
                 clear_intermediate_values=clear_intermediate_values,
                 user_attrs=user_attrs or {},
                 system_attrs=system_attrs or {},
+                drop_system_attrs=drop_system_attrs,
                 datetime_start=start,
                 datetime_complete=complete,
             )
@@ -486,6 +496,11 @@ class WriteThroughStorage(BaseStorage):
                 edge = (loss, after.number)
             numbers = study.standings.by_value(descending=descending, after=edge, limit=limit)
             return [study.trials[number] for number in numbers]
+
+    def distribution(self, study_id: int, name: str) -> BaseDistribution | None:
+        """The first seen of this parameter, which those of all trials are compatible with."""
+        with self._memory.lock:
+            return self._memory.study(study_id).distributions.get(name)
 
     def counts(self, study_id: int) -> dict[TrialState, int]:
         """How many trials are in each state; kept, not counted."""

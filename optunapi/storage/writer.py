@@ -7,6 +7,7 @@ number of commits a second bounds nobody. The order of the commits is the order 
 import logging
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Literal
@@ -28,6 +29,7 @@ RETRY_SECONDS = (0.1, 1.0)  # between attempts to get a failing database back: f
 HOLD_SECONDS = (0.05, 2.0)  # how long refused callers may keep others from writing: first, most
 COMPANY_SECONDS = 5.0  # how long others who wrote are expected to write again
 MAX_YIELD_SECONDS = 0.02
+REMEMBERED_COMMITS = 512
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Writer:
         self._refused_in_a_row = 0
         self._company_until = 0.0
         self._held_for = 0.0
+        self._durations: deque[float] = deque(maxlen=REMEMBERED_COMMITS)
         self._closing = threading.Event()
         self._name = database.url.rsplit("/", 1)[-1]
         self._thread = threading.Thread(
@@ -96,6 +99,11 @@ class Writer:
     def committed(self) -> Commit:
         """The commit of everything submitted so far."""
         return self._last
+
+    def commit_seconds(self) -> list[float]:
+        """How long the latest commits took, the oldest first."""
+        with self._memory.lock:
+            return list(self._durations)
 
     def look(self) -> Commit:
         """Take in what others wrote until now."""
@@ -157,6 +165,8 @@ class Writer:
         self._check_place()
         with self._memory.lock:
             self._writing = None
+            if batch.units:
+                self._durations.append(self._held_for)
         self._refused_in_a_row = 0
         batch.commit.settle()
         self._answer_looks()

@@ -11,6 +11,7 @@ from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
 from optunapi.engine.views import AskRequest, TrialView
+from optunapi.storage.artifact_folder import ArtifactFolder
 from optunapi.storage.shelves import StudyFiles
 
 IDLE = 600.0
@@ -32,7 +33,13 @@ def clock() -> Clock:
 def catalog(home: Path, clock: Clock) -> Iterator[Catalog]:
     ids = map(str, range(1_000_000))
     stores = StudyFiles(home / "db")
-    catalog = Catalog(configs=home / "config", stores=stores, clock=clock, new_id=lambda: next(ids))
+    catalog = Catalog(
+        configs=home / "config",
+        stores=stores,
+        artifacts=ArtifactFolder(home / "db" / "artifacts", max_file=1000, max_study=5000),
+        clock=clock,
+        new_id=lambda: next(ids),
+    )
     catalog.open()
     yield catalog
     catalog.close()

@@ -228,7 +228,7 @@ def test_an_edit_that_the_history_cannot_live_with_is_refused_with_the_differenc
 
 
 def test_a_study_made_by_optuna_is_served_as_it_is(client: Client, home: Path) -> None:
-    (home / "db").mkdir()
+    (home / "db").mkdir(exist_ok=True)
     study = optuna.create_study(
         study_name="own", storage=f"sqlite:///{home}/db/own.db", direction="maximize"
     )
@@ -272,7 +272,7 @@ def assert_problem(response: Any, status: int, code: str) -> None:
         ("/optunapi/score/m?trial_id=zero&score=1", 422, "request-invalid"),
         ("/optunapi/score/m?trial_id=-1&score=1", 422, "request-invalid"),
         ("/optunapi/score/m?trial_id=0.0&score=1", 422, "request-invalid"),
-        ("/optunapi/score/m?trial_id=٠&score=1", 422, "request-invalid"),
+        ("/optunapi/score/m?trial_id=\N{ARABIC-INDIC DIGIT ZERO}&score=1", 422, "request-invalid"),
         ("/optunapi/score/m?trial_id=" + "9" * 5000 + "&score=1", 422, "request-invalid"),
         ("/optunapi/score/m?trial_id=0&score=", 422, "request-invalid"),
         ("/optunapi/score/m?trial_id=0&score=good", 422, "request-invalid"),

@@ -165,7 +165,7 @@ WRONG = [
     ("tell", {"value": 1, "lease": 7}),
     ("report", {"value": 1}),
     ("report", {"step": 1}),
-    ("report", {"step": 1.0, "value": 1}),
+    ("report", {"step": 1.5, "value": 1}),
     ("report", {"step": "1", "value": 1}),
     ("report", {"step": True, "value": 1}),
     ("report", {"step": -1, "value": 1}),
@@ -190,7 +190,7 @@ WRONG = [
     ("patch study", {"limits": []}),
     ("patch study", {"limits": {"max_trails": 3}}),
     ("patch study", {"limits": {"max_trials": "3"}}),
-    ("patch study", {"limits": {"max_trials": 3.0}}),
+    ("patch study", {"limits": {"max_trials": 3.5}}),
     ("patch study", {"limits": {"max_trials": True}}),
     ("patch study", {"limits": {"max_trials": 0}}),
     ("patch study", {"limits": {"max_running": -1}}),
@@ -247,6 +247,16 @@ def test_numbers_may_be_written_as_whole_numbers_where_floats_are_meant(wire: Wi
     assert wire.tell(name, 0, value=3)["values"] == [3.0]
     wire.ok("PATCH", f"/studies/{name}", json={"limits": {"max_duration": 60, "target": 1}})
     assert wire.study(name)["limits"]["target"] == {"score": 1.0}
+
+
+def test_a_whole_number_may_be_written_with_a_point(wire: Wire) -> None:
+    name = wire.put()
+    wire.ask(name)
+    report = b'{"step": 3.0, "value": 1}'
+    wire.ok("POST", f"/studies/{name}/trials/0/report", content=report)
+    assert wire.trial(name, 0)["intermediate_values"] == {"3": 1.0}
+    study = wire.ok("PATCH", f"/studies/{name}", content=b'{"limits": {"max_trials": 1e1}}')
+    assert (study["limits"]["max_trials"], type(study["limits"]["max_trials"])) == (10, int)
 
 
 def test_text_of_every_script_comes_back_as_it_was_sent(wire: Wire) -> None:

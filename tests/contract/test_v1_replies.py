@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import optuna
 import pytest
@@ -14,6 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from tests.contract.conftest import Wire
+from tests.support import running_server
 
 INF, NAN = math.inf, math.nan
 
@@ -178,7 +180,7 @@ def test_numpy_scalars_that_optuna_stored_come_back_as_numbers(wire: Wire) -> No
     trial.suggest_categorical("c", [np.float64(0.5), "b"])
     trial.report(np.float32(0.5), np.int64(3))  # type: ignore[arg-type]
     trial.set_user_attr("a", np.float64(1.5))
-    study.tell(trial, np.float64(2.5))  # type: ignore[arg-type]
+    study.tell(trial, np.float64(2.5))
     other = study.ask()
     study.tell(other, np.int64(3))  # type: ignore[arg-type]
     name = close(study)
@@ -189,17 +191,26 @@ def test_numpy_scalars_that_optuna_stored_come_back_as_numbers(wire: Wire) -> No
     assert read(wire, f"/studies/{name}/trials/1")["values"] == [3.0]
 
 
-def test_times_are_utc_wherever_the_server_is(wire: Wire) -> None:
-    study = made_by_optuna(wire)
+def test_times_are_utc_wherever_the_server_is(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
     start = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=timezone(timedelta(hours=5)))
     local = start.astimezone().replace(tzinfo=None)  # as Optuna keeps it
     trial = create_trial(state=TrialState.COMPLETE, value=1.0)
     trial.datetime_start, trial.datetime_complete = local, local + timedelta(seconds=90)
-    study.add_trial(trial)
-    found = wire.trial(close(study), 0)
-    assert datetime.fromisoformat(found["started_at"]) == start.astimezone(UTC)
-    assert found["started_at"] == "2026-03-01T07:30:15.250Z"
+    url = f"sqlite:///{tmp_path}/db/s.db"
+    optuna.create_study(study_name="s", storage=url).add_trial(trial)
+    with (
+        running_server(tmp_path, environment={"TZ": "America/St_Johns"}) as server,
+        httpx.Client(base_url=server.url) as client,
+    ):
+        wire = Wire(client=client, home=tmp_path)
+        found, asked = wire.trial("s", 0), wire.ask("s", lease_seconds=60)
+        last = wire.study("s")["last_activity_at"]
+    assert found["started_at"] == found["created_at"] == "2026-03-01T07:30:15.250Z"
     assert found["finished_at"] == "2026-03-01T07:31:45.250Z"
+    now = datetime.now(UTC)
+    for time in (asked["created_at"], asked["started_at"], asked["lease"]["expires_at"], last):
+        assert abs(datetime.fromisoformat(time) - now) < timedelta(minutes=30)
 
 
 def test_a_study_that_came_without_a_specification_has_one_made_of_its_trials(wire: Wire) -> None:

@@ -445,7 +445,7 @@ def test_attributes_are_merged(wire: Wire) -> None:
 
 def test_attributes_take_every_json_value_as_it_is(wire: Wire) -> None:
     name = wire.put()
-    attrs = {
+    attrs: dict[str, Any] = {
         "big": 2**80,
         "whole": 1,
         "float": 1.0,
@@ -555,8 +555,8 @@ def test_paging_is_stable_while_trials_are_added(wire: Wire) -> None:
         order: wire.ok("GET", path, params={"order": order, "limit": 1, "state": "complete"})
         for order in ("number", "-number", "value", "-value")
     }
-    for value in (0, 1.5, 4):
-        wire.tell(name, wire.ask(name)["number"], value=value)
+    for later in (0, 1.5, 4):
+        wire.tell(name, wire.ask(name)["number"], value=later)
     for order, page in pages.items():
         found = [page["items"][0]["number"]]
         while page["next"]:

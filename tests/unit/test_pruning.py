@@ -259,6 +259,7 @@ def test_trials_that_train_side_by_side_are_pruned_when_optuna_prunes_them(
     n_first=st.integers(0, 100),
 )
 @example(found=[-1e308, 1e308], percentile=50.0, n_first=0)
+@example(found=[*map(float, range(20)), 3.5, 0.5], percentile=30.0, n_first=20)
 def test_a_percentile_is_exactly_numpys_whenever_values_were_added(
     found: list[float], percentile: float, n_first: int
 ) -> None:
@@ -291,6 +292,14 @@ def test_the_median_looks_at_complete_trials_only() -> None:
 def test_nothing_is_pruned_before_any_trial_is_complete_not_even_nan() -> None:
     twin = Twin({"name": "median", "n_startup_trials": 0})
     assert twin.train(math.nan, state=TrialState.FAIL) == [False]
+
+
+def test_the_median_of_two_lies_between_them() -> None:
+    twin = Twin({"name": "median", "n_startup_trials": 2})
+    twin.train(1.0)
+    twin.train(2.0)
+    assert twin.train(1.495, state=TrialState.FAIL) == [False]
+    assert twin.train(1.505, state=TrialState.FAIL) == [True]
 
 
 def test_trials_without_reports_count_towards_the_start_but_not_at_a_step() -> None:

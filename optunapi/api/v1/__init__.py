@@ -3,8 +3,20 @@
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 
-from optunapi.api.v1 import studies, trials
+from optunapi.api.v1 import (
+    analysis,
+    artifacts,
+    batches,
+    events,
+    export,
+    importing,
+    queue,
+    studies,
+    suggest,
+    trials,
+)
 from optunapi.api.v1.parts import refuse_repeats
+from optunapi.api.waiting import Waiting
 from optunapi.engine.catalog import Catalog
 
 
@@ -16,7 +28,16 @@ def router(catalog: Catalog) -> APIRouter:
         generate_unique_id_function=_name_of,
     )
     routes.include_router(studies.router(catalog))
-    routes.include_router(trials.router(catalog))
+    waiting = Waiting(catalog)
+    routes.include_router(trials.router(catalog, waiting))
+    routes.include_router(suggest.router(catalog))
+    routes.include_router(events.router(catalog))
+    routes.include_router(analysis.router(catalog))
+    routes.include_router(export.router(catalog))
+    routes.include_router(artifacts.router(catalog))
+    routes.include_router(batches.router(catalog, waiting))
+    routes.include_router(queue.router(catalog))
+    routes.include_router(importing.router(catalog))
     return routes
 
 

@@ -6,11 +6,12 @@ import re
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from optunapi.api.bodies import Body
 from optunapi.api.documents import Errors
-from optunapi.engine.catalog import NAME
+from optunapi.engine.names import NAME
 from optunapi.errors import (
     ConfigInvalid,
     CrossSite,
@@ -22,6 +23,15 @@ from optunapi.errors import (
 from optunapi.security.cross_site import refuse_cross_site
 
 CHANGES_STATE = [Depends(refuse_cross_site)]
+
+
+class _Trial(StringConvertor):
+    """Where a trial's number stands at the end of a path, and no other route has a word there."""
+
+    regex = "(?!batch$)[^/]+"
+
+
+register_url_convertor("trial", _Trial())
 
 ON_STUDY: Errors = (NameInvalid, RequestInvalid, ConfigInvalid, StudyNotFound)
 ON_TRIAL: Errors = (*ON_STUDY, TrialNotFound)
@@ -37,13 +47,30 @@ def _decimal(value: Any) -> Any:
     return value
 
 
+# After the bounds, in a `Field`: given to `Path` or `Query` they would be missing in the document.
 Digits = BeforeValidator(_decimal)
 Number = Annotated[
-    int, Digits, Path(ge=0, lt=2**53, description="The trial's number.", examples=[0])
+    int, Field(ge=0, lt=2**53), Digits, Path(description="The trial's number.", examples=[0])
 ]
-Limit = Annotated[int, Digits, Query(ge=1, le=1000, description="At most so many.")]
+Count = Annotated[int, Field(ge=1, le=1000), Digits]
+Limit = Annotated[Count, Query(description="At most so many.")]
 Page = Annotated[
     str | None, Query(max_length=1000, description="`next` of the page before.", alias="page")
+]
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError("this is not a number of seconds, such as 30 or 0.5")
+    return value
+
+
+Wait = Annotated[
+    float,
+    Field(ge=0, le=300),
+    BeforeValidator(_seconds),
+    Query(description="Seconds to wait for a trial or a place to become free."),
 ]
 Key = Annotated[
     str | None,

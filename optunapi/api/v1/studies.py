@@ -3,18 +3,18 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from optunapi.api.bodies import body, parse_json, read_bytes
 from optunapi.api.documents import READS_BODY, gives, takes
 from optunapi.api.replies import NO_STORE, JsonReply, cursor_of, page
-from optunapi.api.schemas import StudyPage, StudyPatch, StudyReply, TrialList
+from optunapi.api.schemas import ForkBody, StudyPage, StudyPatch, StudyReply, TrialList
 from optunapi.api.settled import in_thread, settled
 from optunapi.api.spec_schema import SPEC_BODY
-from optunapi.api.v1.parts import CHANGES, CHANGES_STATE, ON_STUDY, Digits, Limit, Name, Page
+from optunapi.api.v1.parts import CHANGES, CHANGES_STATE, ON_STUDY, Count, Limit, Name, Page
 from optunapi.api.wire import study_of, trial_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.config_file import spec_from_yaml
+from optunapi.engine.names import slug_of
 from optunapi.engine.spec import StudySpec, spec_from_mapping
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
@@ -33,7 +33,10 @@ def router(catalog: Catalog) -> APIRouter:
 
     @routes.get("/studies", responses=gives(200, StudyPage, "Studies by name", RequestInvalid))
     async def list_studies(
-        state: Annotated[Literal["open", "paused", "finished"] | None, Query()] = None,
+        state: Annotated[
+            Literal["open", "paused", "finished"] | None,
+            Query(description="Only those in this state."),
+        ] = None,
         limit: Limit = 100,
         page_token: Page = None,
     ) -> JsonReply:
@@ -45,7 +48,7 @@ def router(catalog: Catalog) -> APIRouter:
             found, commits = catalog.views(after=after, state=state, limit=limit + 1)
             items = [study_of(view) for view in found[:limit]]
             return page(
-                items, scope, found[limit - 1].name if len(found) > limit else None
+                items, scope, slug_of(found[limit - 1].name) if len(found) > limit else None
             ), *commits
 
         return JsonReply(await in_thread(views))
@@ -113,15 +116,33 @@ def router(catalog: Catalog) -> APIRouter:
         force: Annotated[bool, Query(description="Delete also while trials run.")] = False,
     ) -> Response:
         """Remove a study and its trials for good; its configuration file stays."""
-        await run_in_threadpool(catalog.delete, name, force=force)
+        await in_thread(lambda: (catalog.delete(name, force=force),))
         return Response(status_code=204, headers=NO_STORE)
+
+    @routes.post(
+        "/studies/{name}/fork",
+        status_code=201,
+        responses=gives(
+            201, StudyReply, "The new study", *READS_BODY, *ON_STUDY, SpecConflict, *CHANGES
+        ),
+        openapi_extra=takes(ForkBody),
+        dependencies=CHANGES_STATE,
+    )
+    async def fork_study(
+        name: Name, forked: Annotated[ForkBody, Depends(body(ForkBody))]
+    ) -> JsonReply:
+        """A new study with this one's specification, or that of a configuration file of the new name,
+        and the finished trials that fit it.
+        """
+        await in_thread(lambda: (catalog.fork(name, forked.name),))
+        return await reply(forked.name, 201)
 
     @routes.get(
         "/studies/{name}/best", responses=gives(200, TrialList, "The best trials", *ON_STUDY)
     )
     async def best_trials(
         name: Name,
-        n: Annotated[int | None, Digits, Query(ge=1, le=1000, description="How many.")] = None,
+        n: Annotated[Count | None, Query(description="How many.")] = None,
     ) -> JsonReply:
         """The best feasible complete trial, or n; with several objectives the Pareto front."""
 

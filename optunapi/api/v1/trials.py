@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from optuna.trial import TrialState
 
 from optunapi.api.bodies import body
@@ -19,6 +19,7 @@ from optunapi.api.schemas import (
     RenewReply,
     ReportBody,
     ReportReply,
+    ResultBody,
     TellBody,
     TrialPage,
     TrialPatch,
@@ -35,12 +36,14 @@ from optunapi.api.v1.parts import (
     Name,
     Number,
     Page,
+    Wait,
     digest,
 )
+from optunapi.api.waiting import Ask, Waiting
 from optunapi.api.wire import lease_of, trial_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.listing import Order, Selection
+from optunapi.engine.listing import Order, Place, Selection
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
 from optunapi.engine.views import AskRequest, TrialView
@@ -58,11 +61,24 @@ from optunapi.errors import (
 )
 
 TRIAL = "/studies/{name}/trials/{n}"
+TRIAL_ITSELF = "/studies/{name}/trials/{n:trial}"
 States = Literal["waiting", "running", "complete", "pruned", "fail"]
+REFUSES_ASK = (
+    *READS_BODY,
+    *ON_STUDY,
+    ValueInvalid,
+    KeyReused,
+    LeaseLost,
+    StudyPaused,
+    StudyFinished,
+    SpecConflict,
+    NoSlot,
+    *CHANGES,
+)
 HOLDER = (*READS_BODY, *ON_TRIAL, TrialFinished, TrialWaiting, LeaseLost, *CHANGES)
 
 
-def router(catalog: Catalog) -> APIRouter:
+def router(catalog: Catalog, waiting: Waiting) -> APIRouter:
     """The routes over the trials of `catalog`'s studies."""
     routes = APIRouter(tags=["trials"])
 
@@ -84,67 +100,72 @@ def router(catalog: Catalog) -> APIRouter:
             201,
             TrialReply,
             "The trial, held by the caller",
-            *READS_BODY,
-            *ON_STUDY,
-            ValueInvalid,
-            KeyReused,
-            LeaseLost,
-            StudyPaused,
-            StudyFinished,
-            SpecConflict,
-            NoSlot,
-            *CHANGES,
+            *REFUSES_ASK,
         ),
         openapi_extra=takes(AskBody, required=False),
         dependencies=CHANGES_STATE,
     )
     async def ask(
+        http: Request,
         name: Name,
         asked: Annotated[AskBody, Depends(body(AskBody, optional=True))],
         key: Key = None,
+        wait: Wait = 0,
     ) -> JsonReply:
         """Hand out a trial: the worker's own with `resume`, one whose worker is lost, the oldest that
         waits, or a new sample, in this order.
         """
-        request = AskRequest(
-            worker=asked.worker,
-            resume=asked.resume,
-            lease_seconds=asked.lease_seconds,
-            params=asked.params,
-            user_attrs=asked.user_attrs,
-            key=key,
-            digest=digest("ask", asked),
+        request = request_of("ask", asked, key)
+
+        def hand_out(study: LiveStudy) -> tuple[list[TrialView], Commit]:
+            view, commit = study.ask(request)
+            return [view], commit
+
+        ask = Ask(
+            name=name,
+            request=request,
+            find=lambda: catalog.for_ask(name, asked.params),
+            hand_out=hand_out,
         )
-        view = await settled(
-            lambda: catalog.for_ask(name, asked.params), lambda study: study.ask(request)
-        )
+        (view,) = await waiting.served(http, ask, wait)
         return JsonReply(trial_of(view), 201)
 
     @routes.get("/studies/{name}/trials", responses=gives(200, TrialPage, "Trials", *ON_STUDY))
     async def list_trials(
         name: Name,
-        state: Annotated[States | None, Query()] = None,
-        worker: Annotated[str | None, Query(max_length=255)] = None,
-        order: Annotated[Order, Query()] = "number",
+        state: Annotated[States | None, Query(description="Only those in this state.")] = None,
+        worker: Annotated[
+            str | None, Query(max_length=255, description="Only those of this worker.")
+        ] = None,
+        order: Annotated[
+            Order, Query(description="By number or value, `-` for descending.")
+        ] = "number",
         limit: Limit = 100,
         page_token: Page = None,
     ) -> JsonReply:
         """A study's trials. In the order of values the complete ones come first."""
         scope = json.dumps(["trials", name, state, worker, order])
+        # A cursor is a trial's number, or its complement where it was shown by number alone.
         after = cursor_of(page_token, scope, int)
+        place = None
+        if after is not None:
+            place = Place(number=after if after >= 0 else ~after, by_number=after < 0)
         selection = Selection(
             state=None if state is None else TrialState[state.upper()], worker=worker, order=order
         )
 
         def operation(study: LiveStudy) -> tuple[list[TrialView], Commit]:
-            return study.trials(selection, after=after, limit=limit + 1)
+            return study.trials(selection, after=place, limit=limit + 1)
 
         none: list[TrialView] = []
         views = await settled(lambda: catalog.find(name), operation, absent=none)
         items = [trial_of(view) for view in views[:limit]]
-        return JsonReply(page(items, scope, items[-1]["number"] if len(views) > limit else None))
+        if len(views) <= limit:
+            return JsonReply(page(items, scope, None))
+        last = Place.of(views[limit - 1].trial)
+        return JsonReply(page(items, scope, ~last.number if last.by_number else last.number))
 
-    @routes.get(TRIAL, responses=gives(200, TrialReply, "The trial", *ON_TRIAL))
+    @routes.get(TRIAL_ITSELF, responses=gives(200, TrialReply, "The trial", *ON_TRIAL))
     async def get_trial(name: Name, n: Number) -> JsonReply:
         """One trial."""
         return await changed(name, lambda study: study.trial(n))
@@ -234,7 +255,7 @@ def router(catalog: Catalog) -> APIRouter:
         return await changed(name, lambda study: study.stop(n))
 
     @routes.patch(
-        TRIAL,
+        TRIAL_ITSELF,
         responses=gives(
             200, TrialReply, "The trial", *READS_BODY, *ON_TRIAL, TrialFinished, *CHANGES
         ),
@@ -253,7 +274,8 @@ def router(catalog: Catalog) -> APIRouter:
         dependencies=CHANGES_STATE,
     )
     async def cancel_trials(
-        name: Name, state: Annotated[Literal["running", "waiting"], Query()]
+        name: Name,
+        state: Annotated[Literal["running", "waiting"], Query(description="Which open trials.")],
     ) -> JsonReply:
         """Fail every open trial in this state, reason `cancelled`."""
         states = (TrialState[state.upper()],)
@@ -268,7 +290,20 @@ def router(catalog: Catalog) -> APIRouter:
     return routes
 
 
-def result_of(told: TellBody) -> Result:
+def request_of(kind: str, asked: AskBody, key: str | None) -> AskRequest:
+    """What an ask's body says."""
+    return AskRequest(
+        worker=asked.worker,
+        resume=asked.resume,
+        lease_seconds=asked.lease_seconds,
+        params=asked.params,
+        user_attrs=asked.user_attrs,
+        key=key,
+        digest=digest(kind, asked),
+    )
+
+
+def result_of(told: ResultBody) -> Result:
     """What a tell's body says."""
     values = told.values
     if told.value is not None:
@@ -277,7 +312,7 @@ def result_of(told: TellBody) -> Result:
         state=TrialState[told.state.upper()],
         values=None if values is None else tuple(values),
         reason=told.reason,
-        lease=told.lease,
+        lease=told.lease if isinstance(told, TellBody) else None,
         constraints=told.constraints,
         user_attrs=told.user_attrs,
     )

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.catalog import create_study
 from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.listing import Selection
+from optunapi.engine.listing import Place, Selection
 from optunapi.engine.points import Points
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec import spec_from_mapping
@@ -32,8 +32,8 @@ from tests.unit.storage.support import assert_database_equals_memory
 Value = TypeVar("Value")
 
 NAME = "study"
-LINE: Mapping[str, Any] = {"x": {"type": "float", "low": 0, "high": 1}}
-THREE: Mapping[str, Any] = {"n": {"type": "int", "low": 1, "high": 3}}
+LINE: dict[str, Any] = {"x": {"type": "float", "low": 0, "high": 1}}
+THREE: dict[str, Any] = {"n": {"type": "int", "low": 1, "high": 3}}
 STATES = {state.name.lower(): state for state in TrialState}
 
 
@@ -99,7 +99,7 @@ class Seen:
 
     @property
     def lease_id(self) -> str | None:
-        return self.view.lease and self.view.lease.id
+        return None if self.view.lease is None else self.view.lease.id
 
 
 class Life:
@@ -189,7 +189,14 @@ class Life:
     def view(self) -> StudyView:
         return done(self.study.view())
 
-    def trials(self, *, after: int | None = None, limit: int = 1000, **selection: Any) -> list[Seen]:
+    def trials(
+        self, *, after: Place | int | None = None, limit: int = 1000, **selection: Any
+    ) -> list[Seen]:
+        """A page; `after` may be the number of a trial that is as it was when it was shown."""
+        if isinstance(after, int) and 0 <= after < self.storage.n_trials(self.id):
+            after = Place.of(self.storage.trial(self.id, after))
+        elif isinstance(after, int):
+            after = Place(number=after, by_number=False)
         found = self.study.trials(Selection(**selection), after=after, limit=limit)
         return [Seen(view) for view in done(found)]
 
@@ -266,7 +273,11 @@ class Gate(BaseSampler):
         return self._sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 

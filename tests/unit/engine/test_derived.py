@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from optunapi.engine.listing import Place
 from optunapi.errors import RequestInvalid, StudyBusy, StudyNotFound
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Clock, Life, Seen, optuna_study
@@ -62,7 +63,7 @@ def test_a_view_shows_counts_best_and_times(new_life: NewLife, clock: Clock) -> 
     assert life.view().created_at == created
 
 
-def test_best_are_the_best_feasible_complete_trials(new_life: NewLife, clock: Clock) -> None:
+def test_best_are_the_best_feasible_complete_trials(new_life: NewLife) -> None:
     life = new_life(direction="maximize")
     for number, (value, constraint) in enumerate([(1, 0), (5, 0.1), (3, -1), (3, 0), (2, 0)]):
         life.ask("w")
@@ -95,6 +96,19 @@ def test_best_of_several_objectives_is_the_pareto_front(new_life: NewLife) -> No
     assert best.number == 0
 
 
+def test_a_change_that_fails_halfway_has_not_happened(new_life: NewLife) -> None:
+    life = new_life()
+    life.ask("w")
+    before = life.dump()
+    with pytest.raises(TypeError):
+        life.change(state="finished", limits={"max_trials": 1}, user_attrs={"a": object()})
+    assert life.dump() == before
+    view = life.view()
+    assert (view.state, view.limits.max_trials) == ("open", None)
+    assert not life.trial(0).record.stop_requested
+    life.assert_sound()
+
+
 # Pages
 
 
@@ -103,6 +117,7 @@ def walk(life: Life, limit: int, **selection: Any) -> list[Seen]:
     while page := life.trials(after=found[-1].number if found else None, limit=limit, **selection):
         assert len(page) <= limit
         found += page
+        assert len(found) <= 1000  # or pages go round in a circle
     return found
 
 
@@ -134,11 +149,25 @@ def test_pages_are_stable_while_trials_are_added(
     shown: list[int] = []
     while page := life.trials(order=order, after=shown[-1] if shown else None, limit=2):
         shown += [seen.number for seen in page]
+        assert len(shown) <= 100  # or pages go round in a circle
         if len(shown) < 20:
             for value in (0.0, 1.0, 9.0):
                 life.complete(life.ask("w", params={"x": 0.5}).number, value)
     assert [number for number in shown if number in there] == there
     assert len(set(shown)) == len(shown)
+
+
+def test_a_trial_that_completes_between_two_pages_by_value_repeats_none(new_life: NewLife) -> None:
+    life = new_life()
+    for _ in range(6):
+        life.ask("w")
+    life.complete(0, 0.0)
+    life.complete(1, 1.0)
+    first = life.trials(order="value", limit=4)
+    assert [seen.number for seen in first] == [0, 1, 2, 3]
+    end = Place.of(first[-1].trial)
+    life.complete(3, -1.0)
+    assert [seen.number for seen in life.trials(order="value", after=end)] == [4, 5]
 
 
 def test_pages_are_filtered_by_state_and_worker(new_life: NewLife, clock: Clock) -> None:

@@ -23,9 +23,7 @@ def test_the_request_s_lease_goes_before_the_study_s(new_life: NewLife, clock: C
     assert none.lease is None
 
 
-def test_a_lease_changed_by_hand_is_for_the_asks_that_follow(
-    new_life: NewLife, clock: Clock
-) -> None:
+def test_a_lease_changed_by_hand_is_for_the_asks_that_follow(new_life: NewLife) -> None:
     life = new_life(lease=60)
     before = life.ask()
     life.change(lease_seconds=7)
@@ -298,6 +296,29 @@ def test_stop_is_learnt_at_the_next_report_and_renewal(new_life: NewLife) -> Non
         life.stop(0)
 
 
+def test_a_worker_that_comes_back_still_learns_that_it_should_stop(new_life: NewLife) -> None:
+    life = new_life()
+    life.ask("w", lease_seconds=60)
+    life.stop(0)
+    again = life.ask("w", resume=True, lease_seconds=60)
+    assert again.record.stop_requested
+    assert life.report(0, 1, lease=again.lease_id).stop_requested
+
+
+def test_a_stop_is_for_the_worker_that_had_the_trial_and_not_for_the_next(
+    new_life: NewLife, clock: Clock
+) -> None:
+    life = new_life()
+    life.ask("w", lease_seconds=60)
+    life.stop(0)
+    clock.pass_(60)
+    on = life.ask("w2", lease_seconds=60)
+    assert (on.number, on.record.stop_requested) == (0, False)
+    life.stop(0)
+    assert not life.release(0, on.lease_id).record.stop_requested
+    assert not life.ask("w2").record.stop_requested
+
+
 def test_cancel_fails_every_running_trial_and_no_other(new_life: NewLife) -> None:
     life = new_life(enqueue=[{"x": 0.5}], lease=60)
     life.ask("a")
@@ -321,8 +342,8 @@ def test_of_many_alarms_the_earliest_due_rings_first_also_after_thousands_of_ren
     assert len(alarms._heap) <= 64 + 4 * 50 + 1
     assert alarms.due(99_000 - 1) is None
     rung = []
-    while (number := alarms.due(99_024)) is not None:
-        rung.append(number)
-        alarms.clear(number)
+    while (due := alarms.due(99_024)) is not None:
+        rung.append(due)
+        alarms.clear(due)
     assert rung == list(range(25))
     assert len(alarms) == 25

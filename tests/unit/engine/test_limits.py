@@ -481,9 +481,7 @@ def test_to_finish_a_study_asks_every_running_trial_to_stop(new_life: NewLife) -
     assert life.trials()[2].state == "waiting"
 
 
-def test_each_change_by_hand_rules_over_the_specification_and_survives(
-    new_life: NewLife, clock: Clock
-) -> None:
+def test_each_change_by_hand_rules_over_the_specification_and_survives(new_life: NewLife) -> None:
     life = new_life(max_trials=5, max_cost=9, user_attrs={"team": "vision"})
     life.change(limits={"max_trials": 7, "target": {"score": 0.1}}, user_attrs={"who": "me"})
     life.change(limits={"max_running": 3})

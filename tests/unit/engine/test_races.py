@@ -1,14 +1,17 @@
 """What happens between sampling a trial and placing it, and between placing it and its commit."""
 
+import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 
 import pytest
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from optunapi.errors import (
+    LeaseLost,
     NoSlot,
     OptunAPIError,
     StorageUnavailable,
@@ -16,7 +19,9 @@ from optunapi.errors import (
     StudyNotFound,
     StudyPaused,
     Superseded,
+    TrialFinished,
 )
+from tests.support import scaled
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import (
     THREE,
@@ -112,9 +117,7 @@ def test_a_limit_lowered_while_sampling_holds(new_life: NewLife) -> None:
     assert life.counts() == {"running": 1}
 
 
-@pytest.mark.parametrize(
-    ("state", "error"), [("paused", StudyPaused), ("finished", StudyFinished)]
-)
+@pytest.mark.parametrize(("state", "error"), [("paused", StudyPaused), ("finished", StudyFinished)])
 def test_a_study_closed_while_sampling_hands_out_nothing(
     new_life: NewLife, state: str, error: type[OptunAPIError]
 ) -> None:
@@ -281,6 +284,55 @@ def test_max_running_is_exact_when_sixty_four_work_at_once(new_life: NewLife) ->
     assert life.counts() == {"complete": 48}
 
 
+def test_what_many_workers_were_told_is_kept_whatever_they_do_at_once(
+    new_life: NewLife, clock: Clock
+) -> None:
+    life = new_life(
+        parameters={"n": {"type": "int", "low": 1, "high": 40}},
+        lease=10,
+        max_running=12,
+        max_attempts=2,
+        avoid_duplicates="all",
+    )
+    told: list[tuple[int, float]] = []
+    held: list[tuple[int, str | None]] = []
+
+    def work(seed: int) -> None:
+        rng = random.Random(seed)
+        for step in range(scaled(15, 200)):
+            try:
+                seen = life.ask(f"w{seed}", key=f"{seed}-{step}", resume=rng.random() < 0.2)
+                held.append((seen.number, seen.lease_id))
+                match rng.randrange(5):
+                    case 0:
+                        life.release(seen.number, seen.lease_id)
+                    case 1:
+                        clock.pass_(6)  # who holds a trial for long may lose it
+                    case 2:
+                        life.tell(seen.number, "fail", reason="oom", lease=seen.lease_id)
+                    case _:
+                        life.report(seen.number, step, 0.5, seen.lease_id)
+                        kept = life.complete(seen.number, float(seed * 1000 + step))
+                        told.append((kept.number, float(seed * 1000 + step)))
+            except (NoSlot, LeaseLost, TrialFinished, StudyFinished):
+                continue
+
+    for caller in [Caller(partial(work, seed)) for seed in range(12)]:
+        caller.outcome()
+    assert len({lease for _, lease in held}) == len(held)
+    assert len({number for number, _ in told}) == len(told)
+    for number, value in told:
+        assert (life.trial(number).state, life.trial(number).trial.values) == ("complete", [value])
+    assert len(told) == life.counts()["complete"]
+    points = [
+        seen.params["n"]
+        for seen in life.trials()
+        if seen.fail_reason in (None, "oom") and "late_for" not in seen.trial.user_attrs
+    ]
+    assert len(set(points)) == len(points)
+    life.assert_sound()
+
+
 # Between placing and the commit
 
 
@@ -300,7 +352,7 @@ def test_a_refused_ask_has_not_happened_and_its_number_is_given_again(new_life: 
     life.assert_sound()
 
 
-def test_a_refused_tell_leaves_the_trial_with_its_worker(new_life: NewLife, clock: Clock) -> None:
+def test_a_refused_tell_leaves_the_trial_with_its_worker(new_life: NewLife) -> None:
     life = new_life(lease=60)
     seen = life.ask("w")
     with broken(life, "trial_values"):

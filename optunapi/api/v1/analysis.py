@@ -1,0 +1,54 @@
+"""What a study's trials say: its figures, and which parameters matter."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from optunapi.api.documents import gives
+from optunapi.api.replies import JsonReply
+from optunapi.api.schemas import ImportancesReply, SummaryReply
+from optunapi.api.settled import in_thread, settled
+from optunapi.api.v1.parts import ON_STUDY, Name
+from optunapi.api.wire import summary_of
+from optunapi.engine.catalog import Catalog
+from optunapi.engine.store import Commit
+from optunapi.engine.study import LiveStudy
+from optunapi.engine.summary import Summary, summarise
+
+
+def router(catalog: Catalog) -> APIRouter:
+    """The routes over what `catalog`'s studies have shown."""
+    routes = APIRouter(tags=["studies"])
+
+    @routes.get(
+        "/studies/{name}/summary", responses=gives(200, SummaryReply, "The figures", *ON_STUDY)
+    )
+    async def summary(name: Name) -> JsonReply:
+        """How a study has gone: rates, durations, the way of the best value, its workers."""
+
+        def figures() -> tuple[Summary, *tuple[Commit, ...]]:
+            snapshot, *commits = catalog.snapshot(name)
+            return summarise(snapshot), *commits
+
+        return JsonReply(summary_of(await in_thread(figures)))
+
+    @routes.get(
+        "/studies/{name}/importances",
+        responses=gives(200, ImportancesReply, "A number for each parameter", *ON_STUDY),
+    )
+    async def importances(
+        name: Name,
+        objective: Annotated[
+            str | None, Query(description="Of which objective; the first unless named.")
+        ] = None,
+    ) -> JsonReply:
+        """How much of an objective each parameter explains; empty while that cannot be told."""
+
+        def operation(study: LiveStudy) -> tuple[dict[str, float], Commit]:
+            return study.importances(objective)
+
+        none: dict[str, float] = {}
+        found = await settled(lambda: catalog.find(name), operation, absent=none)
+        return JsonReply({"importances": found})
+
+    return routes

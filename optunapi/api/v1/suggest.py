@@ -1,0 +1,68 @@
+"""Define-by-run: a running trial asks for its parameters one by one."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from optuna.distributions import BaseDistribution
+
+from optunapi.api.bodies import body
+from optunapi.api.documents import gives, takes
+from optunapi.api.replies import JsonReply
+from optunapi.api.settled import settled
+from optunapi.api.suggest_schemas import SuggestBody, SuggestReply
+from optunapi.api.v1.parts import CHANGES_STATE, Name, Number
+from optunapi.api.v1.trials import HOLDER, TRIAL
+from optunapi.engine.catalog import Catalog
+from optunapi.engine.space import parse_distribution
+from optunapi.engine.study import LiveStudy
+from optunapi.errors import ConfigInvalid, TrialNotFound, ValueInvalid
+
+
+def router(catalog: Catalog) -> APIRouter:
+    """The route by which trials of `catalog`'s studies get parameters that no specification names."""
+    routes = APIRouter(tags=["trials"])
+
+    @routes.post(
+        f"{TRIAL}/suggest",
+        responses=gives(200, SuggestReply, "The parameter's value", ValueInvalid, *HOLDER),
+        openapi_extra=takes(SuggestBody),
+        dependencies=CHANGES_STATE,
+    )
+    async def suggest(
+        name: Name, n: Number, asked: Annotated[SuggestBody, Depends(body(SuggestBody))]
+    ) -> JsonReply:
+        """A value for a parameter; the same name again gives the same value. Renews the lease."""
+        distribution = distribution_of(asked)
+
+        def existing() -> LiveStudy:
+            study = catalog.find(name)
+            if study is None:
+                raise TrialNotFound(f"study {name!r} has no trials yet: ask first")
+            return study
+
+        value = await settled(
+            existing, lambda study: study.suggest(n, asked.name, distribution, asked.lease)
+        )
+        return JsonReply({"value": value})
+
+    return routes
+
+
+def distribution_of(asked: SuggestBody) -> BaseDistribution:
+    """The distribution that is asked for.
+
+    Raises:
+        ValueInvalid: its bounds, step or choices make none.
+    """
+    try:
+        return parse_distribution(asked.distribution.model_dump())
+    except ConfigInvalid as error:
+        errors = [
+            {
+                "location": ["body", "distribution", each["key"].partition(".")[0]],
+                "reason": each["reason"],
+            }
+            for each in error.extra["errors"]
+        ]
+        why = "; ".join(each["reason"] for each in errors)
+        raise ValueInvalid(f"the distribution of {asked.name!r}: {why}", errors=errors) from None

@@ -1,0 +1,60 @@
+"""`optunapi artifacts`: files that trainers uploaded, on the server's machine."""
+
+from typing import Any
+
+import click
+
+from optunapi.cli.durations import duration
+from optunapi.cli.output import json_option, print_json, wants_json
+from optunapi.cli.reach import at_server, catalog_here, url_option
+
+
+@click.group()
+def artifacts() -> None:
+    """Look after the files that are kept with trials."""
+
+
+@artifacts.command()
+@click.argument("study")
+@click.option(
+    "--older-than",
+    type=duration,
+    required=True,
+    metavar="AGE",
+    help="Those uploaded longer ago: 12h, 30d.",
+)
+@click.option(
+    "--keep-best",
+    type=click.IntRange(0, 1000),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="But not those of the best N trials.",
+)
+@url_option
+@json_option
+def prune(study: str, older_than: float, keep_best: int, url: str | None) -> None:
+    """Delete old files of STUDY.
+
+    Those of running trials stay, and those of the best ones if you say how many.
+    """
+    if url:
+        query = {"older_than": older_than, "keep_best": keep_best}
+        pruned = at_server(url, "DELETE", "studies", study, "artifacts", params=query)
+    else:
+        pruned = _here(study, older_than, keep_best)
+    if wants_json():
+        print_json(pruned)
+        return
+    click.echo(f"{pruned['deleted']} file(s) deleted, {pruned['size']} bytes")
+
+
+def _here(name: str, older_than: float, keep_best: int) -> Any:
+    with catalog_here() as catalog:
+        study = catalog.find(name)
+        if study is None:
+            return {"deleted": 0, "size": 0}
+        removed, commit = study.artifacts.prune(older_than, keep_best)
+        commit.result()
+        catalog.artifacts.remove(removed.ids)
+        return {"deleted": len(removed.artifacts), "size": removed.size}

@@ -1,0 +1,407 @@
+"""Server-sent events: a study followed over HTTP."""
+
+import asyncio
+import json
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.types import Message
+
+from optunapi.api import event_stream
+from optunapi.api.event_stream import EventStream
+from optunapi.api.listening import Bell
+from optunapi.app import create_app
+from optunapi.engine.catalog import Catalog
+from optunapi.engine.feed import Feed, Report
+from optunapi.settings import Settings
+from tests.api.conftest import serving_app
+from tests.contract.conftest import SPACE, V1, Wire, wire_of
+from tests.support import running_server
+from tests.unit.engine.conftest import NewLife, clock, empty_database, new_life
+from tests.unit.engine.support import Caller
+
+__all__ = ["clock", "empty_database", "new_life"]  # fixtures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    id: int
+    kind: str
+    data: Any
+
+
+class Stream:
+    """What a client reads, line by line, as the standard says."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.lines = response.iter_lines()
+
+    def next(self) -> Event:
+        fields: dict[str, str] = {}
+        for line in self.lines:
+            if line.startswith(":"):
+                continue
+            if not line:
+                return Event(
+                    id=int(fields["id"]), kind=fields["event"], data=json.loads(fields["data"])
+                )
+            name, _, value = line.partition(": ")
+            assert name not in fields
+            fields[name] = value
+        raise EOFError
+
+    def trials(self, number: int) -> list[tuple[int, str]]:
+        events = [self.next() for _ in range(number)]
+        assert {event.kind for event in events} == {"trial"}
+        return [(event.data["number"], event.data["state"]) for event in events]
+
+
+@contextmanager
+def follow(wire: Wire, study: str, last: Any = None) -> Iterator[Stream]:
+    headers = {} if last is None else {"Last-Event-ID": str(last)}
+    path = f"{V1}/studies/{study}/events"
+    with wire.client.stream("GET", path, headers=headers, timeout=30) as response:
+        assert response.status_code == 200
+        yield Stream(response)
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Return when it holds: what the server does about a client has no event to wait for here."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    home = tmp_path_factory.mktemp("events")
+    (home / "config").mkdir()
+    return create_app(Settings(home=home))
+
+
+@pytest.fixture(scope="module")
+def catalog(app: FastAPI) -> Catalog:
+    found: Catalog = app.state.catalog
+    return found
+
+
+@pytest.fixture(scope="module")
+def wire(app: FastAPI, catalog: Catalog) -> Iterator[Wire]:
+    """A server of which a test can see who listens."""
+    with serving_app(app) as client:
+        yield Wire(client=client, home=catalog._configs.parent)
+
+
+@pytest.fixture
+def study(wire: Wire) -> str:
+    return wire.put()
+
+
+def feed_of(catalog: Catalog, study: str) -> Feed:
+    return catalog._feeds[study]
+
+
+def test_changes_of_trials_are_shown_in_order_as_they_became(wire: Wire, study: str) -> None:
+    with follow(wire, study) as stream:
+        assert stream.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        assert stream.response.headers["Cache-Control"] == "no-store"
+        asked = wire.ask(study, worker="w", lease_seconds=60)
+        lease = asked["lease"]["id"]
+        report = {"step": 1, "value": 0.5, "lease": lease}
+        wire.ok("POST", f"/studies/{study}/trials/0/report", json=report)
+        told = wire.tell(study, 0, value=1, user_attrs={"two": "lines\nof\r text\u2028"})
+        first, second, third = stream.next(), stream.next(), stream.next()
+    assert (first.kind, first.data) == ("trial", asked)
+    assert second.data["intermediate_values"] == {"1": 0.5}
+    assert third.data == told
+    assert first.id < second.id < third.id
+
+
+def test_a_change_of_the_study_shows_the_study(wire: Wire) -> None:
+    study = wire.put(max_trials=1)
+    with follow(wire, study) as stream:
+        paused = wire.ok("PATCH", f"/studies/{study}", json={"state": "paused"})
+        event = stream.next()
+        assert (event.kind, event.data) == ("study", paused)
+        opened = wire.ok("PATCH", f"/studies/{study}", json={"state": "open"})
+        assert stream.next().data == opened
+        wire.ask(study)
+        wire.tell(study, 0, value=1)
+        assert stream.trials(2) == [(0, "running"), (0, "complete")]
+        event = stream.next()
+        assert (event.kind, event.data["finished_reason"]) == ("study", "max_trials")
+
+
+def test_it_goes_on_behind_the_last_event_seen(wire: Wire, study: str) -> None:
+    with follow(wire, study) as stream:
+        for _ in range(3):
+            wire.ask(study)
+        events = [stream.next() for _ in range(3)]
+    wire.tell(study, 0, value=1)
+    for number, event in enumerate(events):
+        with follow(wire, study, event.id) as stream:
+            again = [stream.next() for _ in events[number + 1 :]]
+            assert again == events[number + 1 :]
+            assert stream.trials(1) == [(0, "complete")]
+    with follow(wire, study, event.id + 1) as stream:
+        wire.tell(study, 1, value=1)
+        assert stream.trials(1) == [(1, "complete")]
+
+
+@pytest.mark.parametrize("last", ["0", "1", "7" * 16, "x", "-1", "9" * 100, "1.5"])
+def test_an_unknown_id_gets_a_reset_and_then_what_comes(wire: Wire, study: str, last: str) -> None:
+    wire.ask(study)
+    with follow(wire, study, last) as stream:
+        reset = stream.next()
+        assert (reset.kind, reset.data) == ("reset", {})
+        wire.ask(study)
+        assert stream.trials(1) == [(1, "running")]
+    with follow(wire, study, reset.id) as stream:
+        assert stream.trials(1) == [(1, "running")]
+
+
+def test_an_id_from_before_a_restart_gets_a_reset(tmp_path: Path) -> None:
+    with wire_of(tmp_path) as wire:
+        assert wire.request("PUT", "/studies/s", json=SPACE).status_code == 201
+        with follow(wire, "s") as stream:
+            wire.ask("s")
+            event = stream.next()
+    with wire_of(tmp_path) as wire, follow(wire, "s", event.id) as stream:
+        reset = stream.next()
+        assert reset.kind == "reset"
+        assert reset.id > event.id
+        wire.tell("s", 0, value=1)
+        assert stream.trials(1) == [(0, "complete")]
+
+
+def test_a_study_never_asked_from_is_followed_and_not_made(wire: Wire) -> None:
+    study = wire.configure("x: {type: float, low: 0, high: 1}")
+    with wire.unchanged(), follow(wire, study):
+        pass
+    with follow(wire, study) as stream:
+        wire.ask(study)
+        kinds = [stream.next().kind]
+        while kinds[-1] != "trial":
+            kinds.append(stream.next().kind)
+        assert wire.study(study)["trials"]["running"] == 1
+
+
+def test_what_is_refused_is_not_shown(wire: Wire) -> None:
+    study = wire.put(max_running=1)
+    with follow(wire, study) as stream:
+        wire.ask(study)
+        wire.refused("POST", f"/studies/{study}/trials", 429, "no-slot")
+        wire.refused("POST", f"/studies/{study}/trials/0/tell", 422, "value-invalid", json={})
+        wire.refused("DELETE", f"/studies/{study}", 409, "study-busy")
+        wire.tell(study, 0, value=1)
+        assert stream.trials(2) == [(0, "running"), (0, "complete")]
+
+
+def test_nothing_is_sent_before_it_is_committed(
+    wire: Wire, catalog: Catalog, study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.05)
+    wire.ask(study)
+    database = wire.home / "db" / f"{study}.db"
+    with (
+        follow(wire, study) as stream,
+        closing(sqlite3.connect(database, isolation_level=None, timeout=30)) as other,
+    ):
+        feed = feed_of(catalog, study)
+        other.execute("BEGIN IMMEDIATE")
+        telling = Caller(lambda: wire.tell(study, 0, value=1))
+        until(lambda: feed.since(feed.last_id - 1, 1))
+        # Another event would wake the stream anew; it must wait for the commit of the first.
+        feed.tell()
+        assert telling.is_alive()
+        other.execute("ROLLBACK")
+        assert stream.trials(1) == [(0, "complete")]
+        telling.outcome()
+        assert stream.trials(1) == [(0, "complete")]
+
+
+def test_an_unknown_study_is_refused(wire: Wire) -> None:
+    wire.refused("GET", "/studies/none/events", 404, "study-not-found")
+    wire.refused("GET", "/studies/-/events", 422, "name-invalid")
+    wire.refused(
+        "GET",
+        f"/studies/{wire.put()}/events",
+        422,
+        "request-invalid",
+        headers={"Last-Event-ID": "1" * 300},
+    )
+
+
+# The end
+
+
+def test_a_quiet_stream_says_that_it_is_there(
+    wire: Wire, study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.05)
+    with follow(wire, study) as stream:
+        for _ in range(5):
+            assert next(stream.lines).startswith(":")
+        wire.ask(study)
+        assert stream.trials(1) == [(0, "running")]
+
+
+def test_nobody_is_told_when_the_client_has_gone(wire: Wire, catalog: Catalog, study: str) -> None:
+    with ExitStack() as clients:
+        for _ in range(3):
+            clients.enter_context(follow(wire, study))
+        assert len(feed_of(catalog, study)._listeners) == 3
+    until(lambda: not feed_of(catalog, study).has_listeners)
+    wire.ask(study)
+
+
+def test_it_ends_when_the_study_is_deleted(wire: Wire, study: str) -> None:
+    with follow(wire, study) as stream:
+        wire.ask(study)
+        assert wire.request("DELETE", f"/studies/{study}?force=true").status_code == 204
+        assert stream.trials(1) == [(0, "running")]
+        with pytest.raises(EOFError):
+            stream.next()
+    wire.refused("GET", f"/studies/{study}/events", 404, "study-not-found")
+
+
+def test_many_followers_hold_no_thread_and_are_all_told(wire: Wire, study: str) -> None:
+    with ExitStack() as clients:
+        streams = [clients.enter_context(follow(wire, study)) for _ in range(60)]
+        wire.ask(study)
+        for stream in streams:
+            assert stream.trials(1) == [(0, "running")]
+
+
+@contextmanager
+def deaf(wire: Wire, study: str) -> Iterator[socket.socket]:
+    """A client that asks for events and reads nothing."""
+    url = wire.client.base_url
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((url.host, url.port or 80))
+        request = f"GET {V1}/studies/{study}/events HTTP/1.1\r\nHost: {url.host}\r\n\r\n"
+        connection.sendall(request.encode())
+        yield connection
+
+
+def test_a_client_that_does_not_read_is_dropped(
+    wire: Wire, catalog: Catalog, study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.3)
+    wire.ask(study)
+    with deaf(wire, study) as connection, follow(wire, study) as stream:
+        until(lambda: len(feed_of(catalog, study)._listeners) == 2)
+        for turn in range(40):
+            big = {"user_attrs": {"a": f"{turn}" * 400_000}}
+            wire.ok("PATCH", f"/studies/{study}/trials/0", json=big)
+            stream.next()
+            if len(feed_of(catalog, study)._listeners) == 1:
+                break
+        until(lambda: len(feed_of(catalog, study)._listeners) == 1)
+        with pytest.raises(ConnectionResetError):
+            read_to_the_end(connection)
+
+
+def read_to_the_end(connection: socket.socket) -> None:
+    while connection.recv(2**20):
+        pass
+
+
+class Sends:
+    """An ASGI server's side of a connection; while `room` is not set nothing more can be sent."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Event()
+        self.sent: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        await self.room.wait()
+        self.sent.append(message)
+
+    async def receive(self) -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    @property
+    def text(self) -> str:
+        return b"".join(message.get("body", b"") for message in self.sent).decode()
+
+
+def test_a_client_that_falls_too_far_behind_is_dropped(new_life: NewLife) -> None:
+    life = new_life()
+    feed = Feed(kept=10)
+
+    def happen(number: int) -> None:
+        for _ in range(number):
+            with life.state.unit() as unit:
+                report = Report(unit)
+                feed.add([life.state.view(life.state.enqueue({"x": 0.5}))], report)
+            report.end()
+        feed.tell()
+
+    async def run() -> str:
+        bell, sends = Bell(), Sends()
+        feed.follow()
+        stream = EventStream(feed, feed.listen(bell), bell, last_id=None, resumes=False)
+        task = asyncio.create_task(stream({"type": "http"}, sends.receive, sends.send))
+        await asyncio.sleep(0)
+        happen(5)
+        sends.room.set()
+        while "id: 5\n" not in sends.text:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        sends.room.clear()
+        happen(1)
+        while not bell._rung.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        happen(20)
+        sends.room.set()
+        async with asyncio.timeout(30):
+            await task
+        assert not feed.has_listeners
+        return sends.text
+
+    text = asyncio.run(run())
+    assert "id: 6\n" in text
+    assert "id: 7\n" not in text
+    assert "reset" not in text
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_told_to_stop_ends_streams_and_waiting_and_stops(
+    tmp_path: Path, stop: signal.Signals
+) -> None:
+    (tmp_path / "config").mkdir()
+    with ExitStack() as clients:
+        server = clients.enter_context(running_server(tmp_path))
+        client = clients.enter_context(httpx.Client(base_url=server.url, timeout=60))
+        wire = Wire(client=client, home=tmp_path)
+        study = wire.put(max_running=1)
+        wire.ask(study)
+        stream = clients.enter_context(follow(wire, study))
+        clients.enter_context(deaf(wire, study))
+        url = f"{server.url}{V1}/studies/{study}/trials?wait=300"
+        waiting = Caller(lambda: httpx.post(url, timeout=60))
+        wire.ok("PATCH", f"/studies/{study}/trials/0", json={"user_attrs": {"a": 1}})
+        assert stream.trials(1) == [(0, "running")]
+        server.process.send_signal(stop)
+        with pytest.raises(EOFError):
+            stream.next()
+        assert waiting.outcome().status_code == 429
+        assert server.process.wait(20) in (0, -stop)
+        assert "Traceback" not in server.log.read_text()
+        assert "ASGI" not in server.log.read_text()

@@ -1,0 +1,148 @@
+"""A study's trials as one file: all of them, as they were at one moment, in pieces."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import httpx
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.trial import create_trial
+
+from optunapi.api.v1.export import CHUNK
+from tests.contract.conftest import SPACE, Refused, Wire
+
+
+def export(wire: Wire, name: str, file_format: str) -> httpx.Response:
+    response = wire.request("GET", f"/studies/{name}/export?format={file_format}")
+    assert response.status_code == 200, response.text
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Content-Disposition"] == f'attachment; filename="{name}.{file_format}"'
+    return response
+
+
+def lines(wire: Wire, name: str) -> list[dict[str, Any]]:
+    response = export(wire, name, "jsonl")
+    assert response.headers["Content-Type"] == "application/x-ndjson"
+    assert response.text == "" or response.text.endswith("\n")
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def table(wire: Wire, name: str) -> list[dict[str, str]]:
+    response = export(wire, name, "csv")
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(response.text, newline="")))
+
+
+@pytest.fixture
+def name(wire: Wire) -> str:
+    """A study with a complete, a failed, a leased and a waiting trial."""
+    name = wire.put(enqueue=[{"n": 1}, {"n": 2}, {"n": 3}, {"n": 4}])
+    wire.ask(name, worker="w", user_attrs={"host": "gpu-03"})
+    wire.tell(name, 0, value=1.5, user_attrs={"deep": {"a": [1, None]}, "ok": True})
+    wire.ask(name, worker="w")
+    wire.tell(name, 1, state="fail", reason='said "no",\nand left')
+    wire.ask(name, lease_seconds=3600)
+    return name
+
+
+def test_json_lines_are_the_trials_of_the_wire_open_ones_too(wire: Wire, name: str) -> None:
+    found = lines(wire, name)
+    assert found == wire.ok("GET", f"/studies/{name}/trials")["items"]
+    assert [trial["state"] for trial in found] == ["complete", "fail", "running", "waiting"]
+    assert found[2]["lease"] is not None
+    default = wire.request("GET", f"/studies/{name}/export")
+    assert default.text == export(wire, name, "jsonl").text
+
+
+def test_a_table_has_a_column_for_each_objective_parameter_and_attribute(
+    wire: Wire, name: str
+) -> None:
+    rows = table(wire, name)
+    assert list(rows[0]) == [
+        *("number", "state", "values_score", "params_x", "params_n"),
+        *("user_attrs_host", "user_attrs_deep", "user_attrs_ok"),
+        *("created_at", "started_at", "finished_at", "worker", "attempt", "fail_reason"),
+    ]
+    trial = wire.trial(name, 0)
+    assert rows[0] == {
+        "number": "0",
+        "state": "complete",
+        "values_score": "1.5",
+        "params_x": repr(trial["params"]["x"]),
+        "params_n": "1",
+        "user_attrs_host": "gpu-03",
+        "user_attrs_deep": '{"a": [1, null]}',
+        "user_attrs_ok": "true",
+        **{key: trial[key] for key in ("created_at", "started_at", "finished_at")},
+        "worker": "w",
+        "attempt": "1",
+        "fail_reason": "",
+    }
+    assert rows[1]["fail_reason"] == 'said "no",\nand left'
+    assert rows[1]["values_score"] == ""
+    assert (rows[3]["state"], rows[3]["worker"], rows[3]["finished_at"]) == ("waiting", "", "")
+
+
+def test_several_objectives_have_a_column_each(wire: Wire) -> None:
+    name = wire.put(objectives={"accuracy": "maximize", "latency": "minimize"})
+    wire.ask(name)
+    wire.tell(name, 0, values=[0.5, 12])
+    (row,) = table(wire, name)
+    assert (row["values_accuracy"], row["values_latency"]) == ("0.5", "12.0")
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@A1", "\t=1", "\r=1"])
+def test_a_text_that_a_spreadsheet_would_carry_out_is_disarmed(wire: Wire, formula: str) -> None:
+    name = wire.put({"parameters": {"c": {"type": "categorical", "choices": [formula]}}})
+    wire.ask(name, worker=formula, user_attrs={"note": formula, "number": -1, formula: 1})
+    wire.tell(name, 0, state="fail", reason=formula)
+    (row,) = table(wire, name)
+    for column in ("params_c", "user_attrs_note", "worker", "fail_reason"):
+        assert row[column] == f"'{formula}"
+    assert row["user_attrs_number"] == "-1"
+    assert row[f"user_attrs_{formula}"] == "1"
+    assert lines(wire, name)[0]["worker"] == formula
+
+
+def test_an_unasked_study_has_no_lines_and_a_header_and_gets_no_file(wire: Wire) -> None:
+    name = wire.configure("x: {type: float, low: 0, high: 1}")
+    with wire.unchanged():
+        assert lines(wire, name) == []
+        assert export(wire, name, "csv").text.startswith("number,state,values_score,params_x,")
+
+
+def test_many_trials_come_in_pieces_none_twice_and_none_missing(wire: Wire) -> None:
+    count = 3 * CHUNK + 7
+    name = wire.put()
+    wire.ask(name)
+    stored = optuna.load_study(study_name=name, storage=f"sqlite:///{wire.home}/db/{name}.db")
+    x: dict[str, BaseDistribution] = {"x": FloatDistribution(-10, 10)}
+    stored.add_trials(
+        create_trial(params={"x": 0.5}, distributions=x, value=n) for n in range(1, count)
+    )
+    wire.ask(name)  # writing takes in what others wrote
+    assert [trial["number"] for trial in lines(wire, name)] == list(range(count + 1))
+    assert [row["number"] for row in table(wire, name)] == [str(n) for n in range(count + 1)]
+    pieces = []
+    with wire.client.stream("GET", f"/optunapi/v1/studies/{name}/export") as response:
+        pieces = list(response.iter_raw())
+        assert "Content-Length" not in response.headers
+    assert len(pieces) > 1
+
+
+def test_infinities_and_halves_of_characters_are_no_obstacle(wire: Wire) -> None:
+    name = wire.put(SPACE)
+    wire.ask(name)
+    stored = optuna.load_study(study_name=name, storage=f"sqlite:///{wire.home}/db/{name}.db")
+    stored.add_trial(create_trial(value=float("inf"), user_attrs={"n": [float("nan")]}))
+    wire.ask(name)
+    assert lines(wire, name)[1]["values"] == [None]
+    assert table(wire, name)[1]["values_score"] == ""
+    assert table(wire, name)[1]["user_attrs_n"] == "[null]"
+
+
+def test_another_format_is_refused(refused: Refused) -> None:
+    refused("GET", "/studies/{s}/export?format=xml", 422, "request-invalid")

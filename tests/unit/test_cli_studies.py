@@ -1,0 +1,165 @@
+"""`optunapi fork` and `optunapi artifacts prune`: on the server's folders, or through a server."""
+
+import json
+from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from click.testing import CliRunner, Result
+
+from optunapi.cli import main
+from tests.contract.conftest import Wire, wire_of
+from tests.support import free_port
+
+LINE = "x: {type: float, low: 0, high: 1}"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home whose study `old` has two complete trials, each with a file."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "old.yaml").write_text(LINE)
+    with wire_of(tmp_path) as wire:
+        for number in range(2):
+            wire.ask("old")
+            wire.ok("PUT", f"/studies/old/trials/{number}/artifacts/model.pt", content=b"hello")
+            wire.tell("old", number, value=number)
+    return tmp_path
+
+
+@pytest.fixture
+def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A command in that home."""
+    for name in ("CONFIG_DIR", "DB_DIR", "ARTIFACTS_DIR", "STORAGE"):
+        monkeypatch.delenv(f"OPTUNAPI_{name}", raising=False)
+    monkeypatch.setenv("OPTUNAPI_HOME", str(home))
+
+    def invoke(*words: str) -> Result:
+        return CliRunner().invoke(main, words)
+
+    return invoke
+
+
+def url_of(wire: Wire) -> str:
+    return str(wire.client.base_url)
+
+
+def kept(wire: Wire) -> list[int]:
+    """How many files each trial of `old` has."""
+    path = "/studies/old/trials/{}/artifacts"
+    return [len(wire.ok("GET", path.format(n))["items"]) for n in range(2)]
+
+
+PRUNE = ("artifacts", "prune", "old", "--older-than", "0s", "--keep-best", "1")
+
+
+def test_a_study_is_forked_while_no_server_runs(run: Run, home: Path) -> None:
+    result = run("fork", "old", "new")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "new has 2 complete; the finished ones are from old\n",
+    )
+    with wire_of(home) as wire:
+        assert wire.study("new")["trials"]["complete"] == 2
+
+
+def test_a_study_is_forked_through_a_server(run: Run, home: Path) -> None:
+    with wire_of(home) as wire:
+        result = run("fork", "old", "new", "--url", url_of(wire), "--json")
+        assert result.exit_code == 0
+        assert json.loads(result.stdout) == wire.study("new")
+
+
+def test_files_are_pruned_while_no_server_runs(run: Run, home: Path) -> None:
+    result = run(*PRUNE)
+    assert (result.exit_code, result.stdout) == (0, "1 file(s) deleted, 5 bytes\n")
+    assert len([p for p in (home / "db" / "artifacts").iterdir() if p.is_file()]) == 1
+    with wire_of(home) as wire:
+        assert kept(wire) == [1, 0]
+
+
+def test_files_are_pruned_through_a_server(run: Run, home: Path) -> None:
+    with wire_of(home) as wire:
+        result = run("--json", *PRUNE, "--url", f"{url_of(wire)}/")
+        assert (result.exit_code, json.loads(result.stdout)) == (0, {"deleted": 1, "size": 5})
+        assert kept(wire) == [1, 0]
+
+
+def test_young_files_stay(run: Run, home: Path) -> None:
+    assert run("artifacts", "prune", "old", "--older-than", "30d").exit_code == 0
+    with wire_of(home) as wire:
+        assert kept(wire) == [1, 1]
+
+
+def test_a_study_never_asked_from_has_nothing_to_prune(run: Run, home: Path) -> None:
+    (home / "config" / "fresh.yaml").write_text(LINE)
+    result = run("artifacts", "prune", "fresh", "--older-than", "1d", "--json")
+    assert json.loads(result.stdout) == {"deleted": 0, "size": 0}
+
+
+@pytest.mark.parametrize("words", [("fork", "old", "new"), PRUNE])
+def test_beside_a_running_server_a_command_says_how_to_go_through_it(
+    run: Run, home: Path, words: tuple[str, ...]
+) -> None:
+    with wire_of(home) as wire:
+        before = kept(wire)
+        result = run(*words)
+        assert result.exit_code == 1
+        assert "is in use by process" in result.stderr
+        assert "--url http" in result.stderr
+        assert result.stdout == ""
+        assert kept(wire) == before
+        wire.refused("GET", "/studies/new", 404, "study-not-found")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("fork", "nobody", "new"), "study-not-found"),
+        (("fork", "old", "old"), "spec-conflict"),
+        (("fork", "old", "-"), "name-invalid"),
+        (("artifacts", "prune", "nobody", "--older-than", "1d"), "study-not-found"),
+    ],
+)
+def test_a_refusal_is_one_line_with_its_code_here_and_there(
+    run: Run, home: Path, words: tuple[str, ...], code: str
+) -> None:
+    here = run(*words)
+    with wire_of(home) as wire:
+        there = run(*words, "--url", url_of(wire))
+    for result in (here, there):
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"Error: {code}: ")
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_address_where_nobody_answers_is_not_reached(run: Run) -> None:
+    result = run("fork", "old", "new", "--url", f"http://127.0.0.1:{free_port()}")
+    assert result.exit_code == 3
+    assert "was not reached" in result.stderr
+
+
+def test_a_server_that_is_none_of_ours_is_told_apart(run: Run) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:
+        thread = Thread(target=other.serve_forever)
+        thread.start()
+        result = run("fork", "old", "new", "--url", f"http://127.0.0.1:{other.server_port}")
+        other.shutdown()
+        thread.join()
+    assert result.exit_code == 1
+    assert "not as an OptunAPI server does" in result.stderr
+
+
+@pytest.mark.parametrize("age", ["", "30", "1.5h", "2d"])
+def test_ages_are_durations(run: Run, age: str) -> None:
+    result = run("artifacts", "prune", "old", "--older-than", age or "soon")
+    assert result.exit_code == (0 if age else 2)
+
+
+@pytest.mark.parametrize("words", [("--older-than", "-1d"), ("--older-than", "9999999d"), ()])
+def test_an_age_must_be_given_and_make_sense(run: Run, words: tuple[str, ...]) -> None:
+    assert run("artifacts", "prune", "old", *words).exit_code == 2
