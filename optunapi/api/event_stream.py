@@ -23,6 +23,9 @@ KEEP_ALIVE_SECONDS = 15.0
 SEND_SECONDS = 10.0  # what a client may take to make room for more
 CHUNK = 100  # events looked at in one go
 
+# JSON lets them stand, and clients that split a text into lines by Unicode's rules split there.
+LINE_ENDS = {number: f"\\u{number:04x}" for number in (0x85, 0x2028, 0x2029)}
+
 
 class EventStream(StreamingResponse):
     """The events behind `last_id`; where that is None, or forgotten, those from now on.
@@ -131,7 +134,7 @@ def _content(view: TrialView | StudyView | None) -> dict[str, Any]:
 
 
 def _message(event_id: int, kind: str, content: dict[str, Any]) -> str:
-    data = bytes(JsonReply(content).body).decode()
+    data = bytes(JsonReply(content).body).decode().translate(LINE_ENDS)
     return f"id: {event_id}\nevent: {kind}\ndata: {data}\n\n"
 
 

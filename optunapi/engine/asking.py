@@ -41,7 +41,7 @@ class Asking:
     def __init__(self, state: StudyState) -> None:
         self._state = state
         self._sampling = threading.Lock()
-        self._random = random.Random(state.spec.sampler.get("seed"))
+        self._random = random.Random(state.spec.sampler.get("seed"))  # nosec B311  # no secret
         self.policy = Policy.of(state.spec, state.store.n_trials(state.id))
         self.conflict: SpecConflict | None = None
 

@@ -42,8 +42,9 @@ ROUTES = {
     f"PATCH {V1}/studies/{{name}}/trials/{{n}}",
     *(
         f"POST {V1}/studies/{{name}}/trials/{{n}}/{verb}"
-        for verb in ("tell", "report", "renew", "release", "stop")
+        for verb in ("tell", "report", "renew", "release", "stop", "suggest")
     ),
+    f"GET {V1}/studies/{{name}}/events",
     "GET /optunapi/ping",
     "GET /optunapi/hparams/{model_name}",
     "GET /optunapi/score/{model_name}",
@@ -91,6 +92,8 @@ REFUSALS: dict[str, set[str]] = {
     "renew": HOLDER,
     "release": HOLDER,
     "stop": HOLDER - {"lease-lost"},
+    "suggest": HOLDER | {"value-invalid"},
+    "events": ON_STUDY,
 }
 
 
