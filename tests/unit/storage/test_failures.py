@@ -106,7 +106,7 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
 
 def test_a_full_disk_is_refused_and_served_again_when_there_is_room(tmp_path: Path) -> None:
     with (
-        mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=3m", "tmpfs") as disk,
+        mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=16m", "tmpfs") as disk,
         opened(f"sqlite:///{disk}/study.db") as storage,
     ):
         study_id = storage.create_new_study(MINIMIZE, "study")
