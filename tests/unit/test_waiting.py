@@ -461,7 +461,8 @@ def test_waiting_holds_no_thread(server: Server) -> None:
         before = threading.active_count()
         clients = await lined_up(server, 100)
         await rested(server)
-        assert threading.active_count() < before + 20
+        # The pool that asks run in keeps up to 40 threads; a hundred who wait would need more.
+        assert threading.active_count() < before + 60
         for client in clients:
             client.leave()
         await asyncio.gather(*(client.task for client in clients), return_exceptions=True)
