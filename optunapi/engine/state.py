@@ -96,7 +96,6 @@ class StudyState:
                 self._seen_reloads = reloads
                 if self._last_reloads not in (-1, reloads):
                     self.news.reread()
-                    self.relative.clear()
                 self._last_reloads = reloads
             self._touched = False
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import socket
 import sqlite3
 import time
@@ -25,6 +26,7 @@ from optunapi.engine.feed import Feed, Report
 from optunapi.settings import Settings
 from tests.api.conftest import serving_app
 from tests.contract.conftest import SPACE, V1, Wire, wire_of
+from tests.support import Server, running_server
 from tests.unit.engine.conftest import NewLife, clock, empty_database, new_life
 from tests.unit.engine.support import Caller
 
@@ -227,6 +229,25 @@ def test_nothing_is_sent_before_it_is_committed(wire: Wire, catalog: Catalog, st
         assert stream.trials(1) == [(0, "complete")]
 
 
+def test_what_the_disk_refuses_is_not_sent_and_everybody_is_to_list_again(
+    wire: Wire, study: str
+) -> None:
+    database = wire.home / "db" / f"{study}.db"
+    with (
+        follow(wire, study) as stream,
+        closing(sqlite3.connect(database, isolation_level=None, timeout=30)) as other,
+    ):
+        other.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON trials BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+        wire.refused("POST", f"/studies/{study}/trials", 503, "storage-unavailable")
+        other.execute("DROP TRIGGER broken")
+        assert stream.next().kind == "reset"
+        until(lambda: wire.request("GET", f"/studies/{study}").status_code == 200)
+        assert wire.ask(study)["number"] == 0
+        assert stream.trials(1) == [(0, "running")]
+
+
 def follow_for(wire: Wire, study: str, last: int, seconds: float) -> None:
     """Read events until none came for so long."""
     path, headers = f"{V1}/studies/{study}/events", {"Last-Event-ID": str(last)}
@@ -288,13 +309,13 @@ def test_many_followers_hold_no_thread_and_are_all_told(wire: Wire, study: str) 
 
 
 @contextmanager
-def deaf(wire: Wire, study: str) -> Iterator[socket.socket]:
-    """A client that asks for events and reads nothing."""
+def deaf(wire: Wire, path: str, method: str = "GET") -> Iterator[socket.socket]:
+    """A client that sends a request and, until the test does, reads nothing."""
     url = wire.client.base_url
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect((url.host, url.port or 80))
-        request = f"GET {V1}/studies/{study}/events HTTP/1.1\r\nHost: {url.host}\r\n\r\n"
+        request = f"{method} {V1}{path} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: 0\r\n\r\n"
         connection.sendall(request.encode())
         yield connection
 
@@ -313,7 +334,7 @@ def test_a_client_that_does_not_read_is_dropped(
 ) -> None:
     monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.3)
     wire.ask(study)
-    with deaf(wire, study) as connection, follow(wire, study) as stream:
+    with deaf(wire, f"/studies/{study}/events") as connection, follow(wire, study) as stream:
         until(lambda: len(feed_of(catalog, study)._listeners) == 2)
         for turn in range(40):
             big = {"user_attrs": {"a": f"{turn}" * 400_000}}
@@ -387,3 +408,52 @@ def test_a_client_that_falls_too_far_behind_is_dropped(new_life: NewLife) -> Non
     assert "id: 6\n" in text
     assert "id: 7\n" not in text
     assert "reset" not in text
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_told_to_stop_ends_streams_and_waiting_asks(
+    tmp_path: Path, stop: signal.Signals
+) -> None:
+    (tmp_path / "config").mkdir()
+    with ExitStack() as clients:
+        server = clients.enter_context(running_server(tmp_path))
+        wire = clients.enter_context(client_of(server, tmp_path))
+        study = wire.put(max_running=1)
+        wire.ask(study)
+        asks = f"/studies/{study}/trials?wait=300"
+        waiting = [clients.enter_context(deaf(wire, asks, "POST")) for _ in range(15)]
+        streams = [clients.enter_context(follow(wire, study)) for _ in range(15)]
+        # Connections are taken in their order: who asked before the streams began is waiting now.
+        wire.ok("PATCH", f"/studies/{study}/trials/0", json={"user_attrs": {"a": 1}})
+        server.process.send_signal(stop)
+        for stream in streams:
+            assert stream.trials(1) == [(0, "running")]
+            with pytest.raises(EOFError):
+                stream.next()
+        for connection in waiting:
+            reply = read_all(connection)
+            assert reply.startswith(b"HTTP/1.1 429")
+            assert b'"code":"no-slot"' in reply
+        server.process.wait(30)
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_a_client_that_does_not_read_cannot_keep_a_server_from_stopping(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    with running_server(tmp_path) as server, client_of(server, tmp_path) as wire:
+        study = wire.put()
+        wire.ask(study)
+        artifact = f"/studies/{study}/trials/0/artifacts/big"
+        wire.ok("PUT", artifact, content=bytes(16 * 2**20))
+        with deaf(wire, artifact) as connection:
+            assert connection.recv(8) == b"HTTP/1.1"
+            server.process.terminate()
+            server.process.wait(30)
+    with wire_of(tmp_path) as wire:
+        assert wire.tell(study, 0, value=1)["state"] == "complete"
+
+
+@contextmanager
+def client_of(server: Server, home: Path) -> Iterator[Wire]:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield Wire(client=client, home=home)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
+from fastapi.concurrency import run_in_threadpool
 
 from optunapi.api.bodies import body
 from optunapi.api.bulk_schemas import PointBody, QueueBody, QueueReply
@@ -62,8 +63,9 @@ def router(catalog: Catalog) -> APIRouter:
         views = await settled(
             lambda: catalog.for_ask(name, check=lambda spec: check_first(spec, points)), operation
         )
-        shown = [trial_of(view) for view in views]
-        return JsonReply({"items": shown} if queued.params is None else shown[0], 201)
+        if queued.params is not None:
+            return JsonReply(trial_of(views[0]), 201)
+        return await run_in_threadpool(_reply, views)  # there may be thousands
 
     @routes.delete(
         "/studies/{name}/queue",
@@ -97,6 +99,10 @@ def router(catalog: Catalog) -> APIRouter:
         return Response(status_code=204, headers=NO_STORE)
 
     return routes
+
+
+def _reply(views: list[TrialView]) -> JsonReply:
+    return JsonReply({"items": [trial_of(view) for view in views]}, 201)
 
 
 def _points(queued: QueueBody) -> list[QueuedPoint]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from optunapi.engine.lifecycle import Result
+from optunapi.engine.queue import QueuedPoint
 from optunapi.errors import (
     KeyReused,
     LeaseLost,
@@ -14,6 +15,7 @@ from optunapi.errors import (
     StorageUnavailable,
     StudyFinished,
     StudyPaused,
+    Superseded,
     TrialFinished,
     TrialNotFound,
     TrialWaiting,
@@ -31,7 +33,7 @@ from tests.unit.engine.support import (
     optuna_study,
     put_gate,
 )
-from tests.unit.engine.test_races import broken, wait_until_available
+from tests.unit.engine.test_races import broken, somebody_writes, wait_until_available
 
 TWO: dict[str, Any] = {"parameters": {**LINE, **THREE}}
 NINE = {"n": {"type": "int", "low": 1, "high": 9}}
@@ -322,6 +324,30 @@ def test_a_point_dequeued_meanwhile_is_not_handed_out(new_life: NewLife) -> None
     asked = caller.outcome()
     assert numbers(asked) == [1, 2]
     assert asked[0].params["n"] == 2
+    life.assert_sound()
+
+
+def test_another_point_that_got_the_number_of_a_refused_one_keeps_its_parameters(
+    new_life: NewLife,
+) -> None:
+    life = new_life(**TWO)
+    gate = put_gate(life)
+    with somebody_writes(life) as connection:
+        _, commit = life.study.queue.add([QueuedPoint(params={"n": 1})], key=None, digest="")
+        caller = Caller(lambda: ask_many(life, 1))
+        assert gate.reached.acquire(timeout=30)
+        row = connection.execute(
+            "INSERT INTO trials (number, study_id, state) VALUES (0, ?, 'WAITING')", (life.id,)
+        )
+        connection.execute(
+            "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (?, ?, ?)",
+            (row.lastrowid, "fixed_params", '{"n": 2}'),
+        )
+    with pytest.raises(Superseded):
+        commit.result(30)
+    gate.opened.release(10_000)
+    (asked,) = caller.outcome()
+    assert (asked.number, asked.params["n"]) == (0, 2)
     life.assert_sound()
 
 

@@ -202,6 +202,8 @@ def test_one_name_is_one_kind_of_parameter(new_life: NewLife, first: Any, other:
     life = new_life(parameters={})
     before = life.dump()
     with pytest.raises(ValueInvalid, match="item 1: "):
+        imported(life.study.spec, [one, another], 0.0)
+    with pytest.raises(ValueInvalid, match="item 1: "):
         import_(life, one, another)
     assert life.dump() == before
     import_(life, one)

@@ -176,6 +176,13 @@ def test_a_point_that_exists_is_skipped_on_wish(new_life: NewLife) -> None:
     life.assert_sound()
 
 
+def test_a_finished_study_still_says_which_trial_has_a_point(new_life: NewLife) -> None:
+    life = new_life(**TWO, max_trials=1)
+    enqueue(life, {"n": 1})
+    life.change(state="finished")
+    assert numbers(enqueue(life, {"n": 1}, skip_if_exists=True)) == [0]
+
+
 def test_a_sampled_trial_stands_for_its_point_too(new_life: NewLife) -> None:
     life = new_life(**TWO)
     sampled = life.ask("w")

@@ -290,6 +290,15 @@ def test_what_was_drawn_with_the_configured_parameters_is_not_drawn_again(
     assert sampler.drawn == 1
 
 
+def test_so_it_is_for_a_queued_trial(new_life: NewLife) -> None:
+    life = new_life(parameters={**LINE, "w": {"type": "float", "low": 0, "high": 1}})
+    sampler = counting(life)
+    life.enqueue(w=0.75)
+    assert life.ask().params == {"x": 0.5, "w": 0.75}
+    assert suggest(life, 0, "y", UNIT) == 0.51
+    assert sampler.drawn == 1
+
+
 def test_what_was_drawn_goes_on_when_the_trial_does(new_life: NewLife, clock: Clock) -> None:
     life = new_life(parameters=LINE)
     sampler = counting(life)
@@ -517,12 +526,11 @@ def test_only_who_holds_the_trial_is_given_anything(new_life: NewLife, clock: Cl
 def test_it_renews_the_lease(new_life: NewLife, clock: Clock) -> None:
     life = define_by_run(new_life)
     lease = life.ask(lease_seconds=10).held
-    for expected in (UNIT, UNIT):  # when it samples, and when it knows
+    for _ in range(2):  # when it samples, and when it knows
         clock.pass_(6)
-        suggest(life, 0, "x", expected, lease.id)
-    renewed = life.trial(0).held
-    assert renewed.id == lease.id
-    assert renewed.expires_at == clock() + 10
+        suggest(life, 0, "x", UNIT, lease.id)
+        renewed = life.trial(0).held
+        assert (renewed.id, renewed.expires_at) == (lease.id, clock() + 10)
 
 
 @pytest.mark.parametrize("end", ["complete", "handed on", "released"])
