@@ -5,7 +5,8 @@ import time
 
 from fastapi import FastAPI
 
-from optunapi.api import health, legacy, problems, v1
+from optunapi.api import direct, health, legacy, problems, v1
+from optunapi.api.desk import Desk
 from optunapi.engine.catalog import Catalog, Stores
 from optunapi.lifespan import PlainStartup, lifespan
 from optunapi.settings import Settings
@@ -40,12 +41,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The server's application, by default with the settings of the environment."""
     settings = settings or Settings()
     catalog = new_catalog(settings)
-    app = FastAPI(title="OptunAPI", description=DESCRIPTION, lifespan=lifespan(catalog))
+    app = FastAPI(
+        title="OptunAPI",
+        description=DESCRIPTION,
+        lifespan=lifespan(catalog),
+        # By itself FastAPI would export, at a cost for every request, wherever OTEL_* is set, and not
+        # start where the exporter is not installed.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
+    )
     app.add_middleware(PlainStartup)
     app.state.catalog = catalog
     app.state.max_body = settings.max_body
     problems.install(app)
+    desk = Desk(catalog)
+    app.include_router(v1.router(catalog, desk))
     app.include_router(health.router(catalog, "sqlite"))
-    app.include_router(legacy.router(catalog))
-    app.include_router(v1.router(catalog))
+    direct.install(app, [legacy.router(catalog, desk)])
     return app

@@ -3,19 +3,20 @@
 import hashlib
 import json
 import re
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Request
 from optuna.trial import TrialState
 
+from optunapi.api.desk import Desk
+from optunapi.api.direct import direct_router, name_parameter
 from optunapi.api.documents import gives, query
 from optunapi.api.replies import JsonReply
 from optunapi.api.schemas import LegacyAskReply, LegacyTellReply
-from optunapi.api.settled import settled
+from optunapi.api.settled import at_once, settled
 from optunapi.api.wire import legacy_ask, legacy_tell
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.names import NAME
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
 from optunapi.engine.views import AskRequest
@@ -49,14 +50,6 @@ SCORE_PATTERN = (
 )
 ALIVE = "The Optuna-server is alive!"
 
-ModelName = Annotated[
-    str,
-    Path(
-        description="The study's name.",
-        examples=["cifar"],
-        json_schema_extra={"pattern": f"^{NAME.pattern}$"},
-    ),
-]
 SHORT_TEXT = {"type": "string", "maxLength": 255}
 HPARAMS = gives(
     200,
@@ -88,20 +81,21 @@ SCORE_REPLY = gives(
 )
 
 
-def router(catalog: Catalog) -> APIRouter:
+def router(catalog: Catalog, desk: Desk) -> APIRouter:
     """The routes over the studies of `catalog`."""
-    routes = APIRouter(tags=["OptunAPI 0.1"])
-    guarded = [Depends(refuse_cross_site)]
+    routes = direct_router(tags=["OptunAPI 0.1"])
 
-    @routes.get("/optunapi/ping", summary="Whether the server answers")
-    async def ping() -> str:
-        return ALIVE
+    @routes.get("/optunapi/ping", summary="Whether the server answers", response_model=str)
+    async def ping(_: Request) -> JsonReply:
+        return JsonReply(ALIVE)
 
-    async def hparams(request: Request, model_name: ModelName) -> JsonReply:
+    async def hparams(request: Request) -> JsonReply:
         """Hand out a trial: its number and parameters.
 
         The study is created on the first request, from `config/{model_name}.yaml`.
         """
+        refuse_cross_site(request)
+        model_name = request.path_params["model_name"]
         ask = _ask_request(request)
 
         def operation(study: LiveStudy) -> tuple[dict[str, Any], Commit, Commit]:
@@ -109,11 +103,15 @@ def router(catalog: Catalog) -> APIRouter:
             board, seen = study.scoreboard()
             return legacy_ask(view, board), asked, seen
 
-        body = await settled(lambda: catalog.for_ask(model_name), operation)
+        body = await settled(
+            lambda: catalog.for_ask(model_name), operation, short_cut=desk.of(model_name)
+        )
         return JsonReply(body)
 
-    async def score(request: Request, model_name: ModelName) -> JsonReply:
+    async def score(request: Request) -> JsonReply:
         """Close a trial with its score, one for each objective; `nan` or `inf` says it diverged."""
+        refuse_cross_site(request)
+        model_name = request.path_params["model_name"]
         number, result = _trial_id(request), _result(request)
 
         def find() -> LiveStudy:
@@ -127,7 +125,7 @@ def router(catalog: Catalog) -> APIRouter:
             board, seen = study.scoreboard()
             return legacy_tell(view, board), told, seen
 
-        body = await settled(find, operation)
+        body = await settled(find, operation, short_cut=at_once(catalog, model_name))
         return JsonReply(body)
 
     key = query(
@@ -162,10 +160,9 @@ def router(catalog: Catalog) -> APIRouter:
                 f"/{prefix}/{path}/{{model_name}}",
                 handler,
                 methods=["GET"],
-                dependencies=guarded,
                 include_in_schema=prefix == "optunapi",
                 responses=replies,
-                openapi_extra={"parameters": parameters},
+                openapi_extra={"parameters": [name_parameter("model_name"), *parameters]},
             )
     return routes
 

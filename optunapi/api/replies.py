@@ -35,10 +35,11 @@ def strict_json(content: Any) -> bytes:
         return _dumps(_strict(content))
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def _dumps(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
-        "utf-8", errors="replace"
-    )
+    return _ENCODER.encode(content).encode("utf-8", errors="replace")
 
 
 def _strict(value: Any) -> Any:

@@ -1,14 +1,15 @@
 """From the event loop to the engine and back: no reply before what it shows is committed."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 from fastapi.concurrency import run_in_threadpool
 
+from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.errors import OptunAPIError, StorageClosed, Superseded
+from optunapi.errors import OptunAPIError, StorageClosed, StudyNotFound, Superseded
 
 Value = TypeVar("Value")
 Operation = Callable[[LiveStudy], tuple[Value, *tuple[Commit, ...]]]
@@ -25,48 +26,97 @@ class Refusal:
     error: OptunAPIError
 
 
+Outcome = tuple[Value | Refusal, *tuple[Commit, ...]]
+
+
+class ShortCut(Protocol):
+    """A quicker way to an operation's outcome, or None where it cannot be taken now."""
+
+    async def __call__(self, operation: Operation[Value], /) -> Outcome[Value] | None:
+        """Try it."""
+
+
 async def settled(
     find: Callable[[], LiveStudy | None],
     operation: Operation[Value],
     *,
     absent: Value | None = None,
+    short_cut: ShortCut | None = None,
 ) -> Value:
     """What `operation` makes of the study that `find` gives, once it is committed.
 
-    Both run in a thread: they may read files, sample, or wait for a lock. When somebody outside wrote
-    to the database first, or it was closed as idle, they run again on what there is now. `absent` is
-    the answer where there is no study yet.
+    Both run in a thread: they may read files, sample, or wait for a lock; unless the `short_cut` can be
+    taken. When somebody outside wrote to the database first, or it was closed as idle, they run again
+    on what there is now. `absent` is the answer where there is no study yet.
     """
 
-    def run() -> tuple[Value | Refusal, *tuple[Commit, ...]]:
+    def run() -> Outcome[Value]:
         study = find()
         if study is None:
             return (cast(Value, absent),)
-        reloads = study.reloads()
+        return outcome_of(study, operation)
+
+    async def quickly() -> Outcome[Value] | None:
+        return None if short_cut is None else await short_cut(operation)
+
+    return await in_thread(run, quickly)
+
+
+def outcome_of(study: LiveStudy, operation: Operation[Value]) -> Outcome[Value]:
+    """What the operation gives or refuses, with the commits that must be done before it may be told.
+
+    Raises:
+        Superseded, StorageClosed: it may succeed if it is tried again.
+    """
+    reloads = study.reloads()
+    try:
+        return operation(study)
+    except (Superseded, StorageClosed):
+        raise
+    except OptunAPIError as error:
+        return Refusal(study, reloads, error), study.committed()
+
+
+def at_once(catalog: Catalog, name: str) -> ShortCut:
+    """The short cut of what neither samples nor depends on a configuration: on the event loop itself.
+
+    A change of thread costs more than such an operation does. It is taken only while the study is open
+    and nobody is inside: the event loop waits for no lock and no disk.
+    """
+
+    async def run(operation: Operation[Value]) -> Outcome[Value] | None:
+        study = catalog.served(name)
+        if study is None:
+            return None
         try:
-            return operation(study)
-        except (Superseded, StorageClosed):
-            raise
-        except OptunAPIError as error:
-            return Refusal(study, reloads, error), study.committed()
+            with study.at_once() as is_free:
+                return outcome_of(study, operation) if is_free else None
+        except StudyNotFound:  # deleted meanwhile: there may be another of its name
+            return None
 
-    return await in_thread(run)
+    return run
 
 
-async def in_thread(run: Callable[[], tuple[Value | Refusal, *tuple[Commit, ...]]]) -> Value:
+async def in_thread(
+    run: Callable[[], Outcome[Value]],
+    quickly: Callable[[], Awaitable[Outcome[Value] | None]] | None = None,
+) -> Value:
     """What `run` gives, in a thread, once all that it rests on is committed; see `settled`."""
     for tries_left in reversed(range(TRIES)):
         try:
-            return await _once(run)
+            found = None if quickly is None else await quickly()
+            if found is None:
+                found = await run_in_threadpool(run)
+            return await _told(found)
         except (Superseded, StorageClosed):
             if not tries_left:
                 raise
     raise AssertionError("not reached")
 
 
-async def _once(run: Callable[[], tuple[Value | Refusal, *tuple[Commit, ...]]]) -> Value:
-    outcome, *commits = await run_in_threadpool(run)
-    for commit in commits:
+async def _told(found: Outcome[Value]) -> Value:
+    outcome, *commits = found
+    for commit in dict.fromkeys(commits):  # often they are one
         await commit
     if isinstance(outcome, Refusal):
         # A refusal may rest on another request's change that was on its way to the disk: if that

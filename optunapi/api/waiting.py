@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from optunapi.api.listening import Bell, watched
-from optunapi.api.settled import Operation, in_thread, settled
+from optunapi.api.settled import Operation, ShortCut, in_thread, settled
+from optunapi.api.turns import Turns
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.feed import Feed, Listener
 from optunapi.engine.store import Commit
@@ -27,12 +28,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """One request for trials: where it finds its study, and how that hands them out."""
+    """One request for trials: where it finds its study, how that hands them out, and how quickly."""
 
     name: str
     request: AskRequest
     find: Callable[[], LiveStudy]
     hand_out: Operation[list[TrialView]]
+    short_cut: ShortCut | None = None
 
     @property
     def line(self) -> tuple[str, bool]:
@@ -48,9 +50,13 @@ class Ask:
 
 
 class Waiting:
-    """The lines of one server's studies. To be used on its event loop alone."""
+    """The lines of one server's studies. To be used on its event loop alone.
+
+    Whatever samples takes one of its `turns`.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
+        self.turns = Turns()
         self._catalog = catalog
         self._lines: dict[tuple[str, bool], list[Bell]] = {}
 
@@ -60,11 +66,11 @@ class Waiting:
         Raises: what the ask raises, at once unless it is NoSlot.
         """
         if not seconds:
-            return await settled(ask.find, ask.hand_out)
+            return await self._asked(ask, ask.hand_out)
         deadline = asyncio.get_running_loop().time() + seconds
         async with watched(request.receive) as leaving:
             try:
-                views = await settled(ask.find, ask.hand_out)
+                views = await self._asked(ask, ask.hand_out)
             except NoSlot as refusal:
                 views = await self._in_line(ask, deadline, leaving, refusal)
             if leaving.done() and not ask.can_be_repeated:
@@ -121,7 +127,7 @@ class Waiting:
                         raise
 
                 try:
-                    return await settled(ask.find, hand_out)
+                    return await self._asked(ask, hand_out)
                 except NoSlot as again:
                     refusal = again
                 left = _left(deadline)
@@ -137,6 +143,10 @@ class Waiting:
                 await bell.wait(left if due is None else min(left, max(due, SHORTEST_SECONDS)))
         finally:
             stop()
+
+    async def _asked(self, ask: Ask, hand_out: Operation[list[TrialView]]) -> list[TrialView]:
+        async with self.turns.unless(ask.short_cut, ask.name) as short_cut:
+            return await settled(ask.find, hand_out, short_cut=short_cut)
 
     async def _listen(self, name: str, bell: Bell) -> tuple[Feed, Listener]:
         return await in_thread(lambda: (self._catalog.listen(name, bell),))

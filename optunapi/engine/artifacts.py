@@ -7,7 +7,7 @@ fields. The bytes are in a store of their own, and are there before, and until a
 import json
 import mimetypes
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any, BinaryIO, Protocol
 
@@ -43,8 +43,14 @@ class Incoming(Protocol):
     def keep(self) -> None:
         """Make them the artifact, on disk for good."""
 
+    def listed(self) -> None:
+        """A trial has the artifact now."""
+
     def drop(self) -> None:
         """Leave nothing of them, kept or not."""
+
+    def close(self) -> None:
+        """Leave them as they are: whether a trial has the artifact is not known."""
 
 
 class ArtifactFiles(Protocol):
@@ -56,8 +62,14 @@ class ArtifactFiles(Protocol):
     def open(self) -> None:
         """Remove what former owners left half written."""
 
-    def receive(self) -> Incoming:
-        """Begin another artifact."""
+    def settle(self, is_listed: Callable[[str, str], bool | None]) -> None:
+        """Remove what they left that no trial has; None where that cannot be said of a study's."""
+
+    def receive(self, study: str) -> Incoming:
+        """Begin another artifact of this study."""
+
+    def size(self, artifact_id: str) -> int | None:
+        """How many bytes it has, or None if it is not there."""
 
     def read(self, artifact_id: str) -> BinaryIO:
         """Raises ArtifactNotFound if there is none. What is open can be read to its end."""
@@ -199,6 +211,12 @@ class Artifacts:
         state = self._state
         with state.unit() as unit:
             found = artifacts_of(state.trial(number))
+        return found, unit.commit
+
+    def has(self, artifact_id: str) -> tuple[bool, Commit]:
+        """Whether one of the study's trials has this artifact."""
+        with self._state.unit() as unit:
+            found = any(artifact.artifact_id == artifact_id for artifact in self._all())
         return found, unit.commit
 
     def delete(self, number: int, filename: str) -> tuple[Removed, Commit]:

@@ -9,12 +9,13 @@ import copy
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.draft import FIXED, Draft, blank_trial
+from optunapi.engine.draft import FIXED, Draft, Drafted, blank_trial
+from optunapi.engine.drawn import drawn
 from optunapi.engine.lifecycle import CANCELLED, finished_reason, full_reason, stop_reason
 from optunapi.engine.points import Points, checked_point, flaw
 from optunapi.engine.policy import Policy
@@ -64,33 +65,50 @@ class Asking:
             LeaseLost: the trial this key got before was handed on since.
         """
         state = self._state
-        with state.unit():
-            state.settle()
-        with state.unit() as unit:
+        if state.native is not None:  # it has no turns
+            return self._ask(request)
+        with state.settled_unit() as unit:
             view = self._hand_out_again(request)
         if view is not None:
             return view, unit.commit
         with self._sampling:
-            while True:
-                policy = self.policy
-                with state.unit() as unit:
-                    # Another request with this key, or an expiry, while this one waited its turn.
-                    view = self._hand_out_again(request)
-                    waiting = None if view else self._next_waiting(request)
-                    if waiting is not None and self._drops(waiting):
-                        continue
-                    if waiting is not None and TrialRecord.of(waiting).attempt:
-                        # It was given back: its parameters stay, as a result for it may still come.
-                        view = self._start(waiting, request, clear_intermediate_values=True)
-                if view is not None:
-                    return view, unit.commit
-                draft, is_unused = self._sample(policy, waiting, request)
-                with state.unit() as unit:
-                    view = self._hand_out_again(request)
-                    if view is None and not (is_unused and state.points.clashes(draft.trial)):
-                        view = self._place(policy, draft, waiting, request)
-                if view is not None:
-                    return view, unit.commit
+            return self._ask(request)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether an ask takes no longer than a few trials' sampling in Rust."""
+        return self._state.native is not None
+
+    def _ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
+        state = self._state
+        while True:
+            policy = self.policy
+            with state.settled_unit() as unit:
+                # Another request with this key, or an expiry, while this one waited its turn.
+                view = self._hand_out_again(request)
+                waiting = None if view else self._next_waiting(request)
+                if waiting is not None and self._drops(waiting):
+                    continue
+                if waiting is not None and TrialRecord.of(waiting).attempt:
+                    # It was given back: its parameters stay, as a result for it may still come.
+                    view = self._start(waiting, request, clear_intermediate_values=True)
+                elif view is None and self._samples_at_once:
+                    draft, _ = self._sample(policy, waiting, request)
+                    view = self._hand_out(policy, draft, waiting, request)
+            if view is not None:
+                return view, unit.commit
+            draft, is_unused = self._sample(policy, waiting, request)
+            with state.unit() as unit:
+                view = self._hand_out_again(request)
+                if view is None and not (is_unused and state.points.clashes(draft.trial)):
+                    view = self._place(policy, draft, waiting, request)
+            if view is not None:
+                return view, unit.commit
+
+    @property
+    def _samples_at_once(self) -> bool:
+        """Whether sampling takes so little that it may be done inside a unit."""
+        return self._state.native is not None and self.policy.spec.sampler["name"] == "random"
 
     def _hand_out_again(self, request: AskRequest) -> TrialView | None:
         """A running trial for this request: (0) or (1) of the order, or a repeated request's."""
@@ -156,57 +174,69 @@ class Asking:
         policy: Policy,
         waiting: FrozenTrial | None,
         request: AskRequest,
-        others: Sequence[Draft] = (),
+        others: Sequence[Drafted] = (),
         points: Points | None = None,
-    ) -> tuple[Draft, bool]:
+    ) -> tuple[Drafted, bool]:
         """A draft with all its parameters, and whether it is to lie where no other trial does.
 
         `others` are drafts to become trials with this one, which `points` has taken into account.
         Slow, and holds no lock that a tell needs.
         """
-        draft = self._draft(policy, waiting, request, others)
-        fixed = dict(draft.trial.system_attrs.get(FIXED, {})) | draft.trial.params
         points = points or self._state.points
-        for _ in range(SAMPLER_TRIES):
-            sample_conditional(policy.spec.parameters, draft.suggest(policy.sampler, policy.pruner))
-            if fixed or not points.avoid:
+        for draft in self._drafts(policy, waiting, request, others):
+            if draft.is_fixed or not points.avoid:
                 return draft, False
             if not points.clashes(draft.trial):
                 return draft, True
-            draft = self._draft(policy, waiting, request, others)
         params = points.untaken(self._random) if points.left else None
         if params is None:
-            sample_conditional(policy.spec.parameters, draft.suggest(policy.sampler, policy.pruner))
             return draft, False
         draft.trial.params = params
-        draft.trial.distributions = {
-            p.name: p.distribution for p in policy.spec.parameters if p.name in params
-        }
+        draft.trial.distributions = dict(policy.distributions(params))
         return draft, True
 
-    def _draft(
+    def _drafts(
         self,
         policy: Policy,
         waiting: FrozenTrial | None,
         request: AskRequest,
-        others: Sequence[Draft] = (),
-    ) -> Draft:
-        state = self._state
-        with state.unit():  # what it reads must be of one moment
-            if waiting is None:
-                new = sum(other.trial._trial_id < 0 for other in others)
-                number = state.store.n_trials(state.id) + new
-                trial = blank_trial(number, state.local_time(), TrialState.RUNNING)
-                trial._trial_id = -1 - new
-                if request.params:
-                    trial.system_attrs[FIXED] = checked_point(policy.spec, request.params)
+        others: Sequence[Drafted],
+    ) -> Iterator[Drafted]:
+        """Drafts of one trial, each at another point if the sampler has one."""
+        native = self._state.native
+        for attempt in range(SAMPLER_TRIES):
+            trial = self._blank(policy, waiting, request, others)
+            if native is not None:
+                yield drawn(native, policy, trial, attempt)
             else:
-                trial = copy.copy(waiting)
-                trial.state = TrialState.RUNNING
-            return Draft(state.store, state.id, state.name, trial, others)
+                draft = Draft(self._state.store, self._state.id, self._state.name, trial, others)
+                suggest = draft.suggest(policy.sampler, policy.pruner)
+                sample_conditional(policy.spec.parameters, suggest)
+                yield draft
+
+    def _blank(
+        self,
+        policy: Policy,
+        waiting: FrozenTrial | None,
+        request: AskRequest,
+        others: Sequence[Drafted],
+    ) -> FrozenTrial:
+        """The trial that is to be drafted, without what is sampled."""
+        if waiting is not None:
+            trial = copy.copy(waiting)
+            trial.state = TrialState.RUNNING
+            return trial
+        state = self._state
+        new = sum(other.trial._trial_id < 0 for other in others)
+        number = state.store.n_trials(state.id) + new
+        trial = blank_trial(number, state.local_time(), TrialState.RUNNING)
+        trial._trial_id = -1 - new
+        if request.params:
+            trial.system_attrs[FIXED] = checked_point(policy.spec, request.params)
+        return trial
 
     def _place(
-        self, policy: Policy, draft: Draft, waiting: FrozenTrial | None, request: AskRequest
+        self, policy: Policy, draft: Drafted, waiting: FrozenTrial | None, request: AskRequest
     ) -> TrialView | None:
         """The draft as a trial, if it may still be one; None if what it was drafted for is gone."""
         if self._next_waiting(request) is not waiting or policy is not self.policy:
@@ -214,7 +244,7 @@ class Asking:
         return self._hand_out(policy, draft, waiting, request)
 
     def _hand_out(
-        self, policy: Policy, draft: Draft, waiting: FrozenTrial | None, request: AskRequest
+        self, policy: Policy, draft: Drafted, waiting: FrozenTrial | None, request: AskRequest
     ) -> TrialView:
         """The draft as a trial."""
         state = self._state
@@ -243,7 +273,7 @@ class Asking:
         self._remember(trial.number, draft)
         return state.view(trial)
 
-    def _remember(self, number: int, draft: Draft) -> None:
+    def _remember(self, number: int, draft: Drafted) -> None:
         """Keep what was drawn together for parameters that the trial may still be given."""
         self._state.relative.pop(number, None)
         if (relative := draft.relative()) is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.asking import Asking
-from optunapi.engine.draft import Draft
+from optunapi.engine.draft import Drafted
 from optunapi.engine.lifecycle import finished_reason, full_reason
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.repeats import trials_of_key
@@ -40,7 +40,7 @@ class Plan:
 class Sampled:
     """A draft, of a waiting trial or a new one, and whether it is to lie where no other trial does."""
 
-    draft: Draft
+    draft: Drafted
     waiting: FrozenTrial | None
     is_unused: bool
 
@@ -56,9 +56,7 @@ class BatchAsking(Asking):
         Raises: as `ask`, when there is none.
         """
         state = self._state
-        with state.unit():
-            state.settle()
-        with state.unit() as unit:
+        with state.settled_unit() as unit:
             views = self._given_before(request)
         if views:
             return views, unit.commit

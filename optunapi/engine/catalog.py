@@ -106,6 +106,10 @@ class Catalog:
         """
         return self._open(name, create=False)
 
+    def served(self, name: str) -> LiveStudy | None:
+        """The study if it is open, without a look at its configuration or at anything on a disk."""
+        return self._live.get(name)
+
     def for_ask(
         self,
         name: str,

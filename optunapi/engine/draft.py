@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import optuna
 from optuna.distributions import (
@@ -29,6 +29,23 @@ from optunapi.engine.store import Store
 FIXED = "fixed_params"  # where Optuna keeps the parameters of an enqueued trial
 
 Suggest = Callable[[str, BaseDistribution], Any]
+
+
+class Drafted(Protocol):
+    """A trial with all its parameters, that no storage has yet."""
+
+    trial: FrozenTrial
+    study_attrs: dict[str, Any]
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether parameters were given, so that where it lies was not the sampler's choice alone."""
+
+    def notes(self) -> dict[str, Any]:
+        """The system attributes that drafting added to the trial or changed."""
+
+    def relative(self) -> "Relative | None":
+        """What was drawn together and is not used yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +94,7 @@ class Draft(BaseStorage):
         study_id: int,
         study_name: str,
         trial: FrozenTrial,
-        others: Sequence["Draft"] = (),
+        others: Sequence[Drafted] = (),
     ) -> None:
         self._study_id = study_id
         self._study_name = study_name
@@ -86,6 +103,7 @@ class Draft(BaseStorage):
         self._user_attrs = store.get_study_user_attrs(study_id)
         self._history = store.get_all_trials(study_id, deepcopy=False)
         self._noted = trial.system_attrs
+        self.is_fixed = bool(trial.system_attrs.get(FIXED) or trial.params)
         self._sampled: optuna.trial.Trial | None = None
         self.study_attrs: dict[str, Any] = {}
         self.trial = copy.copy(trial)

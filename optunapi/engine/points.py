@@ -194,7 +194,9 @@ class Points:
         return self._for_good and TrialRecord.of(trial).fail_reason not in NOT_EVALUATED
 
     def _in_space(self, params: Mapping[str, Any]) -> int:
-        """1 if these are the parameters of a point of the space, 0 if not."""
+        """1 if these are the parameters of a point of the space, 0 if not; not told where it has no end."""
+        if self.size is None:
+            return 0
         expected = {p.name: p for p in self.spec.parameters if p.applies(params)}
         if expected.keys() != params.keys():
             return 0

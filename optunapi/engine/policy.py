@@ -1,8 +1,12 @@
 """A specification with the sampler and pruner made from it."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import Self
 
+from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
@@ -25,3 +29,13 @@ class Policy:
         return cls(
             spec=spec, sampler=make_sampler(spec, seed_shift=n_trials), pruner=make_pruner(spec)
         )
+
+    def distributions(self, names: Collection[str]) -> Mapping[str, BaseDistribution]:
+        """Those of the parameters with these names; where they are all, always the same object."""
+        if len(names) == len(self._distributions):
+            return self._distributions
+        return {p.name: p.distribution for p in self.spec.parameters if p.name in names}
+
+    @cached_property
+    def _distributions(self) -> Mapping[str, BaseDistribution]:
+        return MappingProxyType({p.name: p.distribution for p in self.spec.parameters})

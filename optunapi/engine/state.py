@@ -30,6 +30,7 @@ from optunapi.engine.news import News
 from optunapi.engine.points import Points
 from optunapi.engine.pruning import Pruning
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
+from optunapi.engine.samplers import native_sampler
 from optunapi.engine.spec import Limits, StudySpec
 from optunapi.engine.store import Store, Unit
 from optunapi.engine.tally import Tally
@@ -82,7 +83,9 @@ class StudyState:
         self.points = Points(spec)
         self.pruning = self._new_pruning()
         self._timeouts = Alarms()
+        self.native = native_sampler(spec)  # told of every trial
         self.record = StudyRecord()
+        self._limits = (spec, self.record, spec.limits)
         self.last_activity_at: float | None = None
         self.opened_at = clock()
 
@@ -111,6 +114,36 @@ class StudyState:
             report.end()
             self.news.feed.tell()
 
+    @contextmanager
+    def settled_unit(self, *, expiries: bool = True) -> Iterator[Unit]:
+        """A unit before which everything happened that time alone brings about: see `settle`.
+
+        That has happened whatever becomes of the unit. Without `expiries` only time-outs are looked at:
+        a lease that ran out still counts until its trial is handed on.
+        """
+        with self.unit() as unit:
+            if not self._is_overdue(expiries):
+                yield unit
+                return
+        with self.unit():
+            if expiries:
+                self.settle()
+            else:
+                self.time_out()
+        with self.unit() as unit:
+            yield unit
+
+    def _is_overdue(self, expiries: bool) -> bool:
+        moments = (self._timeouts.next(), self.leases.next_expiry() if expiries else None)
+        now = self.clock()
+        return any(moment is not None and moment <= now for moment in moments)
+
+    @contextmanager
+    def at_once(self) -> Iterator[bool]:
+        """Whether units can be made here in no time; if so everybody else waits until the end."""
+        with self.store.at_once() as is_free:
+            yield is_free and self.reloads() == self._seen_reloads
+
     def reloads(self) -> int:
         """Rises when what was seen of the study may not be true any more: look again.
 
@@ -130,7 +163,11 @@ class StudyState:
     @property
     def limits(self) -> Limits:
         """The specification's limits, with those that were set by hand."""
-        return replace(self._spec.limits, **self.record.limits)
+        spec, record, limits = self._limits
+        if spec is not self._spec or record is not self.record:
+            limits = replace(self._spec.limits, **self.record.limits)
+            self._limits = (self._spec, self.record, limits)
+        return limits
 
     @property
     def lease_seconds(self) -> float | None:
@@ -404,10 +441,13 @@ class StudyState:
         self.tally.replace(before, after)
         self.points.replace(before, after)
         self.pruning.replace(before, after)
+        if self.native is not None:
+            self.native.replace(before, after)
 
     def _derive(self) -> None:
         self.record = StudyRecord.of(self.store.get_study_system_attrs(self.id))
         self.tally, self.points, self.pruning = Tally(), Points(self._spec), self._new_pruning()
+        self.native = native_sampler(self._spec)
         trials = self.store.get_all_trials(self.id, deepcopy=False)
         for trial in trials:
             self._take(None, trial)

@@ -45,6 +45,12 @@ class Store(Protocol):
         Keep the block short and free of I/O. If its body raises, nothing has happened.
         """
 
+    def at_once(self) -> AbstractContextManager[bool]:
+        """Whether units can be made here without waiting; if so everybody else waits until the end."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """A block whose units, this thread's, share one commit; nobody may wait for it inside."""
+
     def committed(self) -> Commit:
         """All that is visible now."""
 

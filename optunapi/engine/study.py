@@ -1,6 +1,7 @@
 """One live study: trials are asked for, and told back, by many callers at once."""
 
 from collections.abc import Container, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -90,6 +91,17 @@ class LiveStudy:
         """All that is visible now."""
         return self._state.store.committed()
 
+    def at_once(self) -> AbstractContextManager[bool]:
+        """Whether what does not sample can be done here without waiting for anything.
+
+        If so everybody else waits until the block ends.
+        """
+        return self._state.at_once()
+
+    def together(self) -> AbstractContextManager[None]:
+        """A block in which what this thread does shares one commit; nobody may wait for it inside."""
+        return self._state.store.together()
+
     def reloads(self) -> int:
         """Rises when what was seen of the study may not be true any more: look again."""
         return self._state.reloads()
@@ -124,9 +136,7 @@ class LiveStudy:
     def view(self) -> tuple[StudyView, Commit]:
         """The study as it is now."""
         state = self._state
-        with state.unit():
-            state.settle()
-        with state.unit() as unit:
+        with state.settled_unit() as unit:
             view = self._view()
         return view, unit.commit
 
@@ -172,9 +182,7 @@ class LiveStudy:
             TrialNotFound: the study has no such trial.
         """
         state = self._state
-        with state.unit():
-            state.settle()
-        with state.unit() as unit:
+        with state.settled_unit() as unit:
             view = state.view(state.trial(number))
         return view, unit.commit
 
@@ -189,9 +197,7 @@ class LiveStudy:
         state = self._state
         if "value" in selection.order and len(state.spec.objectives) > 1:
             raise _off("order", "trials with several objectives have no order by value")
-        with state.unit():
-            state.settle()
-        with state.unit() as unit:
+        with state.settled_unit() as unit:
             if after is not None and not 0 <= after.number < state.store.n_trials(state.id):
                 raise _off("page", "this page is of another study: begin without `page`")
             found = page_of(state.store, state.id, selection, after, limit)
@@ -208,9 +214,7 @@ class LiveStudy:
     def snapshot(self) -> tuple[Snapshot, Commit]:
         """All of the study at this moment."""
         state = self._state
-        with state.unit():
-            state.settle()
-        with state.unit() as unit:
+        with state.settled_unit() as unit:
             found = snapshot_of(state)
         return found, unit.commit
 
@@ -236,6 +240,11 @@ class LiveStudy:
         with self._state.unit() as unit:
             origin = origin_of(self._state)
         return origin, unit.commit
+
+    @property
+    def asks_are_quick(self) -> bool:
+        """Whether an ask takes no longer than a few trials' sampling in Rust."""
+        return self._asking.is_quick
 
     def ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
         """Hand out a trial; see `Asking.ask`."""
@@ -347,9 +356,7 @@ class LiveStudy:
             TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `tell` of a failure.
         """
         state = self._state
-        with state.unit():
-            state.time_out()
-        with state.unit() as unit:
+        with state.settled_unit(expiries=False) as unit:
             trial, record = self._held(number, lease)
             if step not in trial.intermediate_values:
                 trial = state.update(trial, intermediate_values={step: value})
@@ -371,9 +378,7 @@ class LiveStudy:
             TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `tell` of a failure.
         """
         state = self._state
-        with state.unit():
-            state.time_out()
-        with state.unit() as unit:
+        with state.settled_unit(expiries=False) as unit:
             trial, record = self._held(number, lease)
             state.renew(trial, record, seconds)
             answer = Answer(

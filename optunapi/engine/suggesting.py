@@ -93,9 +93,7 @@ class Suggesting:
             ValueInvalid: the name stands for another kind of parameter, or the sampler cannot do it.
         """
         state = self._state
-        with state.unit():
-            state.time_out()
-        with state.unit() as unit:
+        with state.settled_unit(expiries=False) as unit:
             given = self._given(number, name, distribution, lease)
         if given is not None:
             return given[0], unit.commit

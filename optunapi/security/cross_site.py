@@ -10,13 +10,22 @@ from fastapi import Request
 
 from optunapi.errors import CrossSite
 
+TELLTALES = {b"sec-purpose", b"purpose", b"x-moz", b"sec-fetch-site", b"origin", b"referer"}
 
-async def refuse_cross_site(request: Request) -> None:
+
+async def cross_site_refused(request: Request) -> None:
+    """`refuse_cross_site` as a dependency."""
+    refuse_cross_site(request)
+
+
+def refuse_cross_site(request: Request) -> None:
     """Let a request through that no other site caused.
 
     Raises:
         CrossSite: it says that it comes from another site, or is a prefetch.
     """
+    if TELLTALES.isdisjoint([name for name, _ in request.scope["headers"]]):
+        return  # it is no browser's
     headers = request.headers
     for name in ("sec-purpose", "purpose", "x-moz"):
         if "prefetch" in headers.get(name, "").lower():

@@ -1,7 +1,8 @@
 """The bytes of artifacts, as Optuna's FileSystemArtifactStore keeps them: a file each, by its id.
 
-What comes is written beside them, and becomes an artifact by one renaming when it is complete and on
-disk: nobody sees half a file, and one cut off leaves nothing.
+What comes is written beside them, and becomes an artifact by one link when it is complete and on disk:
+nobody sees half a file, and one cut off leaves nothing. It keeps its place beside them, as a mark, until
+a trial lists it: where a mark outlives its server, whether a trial does is looked up at the next start.
 """
 
 import fcntl
@@ -9,7 +10,7 @@ import hashlib
 import logging
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -38,19 +39,41 @@ class ArtifactFolder:
 
     def open(self) -> None:
         """Remove what a server that was killed left half written."""
-        for path in (self._folder / INCOMING).glob("*"):
-            with suppress(OSError), path.open("rb") as left:
+        self.settle(lambda _study, _artifact_id: None)
+
+    def settle(self, is_listed: Callable[[str, str], bool | None]) -> None:
+        """End the uploads that a server which was killed had begun.
+
+        `is_listed` says of a study and an artifact whether one of its trials has it. An artifact that
+        none has is removed; where that cannot be said, None, it is left to be settled later.
+        """
+        for mark in (self._folder / INCOMING).glob("*/*"):
+            with suppress(OSError), mark.open("rb") as left:
                 # Another server with the same folder may be writing it now.
                 fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                place = self._folder / mark.name
+                if place.exists():
+                    listed = is_listed(mark.parent.name, mark.name)
+                    if listed is None:
+                        continue
+                    if not listed:
+                        place.unlink()
+                mark.unlink()
 
-    def receive(self) -> "IncomingFile":
-        """Begin another artifact.
+    def receive(self, study: str) -> "IncomingFile":
+        """Begin another artifact of this study.
 
         Raises:
             StorageUnavailable: nothing can be written there.
         """
-        return IncomingFile(self._folder, str(uuid.uuid4()))
+        return IncomingFile(self._folder, study, str(uuid.uuid4()))
+
+    def size(self, artifact_id: str) -> int | None:
+        """How many bytes an artifact has, or None if it is not there."""
+        try:
+            return (self._folder / artifact_id).stat().st_size
+        except OSError:
+            return None
 
     def read(self, artifact_id: str) -> BinaryIO:
         """An artifact's bytes; a file that is open can be read to its end, whatever becomes of it.
@@ -77,15 +100,15 @@ class ArtifactFolder:
 class IncomingFile:
     """An artifact that is being received. Not for several threads at once."""
 
-    def __init__(self, folder: Path, artifact_id: str) -> None:
+    def __init__(self, folder: Path, study: str, artifact_id: str) -> None:
         self.id = artifact_id
         self.size = 0
         self._digest = hashlib.sha256()
-        self._path = folder / INCOMING / artifact_id
+        self._mark = folder / INCOMING / study / artifact_id
         self._place = folder / artifact_id
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("xb")
+            self._mark.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._mark.open("xb")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise _unavailable(error) from error
@@ -117,22 +140,40 @@ class IncomingFile:
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._path.rename(self._place)
-            folder = os.open(self._place.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+                os.link(self._mark, self._place)
+            except OSError:  # not every file system has links; then a crash may leave it unlisted
+                self._mark.rename(self._place)
+            _sync(self._mark.parent)
+            _sync(self._place.parent)
         except OSError as error:
             raise _unavailable(error) from error
-        self._file.close()
+
+    def listed(self) -> None:
+        """A trial has it now: nothing is left to be looked up."""
+        with suppress(OSError):  # then the next start looks it up, and finds it
+            self._mark.unlink(missing_ok=True)
+        self.close()
 
     def drop(self) -> None:
         """Leave nothing of it, kept or not."""
-        self._path.unlink(missing_ok=True)
         self._place.unlink(missing_ok=True)
+        self._mark.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Leave it as it is: if it was kept, the next start looks whether a trial has it."""
         with suppress(OSError):  # what is still in its buffer had no room on the disk
             self._file.close()
+
+
+def _sync(folder: Path) -> None:
+    """What was made or renamed in a folder outlives the machine's crash."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _unavailable(error: OSError) -> StorageUnavailable:

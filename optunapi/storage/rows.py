@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from optuna.distributions import (
@@ -142,6 +143,9 @@ class Distributions:
         self.empty = Shape({})
         self._by_json: dict[str, BaseDistribution] = {}
         self._json_by_id: dict[int, tuple[BaseDistribution, str]] = {}
+        self._shared_by_id: dict[
+            int, tuple[Mapping[str, BaseDistribution], dict[str, BaseDistribution]]
+        ] = {}
 
     def decode(self, written: str) -> BaseDistribution:
         """The distribution written so."""
@@ -174,10 +178,17 @@ class Distributions:
         return found
 
     def shared(self, distributions: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
-        """The shared dict equal to this one, with its order."""
+        """The shared dict equal to this one, with its order; found at once for a read-only one."""
+        held = self._shared_by_id.get(id(distributions))
+        if held is not None:
+            return held[1]
         shape = self.empty
         for name, distribution in distributions.items():
             shape = self.add(shape, name, self.encode(distribution))
+        if isinstance(distributions, MappingProxyType):
+            if len(self._shared_by_id) > _KEPT_DISTRIBUTIONS:
+                self._shared_by_id = {}
+            self._shared_by_id[id(distributions)] = (distributions, shape.distributions)
         return shape.distributions
 
 

@@ -3,7 +3,8 @@
 import copy
 import threading
 import uuid
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -145,6 +146,27 @@ class WriteThroughStorage(BaseStorage):
         Its `commit`, known when the block has ended, is awaited or waited for with `result()`.
         """
         return self._units.unit()
+
+    @contextmanager
+    def at_once(self) -> Iterator[bool]:
+        """Whether units can be made here without waiting, for a lock or for room in the queue.
+
+        If so everybody else waits until the block ends: keep it as short as a unit.
+        """
+        if self._writer.is_full or not self._memory.lock.acquire(blocking=False):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._memory.lock.release()
+
+    def together(self) -> AbstractContextManager[None]:
+        """A block whose units, this thread's, go to the database with one commit.
+
+        It is made when the block ends: who waited for it inside would wait for long.
+        """
+        return self._writer.together()
 
     def committed(self) -> Commit:
         """The commit of everything that is pending now."""

@@ -2,13 +2,19 @@
 
 Units gather while a commit is under way and go to the database together in the next one, so the
 number of commits a second bounds nobody. The order of the commits is the order of the units.
+
+A commit costs about as much as a hundred units do, so those that come close together share one: the
+units of an event loop's callbacks wait until the loop has nothing more to add, those within
+`together` for the end of the block. A unit of any other thread is taken at once.
 """
 
+import asyncio
 import logging
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Literal
 
@@ -30,6 +36,8 @@ HOLD_SECONDS = (0.05, 2.0)  # how long refused callers may keep others from writ
 COMPANY_SECONDS = 5.0  # how long others who wrote are expected to write again
 MAX_YIELD_SECONDS = 0.02
 REMEMBERED_COMMITS = 512
+QUIET_TURNS = 3  # from a request's arrival to its unit it takes an event loop so many turns
+GATHER_SECONDS = 0.005  # how long a busy event loop may add to a group
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +50,8 @@ class _Batch:
     def __init__(self) -> None:
         self.changes = Changes()
         self.units = 0
+        self.is_due = False  # the thread has been woken for it
+        self.is_gathering = False  # an event loop will see to that
         self.commit = Commit()
 
 
@@ -64,6 +74,7 @@ class Writer:
         # The batches are guarded by the memory's lock: their order is that of the changes.
         self._filling = _Batch()
         self._writing: _Batch | None = None
+        self._together: set[int] = set()  # threads
         self._looks: list[Commit] = []
         self._looking: list[Commit] = []  # those that the transaction under way answers
         self._last = committed()
@@ -83,18 +94,66 @@ class Writer:
 
         The bound is loose by one unit per thread.
         """
-        while self._filling.units >= MAX_PENDING:
-            (self._writing or self._filling).commit.wait()
+        while self.is_full:
+            self._make_due(filling := self._filling)
+            (self._writing or filling).commit.wait()
 
     def submit(self, changes: Changes) -> Commit:
         """Queue what was just done to memory, whose lock is held."""
         batch = self._filling
         batch.changes.merge(changes)
         batch.units += 1
-        if batch.units == 1:
-            self._wakes.put("work")
+        if not batch.is_due and threading.get_ident() not in self._together:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                self._make_due(batch)
+            else:
+                if not batch.is_gathering:
+                    batch.is_gathering = True
+                    loop.call_soon(self._gather, loop, batch, loop.time() + GATHER_SECONDS)
         self._last = batch.commit
         return batch.commit
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next unit would have to wait for room."""
+        return self._filling.units >= MAX_PENDING
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let what this thread submits inside the block go to the database in one group."""
+        thread = threading.get_ident()
+        self._together.add(thread)
+        try:
+            yield
+        finally:
+            self._together.discard(thread)
+            with self._memory.lock:
+                if self._filling.units:
+                    self._make_due(self._filling)
+
+    def _make_due(self, batch: _Batch) -> None:
+        if not batch.is_due:
+            batch.is_due = True
+            self._wakes.put("work")
+
+    def _gather(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: _Batch,
+        deadline: float,
+        seen: int = 0,
+        quiet: int = 0,
+    ) -> None:
+        """Look again at every turn of the loop whether the group still grows."""
+        if batch.is_due or batch is not self._filling:
+            return
+        quiet = quiet + 1 if batch.units == seen else 0
+        if quiet >= QUIET_TURNS or loop.time() >= deadline:
+            self._make_due(batch)
+        else:
+            loop.call_soon(self._gather, loop, batch, deadline, batch.units, quiet)
 
     def committed(self) -> Commit:
         """The commit of everything submitted so far."""

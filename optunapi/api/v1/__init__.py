@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 
+from optunapi.api.desk import Desk
 from optunapi.api.v1 import (
     analysis,
     artifacts,
@@ -20,7 +21,7 @@ from optunapi.api.waiting import Waiting
 from optunapi.engine.catalog import Catalog
 
 
-def router(catalog: Catalog) -> APIRouter:
+def router(catalog: Catalog, desk: Desk) -> APIRouter:
     """The routes over the studies of `catalog`."""
     routes = APIRouter(
         prefix="/optunapi/v1",
@@ -29,8 +30,8 @@ def router(catalog: Catalog) -> APIRouter:
     )
     routes.include_router(studies.router(catalog))
     waiting = Waiting(catalog)
-    routes.include_router(trials.router(catalog, waiting))
-    routes.include_router(suggest.router(catalog))
+    routes.include_router(trials.router(catalog, waiting, desk))
+    routes.include_router(suggest.router(catalog, waiting.turns))
     routes.include_router(events.router(catalog))
     routes.include_router(analysis.router(catalog))
     routes.include_router(export.router(catalog))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any, BinaryIO
 from urllib.parse import quote
 
@@ -120,7 +121,7 @@ def router(catalog: Catalog) -> APIRouter:
             lambda study: study.artifacts.room(n, filename, files.max_study),
         )
         _check_announced(request, room, of_study=files.max_study)
-        incoming = await run_in_threadpool(files.receive)
+        incoming = await run_in_threadpool(files.receive, name)
         try:
             await _receive(request, incoming, files, room)
             await run_in_threadpool(incoming.keep)
@@ -141,6 +142,10 @@ def router(catalog: Catalog) -> APIRouter:
         except Exception:  # but not when cancelled: it may be on its way to the database
             incoming.drop()
             raise
+        else:
+            await run_in_threadpool(incoming.listed)
+        finally:
+            incoming.close()
         await run_in_threadpool(files.remove, replaced.ids)
         return JsonReply(artifact_of(artifact), 200 if replaced.artifacts else 201)
 
@@ -193,7 +198,8 @@ def router(catalog: Catalog) -> APIRouter:
             return study.artifacts.of_trial(n)
 
         present = await settled(lambda: existing(name), operation)
-        return JsonReply({"items": [artifact_of(artifact) for artifact in present]})
+        sized = await run_in_threadpool(_with_sizes, present, files)
+        return JsonReply({"items": [artifact_of(artifact) for artifact in sized]})
 
     @routes.delete(
         "/studies/{name}/artifacts",
@@ -241,6 +247,16 @@ class FileReply(StreamingResponse):
         """Send them."""
         with self._file:
             await super().__call__(scope, receive, send)
+
+
+def _with_sizes(artifacts: list[Artifact], files: ArtifactFiles) -> list[Artifact]:
+    """With the sizes of those that Optuna uploaded, who notes none."""
+    return [
+        replace(artifact, size=files.size(artifact.artifact_id))
+        if artifact.size is None
+        else artifact
+        for artifact in artifacts
+    ]
 
 
 async def _bytes_of(file: BinaryIO) -> AsyncIterator[bytes]:

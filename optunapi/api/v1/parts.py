@@ -20,9 +20,9 @@ from optunapi.errors import (
     StudyNotFound,
     TrialNotFound,
 )
-from optunapi.security.cross_site import refuse_cross_site
+from optunapi.security.cross_site import cross_site_refused
 
-CHANGES_STATE = [Depends(refuse_cross_site)]
+CHANGES_STATE = [Depends(cross_site_refused)]
 
 
 class _Trial(StringConvertor):

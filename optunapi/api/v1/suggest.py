@@ -10,6 +10,7 @@ from optunapi.api.documents import gives, takes
 from optunapi.api.replies import JsonReply
 from optunapi.api.settled import settled
 from optunapi.api.suggest_schemas import SuggestBody, SuggestReply
+from optunapi.api.turns import Turns
 from optunapi.api.v1.parts import CHANGES_STATE, Name, Number
 from optunapi.api.v1.trials import HOLDER, TRIAL
 from optunapi.engine.catalog import Catalog
@@ -18,7 +19,7 @@ from optunapi.engine.study import LiveStudy
 from optunapi.errors import ConfigInvalid, TrialNotFound, ValueInvalid
 
 
-def router(catalog: Catalog) -> APIRouter:
+def router(catalog: Catalog, turns: Turns) -> APIRouter:
     """The route by which trials of `catalog`'s studies get parameters that no specification names."""
     routes = APIRouter(tags=["trials"])
 
@@ -40,9 +41,10 @@ def router(catalog: Catalog) -> APIRouter:
                 raise TrialNotFound(f"study {name!r} has no trials yet: ask first")
             return study
 
-        value = await settled(
-            existing, lambda study: study.suggest(n, asked.name, distribution, asked.lease)
-        )
+        async with turns.of(name):
+            value = await settled(
+                existing, lambda study: study.suggest(n, asked.name, distribution, asked.lease)
+            )
         return JsonReply({"value": value})
 
     return routes

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from optuna.trial import TrialState
 
 from optunapi.api.bodies import body
+from optunapi.api.desk import Desk
 from optunapi.api.documents import READS_BODY, gives, takes
 from optunapi.api.replies import JsonReply, cursor_of, page
 from optunapi.api.schemas import (
@@ -25,7 +26,7 @@ from optunapi.api.schemas import (
     TrialPatch,
     TrialReply,
 )
-from optunapi.api.settled import settled
+from optunapi.api.settled import at_once, settled
 from optunapi.api.v1.parts import (
     CHANGES,
     CHANGES_STATE,
@@ -78,7 +79,7 @@ REFUSES_ASK = (
 HOLDER = (*READS_BODY, *ON_TRIAL, TrialFinished, TrialWaiting, LeaseLost, *CHANGES)
 
 
-def router(catalog: Catalog, waiting: Waiting) -> APIRouter:
+def router(catalog: Catalog, waiting: Waiting, desk: Desk) -> APIRouter:
     """The routes over the trials of `catalog`'s studies."""
     routes = APIRouter(tags=["trials"])
 
@@ -91,7 +92,9 @@ def router(catalog: Catalog, waiting: Waiting) -> APIRouter:
     async def changed(
         name: str, operation: Callable[[LiveStudy], tuple[TrialView, Commit]]
     ) -> JsonReply:
-        return JsonReply(trial_of(await settled(lambda: existing(name), operation)))
+        short_cut = at_once(catalog, name)
+        view = await settled(lambda: existing(name), operation, short_cut=short_cut)
+        return JsonReply(trial_of(view))
 
     @routes.post(
         "/studies/{name}/trials",
@@ -126,6 +129,7 @@ def router(catalog: Catalog, waiting: Waiting) -> APIRouter:
             request=request,
             find=lambda: catalog.for_ask(name, asked.params),
             hand_out=hand_out,
+            short_cut=desk.of(name),
         )
         (view,) = await waiting.served(http, ask, wait)
         return JsonReply(trial_of(view), 201)
@@ -196,6 +200,7 @@ def router(catalog: Catalog, waiting: Waiting) -> APIRouter:
         answer = await settled(
             lambda: existing(name),
             lambda study: study.report(n, reported.step, reported.value, reported.lease),
+            short_cut=at_once(catalog, name),
         )
         return JsonReply(
             {
@@ -218,6 +223,7 @@ def router(catalog: Catalog, waiting: Waiting) -> APIRouter:
         answer = await settled(
             lambda: existing(name),
             lambda study: study.renew(n, renewed.lease, renewed.lease_seconds),
+            short_cut=at_once(catalog, name),
         )
         return JsonReply({"stop_requested": answer.stop_requested, "lease": lease_of(answer.lease)})
 

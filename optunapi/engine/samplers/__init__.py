@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from optuna import samplers
 
 from optunapi.engine.samplers.grid import grid_of
-from optunapi.engine.samplers.kinds import CROSSOVERS, MUTATIONS, SAMPLERS
+from optunapi.engine.samplers.kinds import CROSSOVERS, MUTATIONS, OURS, SAMPLERS
+from optunapi.engine.samplers.native import Engine, NativeSampler, engine_of, native_sampler
 from optunapi.engine.samplers.suitability import suits
 from optunapi.engine.space import Parameter
 from optunapi.engine.spec_components import (
@@ -20,7 +21,15 @@ from optunapi.engine.spec_document import Node
 if TYPE_CHECKING:
     from optunapi.engine.spec_model import StudySpec
 
-__all__ = ["SAMPLERS", "make_sampler", "read_sampler"]
+__all__ = [
+    "SAMPLERS",
+    "Engine",
+    "NativeSampler",
+    "engine_of",
+    "make_sampler",
+    "native_sampler",
+    "read_sampler",
+]
 
 
 def make_sampler(spec: "StudySpec", *, seed_shift: int = 0) -> samplers.BaseSampler:
@@ -59,7 +68,7 @@ def _make(
     found: Mapping[str, Any], parameters: Sequence[Parameter], n_objectives: int, seed_shift: int
 ) -> samplers.BaseSampler:
     name = found["name"]
-    arguments = {key: value for key, value in found.items() if key != "name"}
+    arguments = {key: value for key, value in found.items() if key not in OURS | {"name"}}
     seed = arguments.get("seed")
     shifted = None if seed is None else (seed + seed_shift) % (MAX_SEED + 1)
     if name in ("cmaes", "gp", "qmc"):
@@ -73,7 +82,6 @@ def _make(
         case "qmc":
             return samplers.QMCSampler(**{"warn_asynchronous_seeding": False} | arguments)
         case "tpe":
-            arguments.pop("engine", None)
             if arguments.get("group") and n_objectives > 1:
                 arguments.setdefault("multivariate", True)
         case "nsga2" | "nsga3":

@@ -13,6 +13,8 @@ from optunapi.engine.spec_document import Node, Scalar
 
 # Each is held in memory at every ask.
 MAX_POPULATION = 100_000
+# With fewer, the best trials have nothing to be told apart from.
+MIN_HISTORY = 50
 
 _at_least_one = partial(read.integer, minimum=1)
 _at_least_two = partial(read.integer, minimum=2)
@@ -77,8 +79,19 @@ CROSSOVERS: Mapping[str, Kind] = {
 }
 MUTATIONS: Mapping[str, Kind] = {"polynomial": Kind(made=nsgaii.PolynomialMutation)}
 
+
+def _history(node: Node) -> int | str | None:
+    return "all" if node.data == "all" else read.integer(node, minimum=MIN_HISTORY)
+
+
 # As fallback for single parameters, those that need no relative search space.
 INDEPENDENT: Mapping[str, Kind] = {"random": Kind(made=samplers.RandomSampler)}
+
+_ENGINE: dict[str, Any] = {"engine": _one_of("auto", "optuna", "rustuna")}
+_HISTORY: dict[str, Any] = {"history": _history}
+
+# Arguments that are not Optuna's.
+OURS = frozenset({*_ENGINE, *_HISTORY})
 
 _GENETIC: dict[str, Any] = {
     "population_size": _at_least_two,
@@ -93,12 +106,13 @@ SAMPLERS: Mapping[str, Kind] = {
     "tpe": Kind(
         made=samplers.TPESampler,
         readers={
-            "engine": _one_of("auto", "optuna"),
+            **_ENGINE,
+            **_HISTORY,
             "n_ei_candidates": partial(read.integer, minimum=1, maximum=MAX_POPULATION),
             "prior_weight": _positive,
         },
     ),
-    "random": Kind(made=samplers.RandomSampler),
+    "random": Kind(made=samplers.RandomSampler, readers=_ENGINE),
     "gp": Kind(made=samplers.GPSampler, readers=_INDEPENDENT),
     "cmaes": Kind(
         made=samplers.CmaEsSampler,

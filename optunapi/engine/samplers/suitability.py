@@ -8,6 +8,7 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from optunapi.engine.samplers.grid import MAX_POINTS, grid_of, points_in
+from optunapi.engine.samplers.native import obstacle
 from optunapi.engine.space import Parameter, allowed, count_values, fitted
 from optunapi.engine.spec_document import Node, nearest, quoted
 
@@ -29,6 +30,8 @@ def suits(
     before = len(node.document.errors)
     if found["name"] == "gp" and importlib.util.find_spec("torch") is None:
         node.refuse("gp needs PyTorch, which is not installed here: pip install 'optunapi[gp]'")
+    if found.get("engine") == "rustuna" and (reason := obstacle(found, parameters)):
+        node.entries()["engine"].refuse(f"rustuna cannot do this study: {reason}")
     if n_objectives is not None:
         _check_objectives(node, found, n_objectives)
     if parameters is not None and found["name"] in _SPACE_CHECKS:

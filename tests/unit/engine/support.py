@@ -20,6 +20,7 @@ from optunapi.engine.lifecycle import Result
 from optunapi.engine.listing import Place, Selection
 from optunapi.engine.points import Points
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.samplers import NativeSampler
 from optunapi.engine.spec import spec_from_mapping
 from optunapi.engine.state import StudyState
 from optunapi.engine.store import Commit
@@ -250,21 +251,44 @@ def assert_kept_up(state: StudyState) -> None:
         assert len(state.leases) == len(held)
 
 
-class Gate(BaseSampler):
-    """A sampler that lets nothing through until it is opened; `reached` tells that one waits there."""
+class Gate:
+    """Lets nobody through until it is opened; `reached` tells that one waits there."""
 
-    def __init__(self, sampler: BaseSampler | None = None) -> None:
-        self._sampler = sampler or RandomSampler(seed=1)
+    def __init__(self) -> None:
         self.reached = threading.Semaphore(0)
         self.opened = threading.Semaphore(0)
         self.arrivals = 0
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def pass_(self) -> None:
         self.arrivals += 1
         self.reached.release()
         assert self.opened.acquire(timeout=30)
+
+
+class GatedNative:
+    """A native sampler that lets draw only who passes the gate."""
+
+    def __init__(self, gate: Gate, sampler: NativeSampler) -> None:
+        self._gate, self._sampler = gate, sampler
+
+    def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
+        self._sampler.replace(before, after)
+
+    def sample(self, number: int, fixed: Mapping[str, Any], attempt: int = 0) -> dict[str, Any]:
+        self._gate.pass_()
+        return self._sampler.sample(number, fixed, attempt)
+
+
+class Gated(BaseSampler):
+    """One of Optuna's samplers that lets draw only who passes the gate."""
+
+    def __init__(self, gate: Gate, sampler: BaseSampler) -> None:
+        self._gate, self._sampler = gate, sampler
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        self._gate.pass_()
         return self._sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
@@ -286,11 +310,24 @@ class Gate(BaseSampler):
 
 
 def put_gate(life: Life, sampler: BaseSampler | None = None) -> Gate:
-    """Sample through a gate from now on."""
-    gate = Gate(sampler)
-    asking = life.study._asking
-    asking.policy = replace(asking.policy, sampler=gate)
+    """Sample through a gate from now on: by the study's native TPE if it has one, else by Optuna's."""
+    gate = Gate()
+    life.view()  # what is derived, a native sampler among it, is derived at the first use
+    native = life.state.native
+    if native is not None and sampler is None and life.state.spec.sampler["name"] == "tpe":
+        life.state.native = GatedNative(gate, native)
+    else:
+        sample_with(life, Gated(gate, sampler or RandomSampler(seed=1)))
     return gate
+
+
+def sample_with(life: Life, sampler: BaseSampler) -> None:
+    """Sample with one of Optuna's samplers from now on."""
+    state, asking = life.state, life.study._asking
+    if state.native is not None:
+        state.native = None
+        state._spec = replace(state.spec, sampler={**state.spec.sampler, "engine": "optuna"})
+    asking.policy = replace(asking.policy, spec=state.spec, sampler=sampler)
 
 
 class Caller(threading.Thread):

@@ -1,6 +1,8 @@
 """Files kept with trials: noted where Optuna notes them, within a study's limit, pruned by age."""
 
+import errno
 import json
+import os
 from itertools import count
 from pathlib import Path
 
@@ -222,12 +224,13 @@ def test_bytes_are_an_artifact_only_when_they_are_kept(
     folder: ArtifactFolder, tmp_path: Path
 ) -> None:
     assert not (tmp_path / "artifacts").exists()
-    incoming = folder.receive()
+    incoming = folder.receive("s")
     incoming.write(b"hel")
     incoming.write(b"lo")
     with pytest.raises(ArtifactNotFound):
         folder.read(incoming.id)
     incoming.keep()
+    incoming.listed()
     with folder.read(incoming.id) as file:
         assert file.read() == b"hello"
     assert incoming.size == 5
@@ -239,7 +242,7 @@ def test_bytes_are_an_artifact_only_when_they_are_kept(
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_what_is_dropped_leaves_nothing(folder: ArtifactFolder, tmp_path: Path, kept: bool) -> None:
-    incoming = folder.receive()
+    incoming = folder.receive("s")
     incoming.write(b"x" * 100_000)
     if kept:
         incoming.keep()
@@ -250,19 +253,62 @@ def test_what_is_dropped_leaves_nothing(folder: ArtifactFolder, tmp_path: Path, 
 def test_what_a_killed_server_left_is_removed_but_not_what_is_being_written(
     folder: ArtifactFolder, tmp_path: Path
 ) -> None:
-    incoming = folder.receive()
-    (tmp_path / "artifacts" / INCOMING / "left").write_bytes(b"half")
+    incoming = folder.receive("s")
+    (tmp_path / "artifacts" / INCOMING / "s" / "left").write_bytes(b"half")
     folder.open()
     assert listed(tmp_path) == [incoming.id]
     incoming.keep()
+    incoming.listed()
     folder.open()
     assert listed(tmp_path) == [incoming.id]
+
+
+@pytest.mark.parametrize("known", [True, False, None])
+def test_of_what_was_kept_and_perhaps_not_listed_the_next_start_is_told(
+    folder: ArtifactFolder, tmp_path: Path, known: bool | None
+) -> None:
+    incoming = folder.receive("s")
+    incoming.write(b"hello")
+    incoming.keep()
+    asked: list[tuple[str, str]] = []
+
+    def is_listed(study: str, artifact_id: str) -> bool | None:
+        asked.append((study, artifact_id))
+        return known
+
+    folder.settle(is_listed)
+    assert asked == [], "its server lives"
+    incoming.close()  # as the system does for a process that is killed
+    folder.open()
+    folder.settle(is_listed)
+    assert asked == [("s", incoming.id)]
+    assert (incoming.id in listed(tmp_path)) == (known is not False)
+    folder.settle(is_listed)
+    assert len(asked) == (2 if known is None else 1)
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_where_files_have_no_links_an_artifact_is_renamed(
+    folder: ArtifactFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+    incoming = folder.receive("s")
+    incoming.write(b"hello")
+    incoming.keep()
+    incoming.listed()
+    assert listed(tmp_path) == [incoming.id]
+    with folder.read(incoming.id) as file:
+        assert file.read() == b"hello"
 
 
 def test_a_file_can_be_read_to_its_end_though_it_is_removed(folder: ArtifactFolder) -> None:
-    incoming = folder.receive()
+    incoming = folder.receive("s")
     incoming.write(b"hello")
     incoming.keep()
+    incoming.listed()
     with folder.read(incoming.id) as file:
         folder.remove([incoming.id, "not-there"])
         assert file.read() == b"hello"
@@ -274,5 +320,5 @@ def test_a_folder_that_cannot_be_made_is_unavailable_without_its_path(tmp_path: 
     (tmp_path / "file").write_text("")
     folder = ArtifactFolder(tmp_path / "file" / "artifacts", max_file=1, max_study=1)
     with pytest.raises(StorageUnavailable) as error:
-        folder.receive()
+        folder.receive("s")
     assert str(tmp_path) not in error.value.detail

@@ -1,358 +1,152 @@
-"""Whatever is queued, imported, asked for and told many at once, it comes to what the rules say.
+"""Whatever is queued, imported, asked for, suggested and told at once, it comes to what the rules say."""
 
-The model beside it knows nothing of the engine; after every step all that is kept is compared with it.
-The life of a single trial has a model of its own, in `test_life_of_a_trial.py`.
-"""
-
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import hypothesis.strategies as st
-import pytest
+import optuna
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
 )
-from optuna.trial import TrialState
 
-from optunapi.engine.records import TrialRecord
 from optunapi.errors import (
-    KeyReused,
     LeaseLost,
-    NoSlot,
     OptunAPIError,
-    StudyFinished,
     TrialFinished,
     TrialNotFound,
     TrialWaiting,
+    ValueInvalid,
 )
 from tests.support import scaled
-from tests.unit.engine.bulk import ask_many, enqueue, import_, item, numbers, result, tell_many
-from tests.unit.engine.support import Clock, Life, Seen, assert_kept_up
-from tests.unit.storage.support import assert_database_equals_memory
+from tests.unit.engine.model import OPEN, TERM, ManyAtOnce, Trial, values
+from tests.unit.engine.support import done, optuna_study
 
-POINTS = 4
-MAX_ATTEMPTS = 2
-TERM = 10.0
-OPEN = ("waiting", "running")
+KINDS: dict[str, list[BaseDistribution]] = {
+    "n": [IntDistribution(1, 4), IntDistribution(2, 3), FloatDistribution(0, 9)],
+    "a": [FloatDistribution(0, 1), FloatDistribution(0, 2), CategoricalDistribution(["p", "q"])],
+}
 
-workers = st.sampled_from(["v", "w"])
-keys = st.none() | st.sampled_from([f"k{n}" for n in range(4)])
-values = st.sampled_from([1.0, 2.0])
-points = st.sampled_from([{}, *({"n": n} for n in range(1, POINTS + 1))])
-tells = st.tuples(st.integers(0, 12), st.sampled_from(["complete", "fail"]), values, st.booleans())
+numbers = st.integers(0, 12)
+outside_points = st.sampled_from(
+    [{}, {"n": 2}, {"a": 0.25}, {"n": 3, "a": 7.5}, {"n": "no number"}]
+)
 
 
-@dataclass
-class Trial:
-    """A trial as it must be. `fixed` is None where it was sampled or imported, not asked for so."""
+class EverythingAtOnce(ManyAtOnce):
+    """Trials are given further parameters as well, and Optuna queues points in the same file."""
 
-    number: int
-    state: str = "waiting"
-    fixed: dict[str, int] | None = None
-    params: dict[str, int] = field(default_factory=dict)
-    value: float | None = None
-    attempt: int = 0
-    expiries: int = 0
-    worker: str | None = None
-    lease: str | None = None
-    expires_at: float = 0.0
-    reason: str | None = None
-    late: int | None = None
-
-    @property
-    def point(self) -> dict[str, int]:
-        return self.params if self.fixed is None else self.fixed
-
-
-class ManyAtOnce(RuleBasedStateMachine):
-    """Requests in random order, each with what the model says of it."""
-
-    folder: ClassVar[Path]
-    empty_database: ClassVar[Path]
-    names: ClassVar["count[int]"] = count()
-
-    @initialize(max_trials=st.none() | st.integers(3, 12), leased=st.booleans())
-    def create(self, max_trials: int | None, leased: bool) -> None:
-        self.path = self.folder / f"{next(self.names)}.db"
-        shutil.copy(self.empty_database, self.path)
-        self.clock = Clock()
-        self.max_trials = max_trials
-        self.leased = leased
-        self.trials: list[Trial] = []
-        self.keys: dict[str, tuple[Any, list[int], list[int]]] = {}
-        spec: dict[str, Any] = {
-            "parameters": {"n": {"type": "int", "low": 1, "high": POINTS}},
-            "sampler": {"name": "random", "seed": 1},
-            "avoid_duplicates": "off",
-            "max_attempts": MAX_ATTEMPTS,
-        }
-        spec |= {"max_trials": max_trials} if max_trials else {}
-        self.life = Life(self.path, self.clock, spec | ({"lease": TERM} if leased else {}))
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds: dict[str, type[BaseDistribution]] = {"n": IntDistribution}
+        self.outside: optuna.Study | None = None
 
     def teardown(self) -> None:
-        if hasattr(self, "life"):
-            assert_database_equals_memory(self.life.storage)
-            self.life.close()
-            self.path.unlink()
+        if self.outside is not None:
+            self.outside._storage._backend.engine.dispose()  # type: ignore[attr-defined]
+        super().teardown()
 
-    # What the model knows
-
-    def of(self, *states: str) -> list[Trial]:
-        return [trial for trial in self.trials if trial.state in states]
-
-    def room(self) -> int:
-        taken = len(self.of("waiting", "running", "complete", "pruned"))
-        return 1000 if self.max_trials is None else max(0, self.max_trials - taken)
-
-    def new(self, **known: Any) -> Trial:
-        self.trials.append(Trial(number=len(self.trials), **known))
-        return self.trials[-1]
-
-    def lost(self) -> list[Trial]:
-        now = self.clock.now
-        lost = [t for t in self.of("running") if t.lease is not None and t.expires_at <= now]
-        return sorted(lost, key=lambda trial: (trial.expires_at, trial.number))
-
-    def refused(self, error: type[OptunAPIError], call: Callable[[], Any]) -> None:
-        before = self.life.dump()
-        with pytest.raises(error):
-            call()
-        assert self.life.dump() == before
-
-    def repeats(self, key: str | None, asked: Any, call: Callable[[], Any]) -> bool:
-        """Whether the key is known; then the answer is what it was."""
-        if key not in self.keys:
-            return False
-        before, got, attempts = self.keys[key]
-        now = [self.trials[number].attempt for number in got]
-        if asked != before:
-            self.refused(KeyReused, call)
-        elif asked[0] == "ask" and now != attempts:
-            self.refused(LeaseLost, call)
-        else:
-            dump = self.life.dump()
-            found = call()
-            assert found == len(got) if asked[0] == "import" else numbers(found) == got
-            assert self.life.dump() == dump
-        return True
-
-    def learn(self, key: str | None, asked: Any, got: list[Trial]) -> None:
-        if key is not None:
-            numbers = [trial.number for trial in got]
-            self.keys[key] = (asked, numbers, [trial.attempt for trial in got])
-
-    # What is asked
-
-    @rule(
-        worker=workers,
-        many=st.integers(1, 4),
-        resume=st.booleans(),
-        point=st.just({}) | points,
-        key=keys,
-    )
-    def ask(
-        self, worker: str, many: int, resume: bool, point: dict[str, int], key: str | None
-    ) -> None:
-        asked = ("ask", worker, many, resume, point)
-
-        def call() -> list[Seen]:
-            return ask_many(self.life, many, worker, resume=resume, params=point, key=key)
-
-        if self.repeats(key, asked, call):
-            return
-        own = [t for t in self.of("running") if t.worker == worker] if resume else []
-        lost = [] if point else [trial for trial in self.lost() if trial not in own]
-        waiting = [] if point else self.of("waiting")
-        again = [*own, *lost, *waiting][:many]
-        more = min(many - len(again), self.room())
-        if not again and not more:
-            leased = [trial for trial in self.of("running") if trial.lease is not None]
-            self.refused(NoSlot if leased or self.of("waiting") else StudyFinished, call)
-            return
-        lost_now = self.lost()
-        chosen = [*again, *(self.new(fixed=point or None) for _ in range(more))]
-        seen = call()
-        assert numbers(seen) == [trial.number for trial in chosen]
-        for trial, found in zip(chosen, seen, strict=True):
-            if trial.params:
-                assert found.params == trial.params
-            assert found.params.items() >= trial.point.items()
-            trial.params = found.params
-            trial.expiries += trial in lost_now
-            trial.state, trial.worker, trial.attempt = "running", worker, trial.attempt + 1
-            assert (found.lease is not None) == self.leased
-            assert found.lease is None or found.lease_id != trial.lease
-            trial.lease = found.lease_id
-            trial.expires_at = self.clock.now + TERM
-        self.learn(key, asked, chosen)
-
-    @rule(queued=st.lists(points, min_size=1, max_size=3), skip=st.booleans(), key=keys)
-    def queue(self, queued: list[dict[str, int]], skip: bool, key: str | None) -> None:
-        asked = ("queue", queued, skip)
-
-        def call() -> list[Seen]:
-            return enqueue(self.life, *queued, skip_if_exists=skip, key=key)
-
-        if self.repeats(key, asked, call):
-            return
-        known: list[Trial | None] = []
-        for place, point in enumerate(queued):
-            same = [t for t in self.trials if t.reason != "cancelled" and t.point == point]
-            known.append(same[0] if same and skip else None)
-            if known[-1] is None and skip and point in queued[:place]:
-                known[-1] = known[queued.index(point)]
-        repeated = [skip and point in queued[:place] for place, point in enumerate(queued)]
-        fresh = [t is None and not again for t, again in zip(known, repeated, strict=True)]
-        if sum(fresh) > self.room():
-            self.refused(StudyFinished, call)
-            return
-        got: list[Trial] = []
-        for place, point in enumerate(queued):
-            if fresh[place]:
-                got.append(self.new(fixed=point))
-            else:
-                got.append(known[place] or got[queued.index(point)])
-        assert numbers(call()) == [trial.number for trial in got]
-        self.learn(key, asked, got)
-
-    @rule(number=st.integers(0, 12))
-    def dequeue(self, number: int) -> None:
-        def call() -> None:
-            self.life.study.queue.remove(number).result(30)
-
-        if number >= len(self.trials):
-            self.refused(TrialNotFound, call)
-            return
-        trial = self.trials[number]
-        if trial.state == "running":
-            self.refused(TrialNotFound, call)
-        elif trial.state == "waiting":
-            call()
-            trial.state, trial.reason = "fail", "cancelled"
-        elif trial.reason == "cancelled":
-            call()
-        else:
-            self.refused(TrialFinished, call)
-
-    @rule()
-    def empty_the_queue(self) -> None:
-        self.life.study.queue.clear().result(30)
-        for trial in self.of("waiting"):
-            trial.state, trial.reason = "fail", "cancelled"
-
-    @rule(
-        items=st.lists(st.tuples(st.integers(1, POINTS + 1), values), min_size=1, max_size=3),
-        key=keys,
-    )
-    def import_(self, items: list[tuple[int, float]], key: str | None) -> None:
-        asked = ("import", items)
-
-        def call() -> int:
-            return import_(self.life, *(item(v, n=n) for n, v in items), key=key)
-
-        if self.repeats(key, asked, call):
-            return
-        if any(n > POINTS for n, _ in items):
-            self.refused(OptunAPIError, call)
-            return
-        got = [self.new(state="complete", params={"n": n}, value=value) for n, value in items]
-        assert call() == len(items)
-        self.learn(key, asked, got)
-
-    @rule(told=st.lists(tells, min_size=1, max_size=4))
-    def tell(self, told: list[tuple[int, str, float, bool]]) -> None:
-        results, expected = [], []
-        for number, state, value, own in told:
-            trial = self.trials[number] if number < len(self.trials) else None
-            given = (value,) if state == "complete" else ()
-            # Of a trial told twice in one request the lease is the one before the first.
-            lease = trial.lease if trial and own else None
-            results.append((number, result(state, *given, lease=lease)))
-        for number, told_result in results:
-            expected.append(self.judged(number, told_result.state, told_result.values, told_result))
-        outcomes = tell_many(self.life, *results)
-        assert [o.number if isinstance(o, Seen) else type(o) for o in outcomes] == expected
-
-    def judged(self, number: int, state: TrialState, values: Any, told: Any) -> Any:
-        """What this tell comes to: the number of a trial, or an error."""
+    def refusal(self, number: int, lease: str | None) -> type[OptunAPIError] | None:
+        """Why who says to hold this trial does not."""
         if number >= len(self.trials):
             return TrialNotFound
         trial = self.trials[number]
         if trial.state not in OPEN:
-            return self.told_again(trial, state, values)
+            return TrialFinished
         if trial.state == "waiting" and not trial.attempt:
             return TrialWaiting
-        if state == TrialState.FAIL and (trial.state == "waiting" or told.lease != trial.lease):
+        if trial.state == "waiting" or trial.lease != lease:
             return LeaseLost
-        trial.state, trial.lease = state.name.lower(), None
-        trial.value = values[0] if values else None
-        return number
+        return None
 
-    def told_again(self, trial: Trial, state: TrialState, values: Any) -> Any:
-        known = () if trial.value is None else (trial.value,)
-        if trial.state == state.name.lower() and (values or ()) == known:
-            return trial.number
-        if state != TrialState.COMPLETE or trial.reason != "lease-expired":
-            return TrialFinished
-        if trial.late is None:
-            kept = self.new(state="complete", params=trial.params, value=values[0])
-            kept.worker, kept.attempt = trial.worker, trial.attempt
-            trial.late = kept.number
-        return trial.late if self.trials[trial.late].value == values[0] else TrialFinished
+    def lease_of(self, number: int, own: bool) -> str | None:
+        trials = self.trials[number : number + 1] if own else []
+        return trials[0].lease if trials else "another"
 
-    @rule(number=st.integers(0, 12))
-    def release(self, number: int) -> None:
-        running = [trial for trial in self.of("running") if trial.number == number]
-        for trial in running:
-            self.life.release(number, trial.lease)
-            trial.state, trial.lease, trial.worker = "waiting", None, None
+    def held(self, number: int, lease: str | None, call: Callable[[], Any]) -> Trial | None:
+        """The trial if it is held, and then its lease is renewed; else the call is refused."""
+        if (error := self.refusal(number, lease)) is not None:
+            self.refused(error, call)
+            return None
+        trial = self.trials[number]
+        trial.expires_at = self.clock.now + TERM
+        return trial
 
-    # What happens by itself
+    @rule(
+        number=numbers, name=st.sampled_from(list(KINDS)), kind=st.integers(0, 2), own=st.booleans()
+    )
+    def suggest(self, number: int, name: str, kind: int, own: bool) -> None:
+        distribution = KINDS[name][kind]
+        lease = self.lease_of(number, own)
 
-    @rule(seconds=st.sampled_from([1.0, TERM]))
-    def let_time_pass(self, seconds: float) -> None:
-        self.clock.pass_(seconds)
-        self.life.view()
-        for trial in self.lost():
-            if trial.expiries + 1 >= MAX_ATTEMPTS:
-                trial.state, trial.reason, trial.lease = "fail", "lease-expired", None
-                trial.expiries += 1
+        def call() -> Any:
+            return done(self.life.study.suggest(number, name, distribution, lease))
+
+        if self.refusal(number, lease) is None:
+            trial = self.trials[number]
+            fixed = (trial.fixed or {}).get(name)
+            if self.kinds.get(name, type(distribution)) is not type(distribution) or (
+                fixed is not None and isinstance(distribution, CategoricalDistribution)
+            ):
+                self.refused(ValueInvalid, call)
+                return
+        if (held := self.held(number, lease, call)) is None:
+            return
+        value = call()
+        if name in held.params:
+            assert value == held.params[name]
+        elif held.fixed and name in held.fixed:
+            assert value == held.fixed[name]
+        else:
+            assert distribution._contains(distribution.to_internal_repr(value))
+        held.params = {**held.params, name: value}
+        self.kinds[name] = type(distribution)
+
+    @rule(number=numbers, step=st.integers(0, 2), value=values, own=st.booleans())
+    def report(self, number: int, step: int, value: float, own: bool) -> None:
+        lease = self.lease_of(number, own)
+        held = self.held(number, lease, lambda: self.life.report(number, step, value, lease))
+        if held is not None:
+            answer = self.life.report(number, step, value, lease)
+            assert (answer.should_prune, answer.stop_requested) == (False, held.stop)
+            held.reports.setdefault(step, value)
+
+    @rule(number=numbers)
+    def stop(self, number: int) -> None:
+        trial = self.trials[number] if number < len(self.trials) else None
+        if trial is None:
+            self.refused(TrialNotFound, lambda: self.life.stop(number))
+        elif trial.state != "running":
+            error = TrialWaiting if trial.state == "waiting" else TrialFinished
+            self.refused(error, lambda: self.life.stop(number))
+        else:
+            self.life.stop(number)
+            trial.stop = True
 
     @rule()
-    def restart(self) -> None:
-        assert_database_equals_memory(self.life.storage)
-        self.life.restart()
-        for trial in self.of("running"):
-            trial.expires_at = self.clock.now + TERM
+    def cancel(self) -> None:
+        running = self.of("running")
+        assert self.life.cancel("running") == len(running)
+        for trial in running:
+            trial.cancel()
 
-    # What must always hold
+    @rule(point=outside_points)
+    def optuna_queues(self, point: dict[str, Any]) -> None:
+        """By its own means, and asks nobody whether there is room."""
+        self.outside = self.outside or optuna_study(self.life)
+        self.outside.enqueue_trial(point)
+        self.life.storage.refresh().result(30)
+        self.new(fixed=point)
 
     @invariant()
-    def everything_is_as_the_model_says(self) -> None:
-        if not hasattr(self, "life"):
-            return
-        stored = self.life.storage.get_all_trials(self.life.id, deepcopy=False)
-        assert len(stored) == len(self.trials)
-        for trial, expected in zip(stored, self.trials, strict=True):
-            record = TrialRecord.of(trial)
-            assert (trial.number, trial.state.name.lower()) == (expected.number, expected.state)
-            assert trial.params == expected.params
-            assert trial.values == (None if expected.value is None else [expected.value])
-            assert (record.attempt, record.lease) == (expected.attempt, expected.lease)
-            assert (record.expiries, record.worker) == (expected.expiries, expected.worker)
-            assert (record.fail_reason, record.late) == (expected.reason, expected.late)
-        held = [trial.lease for trial in self.trials if trial.lease is not None]
-        assert len(set(held)) == len(held)
-        assert_kept_up(self.life.state)
+    def nothing_is_remembered_of_closed_trials(self) -> None:
+        if hasattr(self, "life"):
+            assert self.life.state.relative.keys() <= {trial.number for trial in self.of(*OPEN)}
 
 
 def test_many_at_once_come_to_what_the_rules_say_whatever_happens(
@@ -360,10 +154,10 @@ def test_many_at_once_come_to_what_the_rules_say_whatever_happens(
 ) -> None:
     ManyAtOnce.folder, ManyAtOnce.empty_database = tmp_path, empty_database
     run_state_machine_as_test(
-        ManyAtOnce,
+        EverythingAtOnce,
         settings=settings(
-            max_examples=scaled(5, 400),
-            stateful_step_count=scaled(25, 80),
+            max_examples=scaled(8, 400),
+            stateful_step_count=scaled(30, 80),
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

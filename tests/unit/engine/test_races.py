@@ -78,6 +78,15 @@ def wait_until_available(life: Life) -> None:
             continue
 
 
+@pytest.fixture(
+    params=[{"name": "random", "seed": 1}, {"name": "tpe", "seed": 1, "engine": "rustuna"}],
+    ids=["optuna", "rustuna"],
+)
+def new_life(new_life: NewLife, request: pytest.FixtureRequest) -> NewLife:
+    """The same for a sampler of Optuna's, which goes by turns, and for one in Rust, which does not."""
+    return partial(new_life, sampler=request.param)
+
+
 # Between sampling and placing
 
 
@@ -245,7 +254,7 @@ def test_a_configuration_that_changes_while_sampling_is_gone_by(new_life: NewLif
     with held_at(put_gate(life), lambda: life.ask("w")) as asking:
         changing = Caller(lambda: life.study.follow(other))
     changing.outcome()
-    assert asking.outcome().params.keys() == {"x"}
+    assert asking.outcome().params.keys() in ({"x"}, {"y"})  # as it was, or as it is: not a mixture
     assert life.ask("w").params.keys() == {"y"}
 
 

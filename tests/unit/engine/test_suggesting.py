@@ -5,7 +5,6 @@
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -47,6 +46,7 @@ from tests.unit.engine.support import (
     held_at,
     optuna_study,
     put_gate,
+    sample_with,
 )
 from tests.unit.engine.test_races import broken, wait_until_available
 
@@ -206,17 +206,16 @@ def test_the_same_seed_gives_what_a_local_study_gets(new_life: NewLife, case: st
     life.assert_sound()
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+@pytest.mark.parametrize("sampler", [{"name": "tpe", "engine": "optuna"}, {"name": "cmaes"}])
 def test_what_the_configuration_knows_and_what_is_suggested_are_sampled_together(
-    new_life: NewLife, sampler: str
+    new_life: NewLife, sampler: dict[str, Any]
 ) -> None:
     life = new_life(
-        parameters={"x": {"type": "float", "low": -5, "high": 5}},
-        sampler={"name": sampler, "seed": 7},
+        parameters={"x": {"type": "float", "low": -5, "high": 5}}, sampler={**sampler, "seed": 7}
     )
     local = optuna.create_study(
         sampler=TPESampler(seed=7)
-        if sampler == "tpe"
+        if sampler["name"] == "tpe"
         else CmaEsSampler(seed=7, independent_sampler=RandomSampler(seed=7))
     )
     for _ in range(20):
@@ -262,8 +261,7 @@ class Counting(BaseSampler):
 
 def counting(life: Life) -> Counting:
     sampler = Counting()
-    asking = life.study._asking
-    asking.policy = replace(asking.policy, sampler=sampler)
+    sample_with(life, sampler)
     return sampler
 
 
