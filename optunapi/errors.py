@@ -29,28 +29,41 @@
     │   ├── StudyPaused           study-paused
     │   ├── StudyFinished         study-finished      `finished_reason`
     │   ├── StudyBusy             study-busy
-    │   └── SpecConflict          spec-conflict       `diff`
+    │   ├── SpecConflict          spec-conflict       `diff`
+    │   └── StudyExists           study-exists        raised by the client alone
     ├── TryLater                                      `retry_after`: seconds
     │   ├── NoSlot                no-slot
     │   ├── RateLimited           rate-limited
     │   ├── StorageUnavailable    storage-unavailable
     │   │   ├── Superseded        never travels: the server does the same again
     │   │   └── StorageClosed     likewise, after opening the database again
-    │   └── Standby               standby
-    └── Internal                  internal            `request_id`
+    │   ├── Standby               standby
+    │   └── ServerUnavailable     server-unavailable  raised by the client alone
+    ├── Internal                  internal            `request_id`
+    ├── UnexpectedReply           unexpected-reply    raised by the client alone
+    └── TunnelFailed              tunnel-failed       these never travel
+        ├── GatewayUnreachable    gateway-unreachable
+        ├── GatewayTooOld         gateway-too-old
+        ├── HostKeyRefused
+        │   ├── HostKeyUnknown    host-key-unknown    `line`: what to add to known_hosts
+        │   ├── HostKeyChanged    host-key-changed
+        │   └── HostKeyRevoked    host-key-revoked
+        ├── LoginRefused          login-refused       `tried`: fingerprints
+        ├── ForwardingRefused     forwarding-refused
+        └── RemoteUnreachable     remote-unreachable
 
 A class's `code` is stable: it is what travels in a problem document, and the client raises the class
 that carries it. `api/problems.py` gives each its HTTP status.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 
 class OptunAPIError(Exception):
     """The base of all. `detail` says what was wrong and what to do; `extra` holds what a program may want."""
 
-    code: ClassVar[str] = "internal"
+    code: str = "internal"
 
     def __init__(self, detail: str, *, status: int | None = None, **extra: Any) -> None:
         super().__init__(detail)
@@ -229,6 +242,12 @@ class SpecConflict(Conflict):
     code = "spec-conflict"
 
 
+class StudyExists(Conflict):
+    """A study of this name is there already."""
+
+    code = "study-exists"
+
+
 class TryLater(OptunAPIError):
     """The same request may succeed in `retry_after` seconds."""
 
@@ -269,7 +288,77 @@ class Standby(TryLater):
     code = "standby"
 
 
+class ServerUnavailable(TryLater):
+    """No server answers. `retry_after` is infinite where trying again cannot help."""
+
+    code = "server-unavailable"
+
+
 class Internal(OptunAPIError):
     """A fault of the server; `request_id` is in its log."""
 
     code = "internal"
+
+
+class UnexpectedReply(OptunAPIError):
+    """What answers does not do so as an OptunAPI server does."""
+
+    code = "unexpected-reply"
+
+
+class TunnelFailed(OptunAPIError):
+    """The SSH tunnel cannot be opened, or not be kept open."""
+
+    code = "tunnel-failed"
+
+
+class GatewayUnreachable(TunnelFailed):
+    """No SSH server answers where the gateway should be."""
+
+    code = "gateway-unreachable"
+
+
+class GatewayTooOld(TunnelFailed):
+    """The gateway and this machine have no algorithm in common that is still held to be safe."""
+
+    code = "gateway-too-old"
+
+
+class HostKeyRefused(TunnelFailed):
+    """The gateway did not prove to be the one that known_hosts knows; nothing was sent to it."""
+
+
+class HostKeyUnknown(HostKeyRefused):
+    """Nothing is known of this gateway; `line` is what would have to be added to known_hosts."""
+
+    code = "host-key-unknown"
+
+
+class HostKeyChanged(HostKeyRefused):
+    """The gateway has another host key than the known one."""
+
+    code = "host-key-changed"
+
+
+class HostKeyRevoked(HostKeyRefused):
+    """The gateway's host key is marked as revoked in known_hosts."""
+
+    code = "host-key-revoked"
+
+
+class LoginRefused(TunnelFailed):
+    """The gateway takes none of the keys; `tried` has their fingerprints."""
+
+    code = "login-refused"
+
+
+class ForwardingRefused(TunnelFailed):
+    """The gateway lets this user in, but forwards nothing to that address."""
+
+    code = "forwarding-refused"
+
+
+class RemoteUnreachable(TunnelFailed):
+    """Nothing answers behind the gateway at that address."""
+
+    code = "remote-unreachable"

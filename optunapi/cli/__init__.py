@@ -12,6 +12,7 @@ from optunapi.cli.demo import demo
 from optunapi.cli.output import json_option
 from optunapi.cli.serve import serve
 from optunapi.cli.studies import fork
+from optunapi.cli.tunnel import tunnel
 
 
 @click.group("optunapi", context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (serve, check, demo, fork, artifacts):
+for command in (serve, check, demo, fork, artifacts, tunnel):
     main.add_command(command)

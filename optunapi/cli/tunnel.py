@@ -1,0 +1,82 @@
+"""`optunapi tunnel`: a local port that leads to a server behind an SSH gateway."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from optunapi.cli.local_server import exit_on_signals
+from optunapi.cli.output import (
+    CommandFailed,
+    ServerUnreachable,
+    json_option,
+    print_json,
+    wants_json,
+)
+from optunapi.cli.reach import NotPermitted
+from optunapi.errors import ForwardingRefused, LoginRefused, TunnelFailed
+
+if TYPE_CHECKING:
+    from optunapi.tunnel.supervised import Tunnel
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("gateway")
+@click.argument("remote")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default="any that is free",
+    help="Local port.",
+)
+@click.option("--key", type=FILE, help="Private key to log in with, and no other one.")
+@click.option("--known-hosts", type=FILE, help="Host keys to trust, and no other ones.")
+@click.option("--accept-new", is_flag=True, help="Learn the host key of an unknown gateway.")
+@json_option
+def tunnel(
+    gateway: str,
+    remote: str,
+    port: int,
+    key: Path | None,
+    known_hosts: Path | None,
+    accept_new: bool,
+) -> None:
+    """Reach the server at REMOTE (host:port) through the SSH server GATEWAY (user@host:port).
+
+    Prints the URL to use on this machine, and keeps the tunnel open until Ctrl-C or SIGTERM. When
+    the SSH session is lost, it is made anew on the same port. GATEWAY may be a name of
+    ~/.ssh/config.
+    """
+    from optunapi.tunnel import open_tunnel
+
+    try:
+        opened = open_tunnel(
+            gateway, remote, key=key, known_hosts=known_hosts, accept_new=accept_new, port=port
+        )
+        _keep(opened)
+    except TunnelFailed as error:
+        raise _failure(error)(f"{error.code}: {error.detail}") from None
+
+
+def _keep(opened: "Tunnel") -> None:
+    """Show the URL, then wait until the tunnel is to be closed; raises why it ended by itself."""
+    try:
+        with exit_on_signals(), opened as url:
+            if wants_json():
+                print_json({"url": url, "port": opened.port})
+            else:
+                click.echo(url)
+                click.echo("The tunnel is open; Ctrl-C closes it.", err=True)
+            opened.wait()
+    except (KeyboardInterrupt, SystemExit):
+        return  # the way to end it
+
+
+def _failure(error: TunnelFailed) -> type[CommandFailed]:
+    """How the command ends: each has an exit code of its own."""
+    if isinstance(error, LoginRefused | ForwardingRefused):
+        return NotPermitted
+    return CommandFailed if type(error) is TunnelFailed else ServerUnreachable

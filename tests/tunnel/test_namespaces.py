@@ -1,0 +1,143 @@
+"""The whole of it on three machines, of which the trainer's reaches only the gateway's."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, clean_environment, scaled
+from tests.tunnel.namespaces import GATEWAY_OUTSIDE, PRIVATE, Network, three_machines
+from tests.tunnel.sshd import Sshd, make_key, running, until
+
+PORT = 8000
+STUDY = "optunapi-test"
+TRIALS = scaled(60, 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Three machines, an SSH server on the gateway, OptunAPI on the private one."""
+
+    network: Network
+    gateway: Sshd
+    home: Path
+
+    @contextmanager
+    def running(
+        self, within: tuple[str, ...], log: Path, *words: object
+    ) -> Iterator["subprocess.Popen[str]"]:
+        """A Python program on that machine, which is ended with the block; the log has stderr."""
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                [*within, sys.executable, *map(str, words)],
+                cwd=ROOT,
+                env=clean_environment(HOME=os.environ["HOME"], OPTUNAPI_HOME=str(self.home)),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.communicate()
+
+    @property
+    def log(self) -> Path:
+        """What the trainer says on stderr."""
+        return self.home / "trainer.log"
+
+    def fetched(self, within: tuple[str, ...], path: str) -> "subprocess.CompletedProcess[str]":
+        """What curl gets on that machine straight from the server."""
+        return subprocess.run(
+            [*within, "curl", "-sf", "--max-time", "2", f"http://{PRIVATE}:{PORT}{path}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def training(self) -> AbstractContextManager["subprocess.Popen[str]"]:
+        words = [self.gateway.address, f"{PRIVATE}:{PORT}", self.gateway.key]
+        words += [self.gateway.known_hosts, STUDY, TRIALS]
+        return self.running(self.network.trainer, self.log, "-m", "tests.tunnel.trainer", *words)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    home = tmp_path / "home"
+    shutil.copytree(ROOT / "config", home / "config")
+    with three_machines() as network:
+        folder, within = tmp_path / "gateway", network.gateway
+        sshd = Sshd(folder, host=GATEWAY_OUTSIDE, port=22, within=within)
+        sshd.known_hosts.write_text(f"{GATEWAY_OUTSIDE} {sshd.host_keys['ed25519']}\n")
+        site = Site(network=network, gateway=sshd, home=home)
+        program = "from optunapi.cli import main; main()"
+        serve = ["-c", program, "serve", "--host", PRIVATE, "--port", PORT]
+        with (
+            running(sshd),
+            site.running(network.private, home / "server.log", *serve) as server,
+        ):
+            until(
+                lambda: (
+                    site.fetched(network.private, "/optunapi/ping").returncode == 0
+                    or server.poll() is not None
+                ),
+                "the server",
+            )
+            assert server.poll() is None, (home / "server.log").read_text()
+            yield site
+
+
+def lose_session(site: Site) -> None:
+    site.gateway.signal_sessions()
+
+
+def lose_sshd(site: Site) -> None:
+    site.gateway.stop()
+    site.gateway.start()
+
+
+def lose_network(site: Site) -> None:
+    """Pull the cable: nobody tells the trainer, whose tunnel has to ask."""
+    noticed = site.log.read_text().count("session was lost")
+    site.network.set_link("down")
+    until(lambda: site.log.read_text().count("session was lost") > noticed, "it to be noticed")
+    site.network.set_link("up")
+
+
+@pytest.mark.parametrize("lose", [lose_session, lose_sshd, lose_network])
+def test_every_trial_is_finished_once_whatever_is_lost_on_the_way(
+    site: Site, lose: Callable[[Site], None]
+) -> None:
+    direct = site.fetched(site.network.trainer, "/optunapi/ping")
+    assert direct.returncode in {7, 28}  # curl: no connection, or no answer
+    told = []
+    with site.training() as trainer:
+        assert trainer.stdout is not None
+        for number, line in enumerate(trainer.stdout, start=1):
+            told.append(json.loads(line))
+            if number in {TRIALS // 4, TRIALS // 2}:
+                lose(site)
+        assert trainer.wait(timeout=60) == 0, site.log.read_text()
+    assert site.log.read_text().count("has a new SSH session") >= 2
+    assert [trial["number"] for trial in told] == list(range(TRIALS))
+    assert len({trial["port"] for trial in told}) == 1
+    shown = site.fetched(site.network.private, f"/optunapi/v1/studies/{STUDY}")
+    states = json.loads(shown.stdout)["trials"]
+    assert {state: n for state, n in states.items() if n} == {"complete": TRIALS}
+
+
+def test_a_gateway_with_another_host_key_gets_neither_login_nor_request(site: Site) -> None:
+    site.gateway.known_hosts.write_text(f"{GATEWAY_OUTSIDE} {make_key(site.home / 'key')}\n")
+    with site.training() as trainer:
+        shown, _ = trainer.communicate(timeout=60)
+    assert (trainer.returncode, shown) == (1, "")
+    assert f"HostKeyChanged: The host key of {GATEWAY_OUTSIDE} is not" in site.log.read_text()
+    assert "Accepted" not in site.gateway.log.read_text()
