@@ -15,17 +15,19 @@ from contextlib import (
 from types import FrameType
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from optunapi.engine.catalog import Catalog
-from optunapi.errors import StorageUnavailable
+from optunapi.errors import OptunAPIError, StorageUnavailable
 
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 IDLE_SECONDS = 600.0
+STOP_SECONDS = 10
 
 
 def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -34,7 +36,9 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
     @asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(catalog.open)
+        await run_in_threadpool(settle_uploads, catalog)
         sweeping = asyncio.create_task(_sweep(catalog))
+        limit_stop()
         try:
             with at_stop_signal(catalog.wind_down):
                 yield
@@ -45,6 +49,24 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
             await run_in_threadpool(catalog.close)
 
     return run
+
+
+def settle_uploads(catalog: Catalog) -> None:
+    """Remove the artifacts whose server was killed before a trial had them."""
+
+    def is_listed(name: str, artifact_id: str) -> bool | None:
+        try:
+            study = catalog.find(name)
+            if study is None:  # it may be of another server that shares the folder
+                return None
+            found, commit = study.artifacts.has(artifact_id)
+            commit.result()
+        except OptunAPIError as error:
+            logger.warning("artifact %s is left for the next start: %s", artifact_id, error)
+            return None
+        return found
+
+    catalog.artifacts.settle(is_listed)
 
 
 @contextmanager
@@ -72,6 +94,16 @@ def at_stop_signal(call: Callable[[], None]) -> Iterator[None]:
     finally:
         for caught, handler in previous.items():
             signal.signal(caught, handler)
+
+
+def limit_stop() -> None:
+    """Have uvicorn, unless it was told how long to wait, cut off what is still being sent when it stops.
+
+    It would wait for ever: a client that has stopped reading takes no reply, and keeps its connection.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if isinstance(server, uvicorn.Server) and server.config.timeout_graceful_shutdown is None:
+        server.config.timeout_graceful_shutdown = STOP_SECONDS
 
 
 async def _sweep(catalog: Catalog) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -98,11 +99,10 @@ class EventStream(StreamingResponse):
             if (commit := report.commit) is None:
                 return found  # its unit is about to end, and then the bell rings
             found = True
-            has_happened = await _is_committed(commit)
-            for event in together:
-                if has_happened:
-                    await self._write(send, _message(event.id, event.kind, _content(event.view)))
-                self._last_id = event.id
+            group = list(together)
+            if await _is_committed(commit):
+                await self._write(send, "".join(map(_text, group)))
+            self._last_id = group[-1].id
         return found
 
     async def _write(self, send: Send, text: str) -> None:
@@ -122,6 +122,12 @@ async def _is_committed(commit: Commit) -> bool:
     except StorageUnavailable:
         return False
     return True
+
+
+@lru_cache(maxsize=CHUNK)
+def _text(event: Event) -> str:
+    """An event as it is sent, to everybody the same."""
+    return _message(event.id, event.kind, _content(event.view))
 
 
 def _content(view: TrialView | StudyView | None) -> dict[str, Any]:

@@ -31,9 +31,12 @@ class Report:
         return self._unit.commit if self._has_ended else None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Event:
-    """A change: of a trial or the study, shown as it became; or, at `reset`, of who knows what."""
+    """A change: of a trial or the study, shown as it became; or, at `reset`, of who knows what.
+
+    Each is one of its kind: what is made of it can be kept for all who follow.
+    """
 
     id: int
     view: TrialView | StudyView | None

@@ -216,6 +216,27 @@ def test_a_file_that_was_lost_from_the_folder_is_not_found(wire: Wire, name: str
     wire.ok("DELETE", place(name))
 
 
+def test_what_optuna_uploaded_has_its_size_and_no_checksum(
+    wire: Wire, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "plot.png").write_bytes(b"12345")
+    folder = wire.home / "db" / "artifacts"
+    folder.mkdir(exist_ok=True)
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{wire.home}/db/{name}.db")
+    optuna.artifacts.upload_artifact(
+        artifact_store=optuna.artifacts.FileSystemArtifactStore(folder),
+        file_path=str(tmp_path / "plot.png"),
+        study_or_trial=study.trials[0],
+        storage=study._storage,
+    )
+    wire.ok("PATCH", f"/studies/{name}/trials/0", json={"user_attrs": {"a": 1}})
+    (item,) = items(wire, name)
+    assert (item["filename"], item["size"], item["sha256"]) == ("plot.png", 5, None)
+    got = wire.request("GET", place(name, filename="plot.png"))
+    assert got.content == b"12345"
+    assert "ETag" not in got.headers
+
+
 # Limits
 
 

@@ -393,7 +393,7 @@ def test_a_client_that_falls_too_far_behind_is_dropped(new_life: NewLife) -> Non
             await asyncio.sleep(0)
         sends.room.clear()
         happen(1)
-        while not bell._rung.is_set():  # noqa: ASYNC110
+        while not bell.rung.is_set():  # noqa: ASYNC110
             await asyncio.sleep(0)
         for _ in range(100):
             await asyncio.sleep(0)

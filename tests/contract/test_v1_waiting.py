@@ -1,13 +1,18 @@
 """Long poll over HTTP: `?wait=` on ask and batch ask."""
 
 import socket
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from optunapi.app import create_app
+from optunapi.settings import Settings
+from tests.api.conftest import serving_app
 from tests.contract.conftest import V1, Wire, problem
-from tests.unit.engine.support import Caller
+from tests.unit.engine.support import Caller, Gate, Gated
 
 LONG = 60.0  # nobody waits so long: what is waited for comes before, or the test fails
 
@@ -128,3 +133,36 @@ def test_who_waits_holds_up_nobody(wire: Wire, one: str) -> None:
     assert all(caller.is_alive() for caller in callers)
     wire.ok("PATCH", f"/studies/{one}", json={"limits": {"max_running": None}})
     assert sorted(c.outcome().json()["number"] for c in callers) == list(range(1, 61))
+
+
+def test_asks_that_wait_for_a_sampler_hold_up_no_other_request(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    app = create_app(Settings(home=tmp_path))
+    with serving_app(app) as client:
+        wire = Wire(client=client, home=tmp_path)
+        study = wire.put(lease=600, sampler={"name": "nsga2"})
+        lease = wire.ask(study)["lease"]["id"]
+        live = app.state.catalog.find(study)
+        assert live is not None
+        gate = Gate()
+        asking = live._asking
+        asking.policy = replace(asking.policy, sampler=Gated(gate, asking.policy.sampler))
+        callers = [Caller(lambda: ask(wire, study, 0)) for _ in range(50)]
+        here = f"/studies/{study}/trials/0"
+        new = {"name": "y", "distribution": {"type": "float", "low": 0, "high": 1}, "lease": lease}
+        suggests = [
+            Caller(lambda: wire.request("POST", f"{here}/suggest", json=new)) for _ in range(20)
+        ]
+        try:
+            assert gate.reached.acquire(timeout=30)
+            for _ in range(3):
+                wire.ok("POST", f"{here}/renew", json={"lease": lease})
+            other = wire.put()
+            assert wire.tell(other, wire.ask(other)["number"], value=1)["state"] == "complete"
+            assert wire.tell(study, 0, value=1)["state"] == "complete"
+        finally:
+            gate.opened.release(10_000)
+        numbers = sorted(caller.outcome().json()["number"] for caller in callers)
+        assert numbers == list(range(1, 51))
+        for caller in suggests:
+            assert caller.outcome().status_code == 409  # its trial was told meanwhile

@@ -24,11 +24,16 @@ from optunapi.engine.views import AskRequest, StudyChange, TrialView
 from optunapi.errors import NoSlot, StudyFinished, StudyNotFound, StudyPaused
 from optunapi.storage.artifact_folder import ArtifactFolder
 from optunapi.storage.shelves import StudyFiles
-from tests.unit.engine.support import LINE, Clock, Gate, done
+from tests.unit.engine.support import LINE, Caller, Clock, Gate, Gated, done
 
 NAME = "s"
 LONG = 60.0  # nobody waits so long: what is waited for comes before, or the test fails
 Result = TypeVar("Result")
+
+
+def elsewhere(call: Callable[[], Any]) -> Any:
+    """What it gives, called in a thread: on an event loop nobody may wait for a commit."""
+    return Caller(call).outcome()
 
 
 class Server:
@@ -58,10 +63,12 @@ class Server:
         return study
 
     def ask(self, **fields: Any) -> TrialView:
-        return done(self.study.ask(AskRequest(**fields)))
+        view: TrialView = elsewhere(lambda: done(self.study.ask(AskRequest(**fields))))
+        return view
 
     def tell(self, number: int) -> None:
-        done(self.study.tell(number, Told(state=TrialState.COMPLETE, values=(1.0,))))
+        told = Told(state=TrialState.COMPLETE, values=(1.0,))
+        elsewhere(lambda: done(self.study.tell(number, told)))
 
     def waiters(self, *, with_params: bool = False) -> int:
         return len(self.waiting._lines.get((NAME, with_params), ()))
@@ -380,10 +387,13 @@ def test_who_goes_away_leaves_the_line(server: Server) -> None:
     asyncio.run(run())
 
 
+SLOW = {"sampler": {"name": "nsga2"}}  # one of Optuna's, which goes by turns
+
+
 def held_while_it_samples(server: Server) -> Gate:
     gate = Gate()
     asking = server.study._asking
-    asking.policy = replace(asking.policy, sampler=gate)
+    asking.policy = replace(asking.policy, sampler=Gated(gate, asking.policy.sampler))
     return gate
 
 
@@ -393,7 +403,7 @@ async def at(gate: Gate) -> None:
 
 @pytest.mark.parametrize("waited", [False, True])
 def test_a_trial_of_a_client_that_has_gone_is_put_back(server: Server, waited: bool) -> None:
-    server.put(max_running=1)
+    server.put(max_running=1, **SLOW)
 
     async def run() -> None:
         if waited:
@@ -418,7 +428,7 @@ def test_a_trial_of_a_client_that_has_gone_is_put_back(server: Server, waited: b
 
 
 def test_the_line_goes_on_behind_a_client_that_has_gone_with_a_trial(server: Server) -> None:
-    server.put(max_running=1)
+    server.put(max_running=1, **SLOW)
 
     async def run() -> None:
         server.ask()
@@ -438,7 +448,7 @@ def test_the_line_goes_on_behind_a_client_that_has_gone_with_a_trial(server: Ser
 def test_what_its_client_can_ask_for_again_stays_its(
     server: Server, fields: dict[str, Any]
 ) -> None:
-    server.put(max_running=1)
+    server.put(max_running=1, **SLOW)
 
     async def run() -> None:
         gate = held_while_it_samples(server)
