@@ -12,5 +12,41 @@ bottom, each layer importing only from those below it:
     security/     who may call
     engine/       studies and trials; knows no HTTP and no SQL
     storage/      reads from memory, writes in groups; the only SQL for studies
+    client/       a trainer's side: ask, tell, optimize; stands aside, on errors alone
+    tunnel/       a supervised SSH tunnel to a server behind a gateway; stands aside likewise
     errors.py     every error, on the server and in the client
+
+The names below are loaded when they are first used: a server needs no client, and a trainer no tunnel.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optunapi.client.client import Client
+    from optunapi.client.study import Study
+    from optunapi.client.trial import Trial, TrialPruned
+    from optunapi.errors import OptunAPIError
+    from optunapi.tunnel import open_tunnel
+
+__all__ = ["Client", "OptunAPIError", "Study", "Trial", "TrialPruned", "open_tunnel"]
+
+_PLACES = {
+    "Client": "optunapi.client.client",
+    "OptunAPIError": "optunapi.errors",
+    "Study": "optunapi.client.study",
+    "Trial": "optunapi.client.trial",
+    "TrialPruned": "optunapi.client.trial",
+    "open_tunnel": "optunapi.tunnel",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_PLACES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,88 @@
+"""A study's server-sent events, as an iterator that outlives lost connections."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from optunapi.client.connection import Connection
+from optunapi.client.retries import Retries
+from optunapi.client.session import Request
+from optunapi.errors import ServerUnavailable, StudyNotFound
+
+SILENCE_SECONDS = 45.0  # the server sends something every 15
+RECONNECT_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyEvent:
+    """One change. `data` is the trial or the study (`type`) as it became, as the wire has it.
+
+    A `reset` has no data: events were missed, so list again what is of interest.
+    """
+
+    id: str
+    type: str
+    data: dict[str, Any]
+
+
+def follow(connection: Connection, study: str) -> Iterator[StudyEvent]:
+    """The events of a study, from the first `next` on, until it exists no more.
+
+    Raises:
+        StudyNotFound: it does not exist.
+        ServerUnavailable: the server was not reached for `retry_for` seconds.
+    """
+    last: str | None = None
+    connected = False
+    retries = Retries(seconds=connection.retry_for)
+    while True:
+        request = Request(
+            method="GET",
+            path=("studies", study, "events"),
+            more_headers={} if last is None else {"Last-Event-ID": last},
+        )
+        with ExitStack() as opened:
+
+            def connect(request: Request = request, opened: ExitStack = opened) -> Iterator[bytes]:
+                stream = connection.session.stream(request, silence=SILENCE_SECONDS)
+                return opened.enter_context(stream)
+
+            try:
+                chunks = retries.run(connect)
+            except StudyNotFound:
+                if not connected:
+                    raise
+                return
+            connected = True
+            with suppress(ServerUnavailable):  # it broke off: go on behind the last event
+                for event in parsed(chunks):
+                    last = event.id
+                    yield event
+        time.sleep(RECONNECT_SECONDS)
+
+
+def parsed(chunks: Iterable[bytes]) -> Iterator[StudyEvent]:
+    """The events of a stream that may be cut anywhere; one that is not whole is left out."""
+    fields: dict[str, str] = {}
+    for line in _lines(chunks):
+        if line:
+            name, _, value = line.partition(":")
+            if name:
+                fields[name] = value.removeprefix(" ")
+        elif "data" in fields:
+            data = json.loads(fields["data"])
+            yield StudyEvent(id=fields.get("id", ""), type=fields.get("event", ""), data=data)
+            fields = {}
+        else:
+            fields = {}
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r").decode()

@@ -1,0 +1,140 @@
+"""Leases are renewed behind the training's back, whatever that does."""
+
+import ctypes
+import logging
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from optunapi import Client, Study
+from optunapi.errors import LeaseLost, NoSlot
+from tests.client.conftest import MakeStudy
+from tests.client.proxy import Proxy
+from tests.support import ROOT, Server, clean_environment
+
+
+def renewers() -> set[threading.Thread]:
+    return {each for each in threading.enumerate() if each.name == "optunapi-leases"}
+
+
+@pytest.fixture
+def single(make_study: MakeStudy) -> Study:
+    """A study with one place: whoever else asks gets it as soon as its lease is lost."""
+    return make_study(max_trials=1)
+
+
+def test_a_trial_is_held_for_much_longer_than_its_lease(single: Study, server: Server) -> None:
+    trial = single.ask(lease_seconds=1)
+    with pytest.raises(NoSlot):
+        Client(server.url).study(single.name).ask(wait=4)
+    assert trial.tell(1.0).attempt == 1
+
+
+def test_a_training_that_holds_the_gil_for_seconds_keeps_its_trial(
+    single: Study, server: Server
+) -> None:
+    rival = f"""
+from optunapi import Client
+from optunapi.errors import NoSlot
+try:
+    print(Client({server.url!r}).study({single.name!r}).ask(wait=12))
+except NoSlot:
+    print("nothing")
+"""
+    trial = single.ask(lease_seconds=6)
+    asking = subprocess.Popen(
+        [sys.executable, "-c", rival],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    usleep = ctypes.PyDLL(None).usleep  # called with the GIL held
+    while asking.poll() is None:
+        usleep(750_000)
+    assert asking.communicate()[0] == "nothing\n"
+    assert trial.tell(1.0).attempt == 1
+
+
+def test_a_lease_that_ran_out_but_was_not_handed_on_is_still_good(study: Study) -> None:
+    trial = study.ask(lease_seconds=0.2)
+    ctypes.PyDLL(None).usleep(750_000)
+    assert trial.report(1.0, 1).tell(1.0).attempt == 1
+
+
+def test_renewals_that_fail_are_tried_on(
+    single: Study, proxy: Proxy, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    trial = Client(proxy.url).study(single.name).ask(lease_seconds=3)
+    proxy.disturb("/renew", "reset", "bad-gateway", "truncate")
+    with pytest.raises(NoSlot):
+        Client(server.url).study(single.name).ask(wait=5)
+    assert not proxy.faults
+    assert trial.tell(1.0).attempt == 1
+    assert caplog.text.count("was not renewed, trying on") == 1
+
+
+def test_a_lease_is_lost_when_the_server_says_so_and_the_trial_learns_it(
+    study: Study, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    trial = study.ask(worker="gpu-03", lease_seconds=0.3)
+    Client(server.url).study(study.name).ask(worker="gpu-03", resume=True)
+    while not trial.stop_requested:
+        threading.Event().wait(0.01)  # the renewing thread has nothing that we could wait for
+    with pytest.raises(LeaseLost):
+        trial.should_prune()
+    assert "is not held by this lease any more" in caplog.text
+
+
+def test_who_is_asked_to_stop_learns_it_with_a_renewal(study: Study, server: Server) -> None:
+    trial = study.ask(lease_seconds=0.3)
+    Client(server.url).study(study.name).stop()
+    while not trial.stop_requested:
+        threading.Event().wait(0.01)
+    assert trial.should_prune()
+
+
+def test_the_thread_that_renews_ends_with_the_last_lease(server: Server, study: Study) -> None:
+    study = Client(server.url).study(study.name)
+    before = renewers()
+    first, second = study.ask(), study.ask()
+    (thread,) = renewers() - before
+    first.tell(1.0)
+    assert thread.is_alive()
+    second.release()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_trial_without_a_lease_needs_no_thread(server: Server, study: Study) -> None:
+    study = Client(server.url).study(study.name)
+    before = renewers()
+    study.ask(lease_seconds=None)
+    assert renewers() <= before
+
+
+def test_a_fault_of_our_own_does_not_end_the_renewals_of_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from optunapi.client.leases import Hold, LeaseKeeper
+
+    renewed = threading.Event()
+
+    def renew(hold: Hold) -> None:
+        if hold.number == 0:
+            raise ZeroDivisionError
+        renewed.set()
+
+    keeper = LeaseKeeper(renew)
+    holds = [Hold(study="s", number=n, lease="x", lease_seconds=0.3) for n in (0, 1)]
+    with caplog.at_level(logging.WARNING):
+        for hold in holds:
+            keeper.keep(hold)
+        assert renewed.wait(30)
+        renewed.clear()
+        assert renewed.wait(30)
+    for hold in holds:
+        keeper.drop(hold)
+    assert "ZeroDivisionError" in caplog.text

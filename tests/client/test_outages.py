@@ -1,0 +1,441 @@
+"""What a network does to requests costs time and nothing else; what it keeps away waits on disk."""
+
+import json
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import requests
+
+from optunapi import Client, Study
+from optunapi.client.frozen import FrozenTrial
+from optunapi.errors import NoSlot, ServerUnavailable
+from tests.client.conftest import MakeStudy
+from tests.client.proxy import Fault, Proxy
+from tests.support import Server, free_port, running_server
+
+FAULTS = get_args(Fault)
+
+
+@pytest.fixture
+def hasty(proxy: Proxy) -> Client:
+    """A client that soon stops waiting for a reply, and tries on."""
+    return Client(proxy.url, timeout=1, retry_for=60)
+
+
+@pytest.fixture
+def away(proxy: Proxy) -> Client:
+    """A client that does not try again."""
+    return Client(proxy.url, timeout=1, retry_for=0)
+
+
+def waiting(spool: Path) -> list[Path]:
+    return sorted(spool.glob("*/*.json"))
+
+
+def refused(spool: Path) -> list[Path]:
+    return sorted(spool.glob("*/*.refused"))
+
+
+# Each request under each fault happens once
+
+
+def ask(study: Study) -> None:
+    assert study.ask().number == 0
+    assert study.ask().number == 1
+
+
+def ask_batch(study: Study) -> None:
+    assert [trial.number for trial in study.ask_batch(3)] == [0, 1, 2]
+    assert study.ask().number == 3
+
+
+def enqueue(study: Study) -> None:
+    assert study.enqueue({"n": 3}).number == 0
+    assert len(list(study.trials())) == 1
+
+
+def import_trials(study: Study) -> None:
+    assert study.import_trials([{"params": {"x": 1.0, "n": 1}, "values": [1.0]}]) == 1
+    assert len(list(study.trials())) == 1
+
+
+def tell(study: Study) -> None:
+    assert study.ask().tell(1.0).values == [1.0]
+    assert [trial.values for trial in study.trials()] == [[1.0]]
+
+
+def report(study: Study) -> None:
+    trial = study.ask()
+    trial.report(0.5, 1).report(0.25, 2)
+    assert study.trial(0).intermediate_values == {1: 0.5, 2: 0.25}
+
+
+def suggest(study: Study) -> None:
+    trial = study.ask()
+    value = trial.suggest_float("own", 0, 1)
+    assert study.trial(0).params["own"] == value
+
+
+def user_attrs(study: Study) -> None:
+    study.ask().set_user_attr("host", "gpu-03")
+    assert study.trial(0).user_attrs == {"host": "gpu-03"}
+
+
+def artifacts(study: Study) -> None:
+    assert study.ask().upload_artifact(__file__) == Path(__file__).name
+
+
+def read(study: Study) -> None:
+    assert list(study.trials()) == []
+
+
+OPERATIONS: dict[Callable[[Study], None], str] = {
+    ask: "/trials",
+    ask_batch: "/batch",
+    enqueue: "/queue",
+    import_trials: "/import",
+    tell: "/tell",
+    report: "/report",
+    suggest: "/suggest",
+    user_attrs: "/0",
+    artifacts: ".py",
+    read: "/trials",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.__name__)
+def test_a_disturbed_request_does_what_it_is_to_do_once(
+    study: Study,
+    hasty: Client,
+    proxy: Proxy,
+    operation: Callable[[Study], None],
+    fault: Fault,
+) -> None:
+    through = hasty.study(study.name)
+    proxy.disturb(OPERATIONS[operation], fault)
+    operation(through)
+    assert not proxy.faults, "the fault was not met"
+
+
+def test_many_faults_in_a_row_are_borne(study: Study, hasty: Client, proxy: Proxy) -> None:
+    through = hasty.study(study.name)
+    proxy.disturb("/trials", "reset", "lose-reply", "truncate", "bad-gateway")
+    assert through.ask().number == 0
+    assert study.ask().number == 1
+
+
+def test_an_ask_whose_reply_was_lost_until_its_trial_was_handed_on_asks_anew(
+    study: Study, hasty: Client, proxy: Proxy
+) -> None:
+    other: list[int] = []
+
+    def handed_on() -> None:
+        while not other:
+            trial = study.ask()
+            if trial.number == 0:
+                other.append(trial.attempt)
+            else:
+                trial.fail()
+
+    proxy.meanwhile = handed_on
+    through = hasty.study(study.name)
+    proxy.disturb("/trials", "lose-reply")
+    trial = through.ask(lease_seconds=0.05)
+    assert other == [2]
+    assert trial.number > 0
+
+
+def test_who_waits_for_a_place_waits_over_lost_connections(
+    make_study: MakeStudy, proxy: Proxy
+) -> None:
+    study = make_study(max_running=1)
+    first = study.ask()
+    through = Client(proxy.url, timeout=5, retry_for=60).study(study.name)
+    proxy.disturb("/trials", "lose-reply", "bad-gateway", "reset")
+    with pytest.raises(NoSlot):
+        through.ask(wait=0.5)
+    first.tell(1.0)
+    assert through.ask(wait=30).number == 1
+
+
+def test_a_server_that_is_not_there_is_given_up_after_the_time_with_its_name() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(ServerUnavailable) as raised:
+        Client(url, retry_for=0.2).study("x")
+    assert raised.value.code == "server-unavailable"
+    assert f"{url} was not reached: [Errno 111] Connection refused" in raised.value.detail
+
+
+def test_a_certificate_that_is_refused_is_not_asked_for_again(server: Server) -> None:
+    # A server that speaks no TLS at all fails in another way, and is tried again until the end.
+    with pytest.raises(ServerUnavailable):
+        Client(server.url.replace("http:", "https:"), retry_for=0.2).study("x")
+
+
+# What cannot be delivered waits
+
+
+def test_a_result_that_cannot_be_told_is_kept_and_delivered_by_the_next_client(
+    study: Study, away: Client, proxy: Proxy, spool: Path
+) -> None:
+    through = away.study(study.name)
+    trial = through.ask()
+    trial.set_constraint("memory", -1)
+    proxy.disturb("/tell", "reset")
+    with pytest.warns(UserWarning, match="is told later"):
+        told = trial.tell(0.5)
+    assert told.state == "complete"
+    assert (told.values, told.params) == ([0.5], trial.params)
+    assert told.constraints == {"memory": -1}
+    (kept,) = waiting(spool)
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+    assert study.trial(0).state == "running"
+
+    Client(proxy.url)
+    assert not waiting(spool)
+    closed = study.trial(0)
+    assert (closed.values, closed.constraints) == ([0.5], {"memory": -1})
+
+
+def test_a_kept_result_is_delivered_before_the_same_client_asks_again(
+    study: Study, away: Client, proxy: Proxy, spool: Path
+) -> None:
+    through = away.study(study.name)
+    trial = through.ask()
+    proxy.disturb("/tell", "bad-gateway")
+    with pytest.warns(UserWarning, match="is told later"):
+        trial.tell(0.5)
+    proxy.seen.clear()
+    through.ask()
+    assert [path.rpartition("/")[2] for _, path in proxy.seen] == ["0", "tell", "trials"]
+    assert study.trial(0).values == [0.5]
+    assert not waiting(spool)
+
+
+def test_a_server_that_is_still_away_leaves_kept_results_where_they_are(
+    study: Study, away: Client, proxy: Proxy, spool: Path
+) -> None:
+    trial = away.study(study.name).ask()
+    proxy.disturb("/tell", "reset")
+    with pytest.warns(UserWarning, match="is told later"):
+        trial.tell(0.5)
+    proxy.disturb("/0", "reset", "bad-gateway")
+    again = Client(proxy.url, retry_for=0)
+    with pytest.raises(ServerUnavailable):
+        again.study(study.name)
+    assert len(waiting(spool)) == 1
+    again.study(study.name)
+    assert not waiting(spool)
+
+
+def test_a_failure_waits_as_well(study: Study, away: Client, proxy: Proxy) -> None:
+    through = away.study(study.name)
+    proxy.disturb("/tell", "reset")
+    with pytest.warns(UserWarning, match="is told later"), pytest.raises(ZeroDivisionError):
+        through.optimize(lambda _: 1 / 0)
+    Client(proxy.url)
+    assert study.trial(0).fail_reason == "ZeroDivisionError: division by zero"
+
+
+def kept_for(away: Client, study: Study, proxy: Proxy, value: float) -> FrozenTrial:
+    trial = away.study(study.name).ask()
+    proxy.disturb("/tell", "reset")
+    with pytest.warns(UserWarning, match="is told later"):
+        return trial.tell(value)
+
+
+def test_a_kept_result_that_is_refused_is_set_aside_with_a_warning_and_not_sent_again(
+    study: Study, away: Client, proxy: Proxy, spool: Path
+) -> None:
+    kept_for(away, study, proxy, 0.5)
+    study.tell(0, 0.25)
+    with pytest.warns(UserWarning, match=r"is refused \(trial-finished"):
+        Client(proxy.url)
+    assert not waiting(spool)
+    assert json.loads(refused(spool)[0].read_text())["body"]["values"] == [0.5]
+    Client(proxy.url)
+    assert study.trial(0).values == [0.25]
+
+
+def test_a_kept_result_is_not_told_to_a_trial_of_the_same_number_in_a_new_study(
+    study: Study, client: Client, away: Client, proxy: Proxy, spool: Path
+) -> None:
+    kept_for(away, study, proxy, 0.5)
+    url = f"{study.connection.url}/optunapi/v1/studies/{study.name}?force=true"
+    requests.delete(url, timeout=10).raise_for_status()
+    anew = client.create_study(
+        study.name, {"parameters": {"x": {"type": "int", "low": 1, "high": 9}}}
+    )
+    anew.ask()
+    with pytest.warns(UserWarning, match="is another one now"):
+        Client(proxy.url)
+    assert anew.trial(0).state == "running"
+    assert len(refused(spool)) == 1
+
+
+def test_a_kept_result_of_a_study_that_is_gone_is_set_aside(
+    study: Study, away: Client, proxy: Proxy, spool: Path
+) -> None:
+    kept_for(away, study, proxy, 0.5)
+    url = f"{study.connection.url}/optunapi/v1/studies/{study.name}?force=true"
+    requests.delete(url, timeout=10).raise_for_status()
+    with pytest.warns(UserWarning, match=r"is refused \(study-not-found"):
+        Client(proxy.url)
+    assert len(refused(spool)) == 1
+
+
+def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_delivered(
+    study: Study, away: Client, proxy: Proxy, spool: Path
+) -> None:
+    kept_for(away, study, proxy, 0.5)
+    (spool_of_server,) = {path.parent for path in waiting(spool)}
+    (spool_of_server / "00000000000000000000-cut.json").write_text('{"study": "x", "numb')
+    (spool_of_server / "00000000000000000000-half.part").write_text('{"study": "x"')
+    with pytest.warns(UserWarning, match="cannot be read"):
+        Client(proxy.url)
+    assert study.trial(0).values == [0.5]
+    assert [path.name for path in refused(spool)] == ["00000000000000000000-cut.refused"]
+
+
+def test_clients_that_deliver_at_once_tell_once(
+    study: Study, away: Client, proxy: Proxy, spool: Path
+) -> None:
+    through = away.study(study.name)
+    for value in range(5):
+        trial = through.ask()
+        proxy.disturb("/tell", "reset")
+        proxy.disturb(f"/{value - 1}", "reset")  # what was kept before waits on
+        with pytest.warns(UserWarning, match="is told later"):
+            trial.tell(value)
+        proxy.calm()
+    threads = [threading.Thread(target=Client, args=(proxy.url,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [trial.values for trial in study.trials()] == [[float(n)] for n in range(5)]
+    assert not waiting(spool)
+    assert not refused(spool)
+
+
+def test_the_results_of_another_server_stay_where_they_are(
+    study: Study, away: Client, proxy: Proxy, spool: Path, server: Server
+) -> None:
+    kept_for(away, study, proxy, 0.5)
+    Client(server.url).study(study.name)  # the same server by another name
+    assert len(waiting(spool)) == 1
+
+
+def test_a_tell_that_is_interrupted_keeps_its_result(
+    study: Study, proxy: Proxy, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    through = Client(proxy.url, timeout=1, retry_for=600).study(study.name)
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    def train() -> None:
+        with through.ask() as trial:
+            proxy.disturb("/tell", "reset")
+            monkeypatch.setattr("optunapi.client.retries.time.sleep", interrupted)
+            trial.tell(0.5)
+
+    object.__setattr__(through.connection.session._retries, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert len(waiting(spool)) == 1
+    assert study.trial(0).state == "running"  # and not given back: it has a result
+    Client(proxy.url)
+    assert study.trial(0).values == [0.5]
+
+
+def test_a_result_that_cannot_be_kept_either_is_in_the_error(
+    study: Study, away: Client, proxy: Proxy, spool: Path
+) -> None:
+    trial = away.study(study.name).ask()
+    spool.write_text("a file where the folder should be")
+    proxy.disturb("/tell", "reset")
+    with pytest.raises(ServerUnavailable) as raised:
+        trial.tell(0.5)
+    assert "'values': [0.5]" in raised.value.__notes__[0]
+
+
+def test_a_server_with_a_fault_costs_no_result(
+    study: Study, proxy: Proxy, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optunapi.client.session import Session
+    from optunapi.errors import Internal
+
+    through = Client(proxy.url, retry_for=5).study(study.name)
+    trial = through.ask()
+    exchange = Session._exchange
+
+    def faulty(self: Session, method: str, place: str, *rest: Any, **options: Any) -> Any:
+        if place.endswith("/tell"):
+            raise Internal("a fault", request_id="x")
+        return exchange(self, method, place, *rest, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "_exchange", faulty)
+        with pytest.warns(UserWarning, match="is told later"):
+            trial.tell(0.5)
+    assert len(waiting(spool)) == 1
+    Client(proxy.url)
+    assert study.trial(0).values == [0.5]
+
+
+def test_attributes_that_cannot_be_sent_go_with_the_result(
+    study: Study, away: Client, proxy: Proxy
+) -> None:
+    trial = away.study(study.name).ask()
+    proxy.disturb("/0", "reset")
+    trial.set_user_attr("epochs", 3)
+    assert study.trial(0).user_attrs == {}
+    trial.set_user_attr("host", "gpu-03")
+    assert study.trial(0).user_attrs == {"epochs": 3, "host": "gpu-03"}
+    proxy.disturb("/0", "reset")
+    trial.set_user_attr("epochs", 4)
+    trial.tell(1.0)
+    assert study.trial(0).user_attrs == {"epochs": 4, "host": "gpu-03"}
+
+
+def test_a_trial_that_cannot_be_given_back_does_not_hide_the_interrupt(
+    study: Study, away: Client, proxy: Proxy
+) -> None:
+    def interrupted() -> None:
+        with away.study(study.name).ask():
+            proxy.disturb("/release", "reset")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        interrupted()
+    assert "the server was not told" in raised.value.__notes__[0]
+
+
+def test_events_go_on_when_the_server_was_killed_and_came_back(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    port = free_port()
+    heard: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def listen(study: Study) -> None:
+        for event in study.events():
+            heard.put(event.type)
+
+    with running_server(tmp_path, port=port) as server:
+        study = Client(server.url).create_study("s")
+        threading.Thread(target=listen, args=(study,), daemon=True).start()
+        while heard.empty():
+            study.set_user_attr("knock", 1)  # nothing says that a stream is open but what it brings
+        server.process.kill()
+        server.process.wait()
+    with running_server(tmp_path, port=port):
+        while heard.get(timeout=30) != "reset":
+            pass  # what came before the server was killed
+        study.ask().tell(1.0)
+        assert heard.get(timeout=30) == "trial"

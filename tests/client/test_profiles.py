@@ -1,0 +1,86 @@
+"""Which server a client is for, and with which token."""
+
+from pathlib import Path
+
+import pytest
+
+from optunapi import Client
+from optunapi.client.profiles import Server, profiles_file, server_of
+
+HERE, THERE = "http://here:8000", "http://there:8000"
+
+
+def write_profiles(content: str, mode: int = 0o600) -> Path:
+    path = profiles_file()
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    path.chmod(mode)
+    return path
+
+
+def test_a_url_that_is_given_goes_before_the_environments() -> None:
+    environment = {"OPTUNAPI_URL": THERE}
+    assert server_of(HERE, None, None, environment) == Server(url=HERE)
+    assert server_of(None, None, None, environment) == Server(url=THERE)
+
+
+def test_the_environments_token_does_not_go_to_another_server() -> None:
+    environment = {"OPTUNAPI_URL": THERE, "OPTUNAPI_TOKEN": "secret"}
+    assert server_of(HERE, None, None, environment).token is None
+    assert server_of(f"{THERE}/", None, None, environment).token == "secret"
+    assert server_of(None, None, None, environment).token == "secret"
+    assert server_of(HERE, "mine", None, environment).token == "mine"
+
+
+def test_without_a_url_the_named_profile_or_the_one_called_default_is_taken() -> None:
+    write_profiles(f'[default]\nurl = "{HERE}"\n[lab]\nurl = "{THERE}"\ntoken = "secret"\n')
+    lab = Server(url=THERE, token="secret")
+    assert server_of(None, None, None, {}) == Server(url=HERE)
+    assert server_of(None, None, None, {"OPTUNAPI_PROFILE": "lab"}) == lab
+    assert server_of(None, None, "lab", {"OPTUNAPI_URL": HERE}) == lab
+
+
+def test_a_token_may_be_in_a_file_of_its_own(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    token.chmod(0o600)
+    write_profiles(f'[default]\nurl = "{HERE}"\ntoken_file = "{token}"\n')
+    assert server_of(None, None, None, {}).token == "secret"
+    token.chmod(0o644)
+    with pytest.warns(UserWarning, match="others can read the token"):
+        server_of(None, None, None, {})
+
+
+def test_a_token_that_others_can_read_is_warned_of() -> None:
+    write_profiles(f'[default]\nurl = "{HERE}"\ntoken = "secret"\n', mode=0o644)
+    with pytest.warns(UserWarning, match="chmod 600"):
+        server_of(None, None, None, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[default", "no TOML file"),
+        ("[lab]\nurl = 'http://lab'\n", "which server"),
+        ("[default]\ntoken = 'secret'\n", "needs a `url`"),
+        ("[default]\nurl = 8000\n", "its values are texts"),
+        ("[default]\nurl = 'http://lab'\nport = '1'\n", "port is none of"),
+    ],
+)
+def test_a_profile_that_says_no_server_is_refused_with_the_reason(
+    content: str, message: str
+) -> None:
+    write_profiles(content)
+    with pytest.raises(ValueError, match=message):
+        server_of(None, None, None, {})
+
+
+def test_a_profile_that_is_not_there_is_refused_with_those_that_are() -> None:
+    write_profiles(f'[lab]\nurl = "{HERE}"\n')
+    with pytest.raises(ValueError, match=r"no profile \[home\]: it has lab"):
+        server_of(None, None, "home", {})
+
+
+def test_a_client_without_any_server_says_how_to_name_one() -> None:
+    with pytest.raises(ValueError, match="set OPTUNAPI_URL"):
+        Client()

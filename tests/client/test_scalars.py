@@ -1,0 +1,78 @@
+"""Numbers of numpy and torch, taken without importing either."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from optunapi.client.scalars import number_of, numbers_of, plain
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        2,
+        2.0,
+        Fraction(4, 2),
+        Decimal(2),
+        np.float32(2),
+        np.float64(2),
+        np.int64(2),
+        np.array(2.0),
+        torch.tensor(2.0),
+        torch.tensor(2, dtype=torch.bfloat16),
+        torch.tensor(2.0, requires_grad=True),
+        torch.tensor([2.0]),
+    ],
+    ids=lambda value: f"{type(value).__name__}-{value}",
+)
+def test_anything_that_is_one_number_is_that_number(value: Any) -> None:
+    found = number_of(value)
+    assert type(found) is float
+    assert found == 2.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "2",
+        b"2",
+        True,
+        np.bool_(True),
+        torch.tensor(True),
+        np.array([2.0, 3.0]),
+        2j,
+        {},
+        [2.0],
+    ],
+    ids=repr,
+)
+def test_anything_else_is_refused(value: Any) -> None:
+    with pytest.raises(TypeError, match="is not a number"):
+        number_of(value)
+
+
+def test_an_integer_beyond_floats_is_infinite() -> None:
+    assert number_of(10**400) == float("inf")
+    assert number_of(-(10**400)) == float("-inf")
+
+
+@pytest.mark.parametrize("values", [[1, 2], (1.0, np.float32(2)), [torch.tensor(1), 2]])
+def test_a_sequence_has_a_number_for_each_objective(values: Any) -> None:
+    assert numbers_of(values) == [1.0, 2.0]
+
+
+def test_a_text_is_no_sequence_of_numbers() -> None:
+    with pytest.raises(TypeError):
+        numbers_of("12")
+
+
+def test_json_gets_scalars_and_refuses_what_they_are_not() -> None:
+    assert plain(np.float32(0.5)) == 0.5
+    assert plain(torch.tensor(3)) == 3
+    with pytest.raises(TypeError, match="a ndarray cannot be sent"):
+        plain(np.zeros(3))

@@ -1,0 +1,31 @@
+"""Optuna's enumerations without Optuna."""
+
+import optuna
+import pytest
+
+from optunapi.client.states import StudyDirection, TrialState
+
+
+@pytest.mark.parametrize("name", [each.name for each in optuna.trial.TrialState])
+def test_a_trials_state_is_optunas_of_that_name_and_the_wires_word(name: str) -> None:
+    ours, theirs = TrialState[name], optuna.trial.TrialState[name]
+    assert ours == theirs
+    assert hash(ours) == hash(theirs)
+    assert ours.is_finished() == theirs.is_finished()
+    assert ours == name.lower()
+    assert str(ours) == f"{ours}" == name.lower()
+    assert TrialState.of(theirs) is TrialState.of(name) is TrialState.of(name.lower()) is ours
+
+
+@pytest.mark.parametrize("name", [each.name for each in optuna.study.StudyDirection])
+def test_a_direction_is_optunas_of_that_name(name: str) -> None:
+    assert StudyDirection[name] == optuna.study.StudyDirection[name]
+
+
+def test_states_differ_and_no_other_word_is_one() -> None:
+    assert TrialState.COMPLETE != TrialState.PRUNED
+    assert TrialState.COMPLETE != "pruned"
+    assert TrialState.COMPLETE != None  # noqa: E711
+    assert len(set(TrialState)) == 5
+    with pytest.raises(ValueError, match="'done' is none of running, complete, pruned"):
+        TrialState.of("done")

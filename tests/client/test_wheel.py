@@ -1,0 +1,122 @@
+"""The built wheel, installed without its dependencies beside requests, click and rich alone."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.client.test_unchanged_objectives import assert_same_studies
+from tests.support import ROOT, SOAK, clean_environment, missing, running_server
+
+NEEDED = ("requests", "click", "rich")
+OTHER_PYTHONS = ("3.11", "3.12", "3.13")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the tree as it is."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tree = folder / "tree"
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(ROOT / "optunapi", tree / "optunapi", ignore=ignored)
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, tree)
+    options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    pip = [sys.executable, "-m", "pip", "wheel"]
+    subprocess.run([*pip, *options, "-w", str(folder), str(tree)], check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def with_dependencies(*names: str) -> set[str]:
+    """These distributions, and what they need here."""
+    found, open_names = set[str](), list(names)
+    while open_names:
+        name = open_names.pop()
+        found.add(name)
+        required = map(Requirement, distribution(name).requires or ())
+        here = {each.name for each in required if each.marker is None or each.marker.evaluate()}
+        open_names += here - found
+    return found
+
+
+def install(python: str, folder: Path, wheel: Path) -> Path:
+    """An environment with what a trainer needs and nothing else; return its Python."""
+    environment = folder / "trainer"
+    subprocess.run([python, "-m", "venv", "--without-pip", environment], check=True)
+    (packages,) = environment.glob("lib/python3.*/site-packages")
+    # What pip would download is here already.
+    ours = Path(sysconfig.get_path("purelib"))
+    for name in with_dependencies(*NEEDED):
+        for top in {file.parts[0] for file in distribution(name).files or ()} - {
+            "..",
+            "__pycache__",
+        }:
+            (packages / top).symlink_to(ours / top)
+    pip = [sys.executable, "-m", "pip", "--quiet", "install", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", packages, wheel], check=True)
+    return environment / "bin" / "python"
+
+
+def other_python(version: str) -> str | None:
+    """An interpreter of this version, on the path or among pyenv's."""
+    candidates = [shutil.which(f"python{version}")]
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    candidates += [str(path) for path in sorted(root.glob(f"versions/{version}.*/bin/python"))]
+    for found in candidates:
+        # A shim of pyenv's may stand for a version that is not switched on.
+        if (
+            found
+            and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
+        ):
+            return found
+    return None
+
+
+def train(python: Path, tmp_path: Path) -> None:
+    """Run the unchanged objectives there, against a server here, and compare with a local run."""
+    work, home = tmp_path / "work", tmp_path / "home"
+    (home / "config").mkdir(parents=True)
+    (work / "tests" / "client").mkdir(parents=True)
+    for file in (
+        "__init__.py",
+        "client/__init__.py",
+        "client/objectives.py",
+        "client/unchanged.py",
+    ):
+        shutil.copy(ROOT / "tests" / file, work / "tests" / file)
+    # A trial that fails is warned of, and one of the objectives makes some.
+    warnings = ("-W", "error", "-W", "ignore::RuntimeWarning")
+    with running_server(home) as server:
+        trainer = subprocess.run(
+            [str(python), *warnings, "-m", "tests.client.unchanged", server.url, "--alone"],
+            cwd=work,
+            env=clean_environment(OPTUNAPI_SPOOL=str(tmp_path / "spool"), PYTHONPATH=""),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+    assert trainer.stdout == "done\n", trainer.stderr
+    assert_same_studies(home)
+
+
+def test_the_wheel_alone_trains_as_optuna_would(wheel: Path, tmp_path: Path) -> None:
+    train(install(sys.executable, tmp_path, wheel), tmp_path)
+
+
+@pytest.mark.skipif(not SOAK, reason="other Pythons are tried by `make soak`")
+@pytest.mark.parametrize("version", OTHER_PYTHONS)
+def test_the_wheel_trains_on_every_python_that_is_here(
+    wheel: Path, tmp_path: Path, version: str
+) -> None:
+    python = other_python(version)
+    if python is None:
+        missing(f"there is no Python {version}")
+    train(install(python, tmp_path, wheel), tmp_path)
