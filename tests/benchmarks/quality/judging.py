@@ -1,0 +1,63 @@
+"""Two sides' regrets compared, seed by seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+ALLOWED = 0.05
+RESAMPLES = 10_000
+
+Curves = Sequence[Sequence[float]]  # for each seed the regret after each trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How one problem with so many workers came out; regrets in units of random search's.
+
+    `difference` is the median over the seeds of ours less theirs, `low` and `high` its 90 % interval,
+    by the percentile bootstrap over seeds.
+    """
+
+    problem: str
+    workers: int
+    ours: float
+    theirs: float
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether ours is as good, to within what is allowed, or better."""
+        return self.high <= ALLOWED or self.difference <= 0
+
+
+def judge(problem: str, workers: int, ours: Curves, theirs: Curves, unit: float) -> Verdict:
+    """Compare the regrets at the end; `unit` is the median of random search's."""
+    mine, other = (np.array([curve[-1] for curve in side]) / unit for side in (ours, theirs))
+    difference = mine - other
+    source = np.random.default_rng(0)
+    resampled = source.integers(0, len(difference), (RESAMPLES, len(difference)))
+    low, high = np.quantile(np.median(difference[resampled], axis=1), [0.05, 0.95])
+    return Verdict(
+        problem=problem,
+        workers=workers,
+        ours=float(np.median(mine)),
+        theirs=float(np.median(other)),
+        difference=float(np.median(difference)),
+        low=float(low),
+        high=float(high),
+    )
+
+
+def summary(curves: Curves, unit: float) -> list[dict[str, Any]]:
+    """Median and quartiles of the regret, ten times along the way."""
+    regrets = np.array(curves) / unit
+    length = regrets.shape[1]
+    found = []
+    for trials in sorted({max(1, length * tenth // 10) for tenth in range(1, 11)}):
+        low, median, high = np.quantile(regrets[:, trials - 1], [0.25, 0.5, 0.75])
+        found.append({"trials": trials, "median": median, "quartiles": [low, high]})
+    return found

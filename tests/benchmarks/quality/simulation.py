@@ -1,0 +1,40 @@
+"""Parallel workers, simulated: who finishes when follows from the seed, and is the same on every side."""
+
+import heapq
+import random
+from typing import Protocol
+
+from tests.benchmarks.quality.problems import Params, Problem
+
+
+class Side(Protocol):
+    """One optimiser at work on one problem."""
+
+    def ask(self) -> tuple[int, Params]:
+        """The next trial's number and parameters."""
+
+    def tell(self, number: int, loss: float) -> None:
+        """A trial's result."""
+
+
+def best_losses(
+    side: Side, problem: Problem, *, workers: int, trials: int, seed: int
+) -> list[float]:
+    """The least loss known after each of `trials` results, where `workers` work at the same time.
+
+    Each trial takes a time of its own, log-normal, as trainings do.
+    """
+    durations = random.Random(f"{problem.name} {workers} {seed}")
+    running: list[tuple[float, int, Params]] = []
+    now, asked = 0.0, 0
+    best: list[float] = []
+    while len(best) < trials:
+        while len(running) < workers and asked < trials:
+            number, params = side.ask()
+            heapq.heappush(running, (now + durations.lognormvariate(0, 0.5), number, params))
+            asked += 1
+        now, number, params = heapq.heappop(running)
+        loss = problem.loss(params)
+        side.tell(number, loss)
+        best.append(min(loss, best[-1]) if best else loss)
+    return best
