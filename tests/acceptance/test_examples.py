@@ -81,6 +81,19 @@ def test_a_refusal_ends_the_shell_trainer_with_the_servers_words(home: Path) -> 
     assert "404" in trainer.stderr
 
 
+def test_the_clients_example_shares_a_study_between_machines_and_prints_the_best(
+    home: Path,
+) -> None:
+    command = (sys.executable, EXAMPLES / "optimize_with_client.py", "--trials", "8", "--url")
+    with running_server(home) as server:
+        printed = [run(*command, server.url).stdout for _ in range(2)][-1]
+    study = optuna.load_study(study_name="layers", storage=f"sqlite:///{home}/db/layers.db")
+    assert len(study.trials) == 16
+    assert all(trial.state.is_finished() for trial in study.trials)
+    best = f"best: trial {study.best_trial.number}, loss {study.best_value:.4g}"
+    assert printed.startswith(best)
+
+
 def test_the_tuned_classifier_beats_its_defaults_on_images_it_never_saw(home: Path) -> None:
     with running_server(home) as server:
         trainer = run(sys.executable, EXAMPLES / "train_digits.py", "--url", server.url)

@@ -2,9 +2,13 @@
 
 import asyncio
 import threading
-from typing import Any
+from collections.abc import Callable
+from contextvars import Context
+from typing import TypeVarTuple
 
 from optunapi.api.listening import Bell
+
+Ts = TypeVarTuple("Ts")
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -14,9 +18,11 @@ class Loop(asyncio.SelectorEventLoop):
         super().__init__()
         self.wakes = 0
 
-    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         self.wakes += 1
-        return super().call_soon_threadsafe(*args, **kwargs)
+        return super().call_soon_threadsafe(callback, *args, context=context)
 
 
 def elsewhere(*bells: Bell) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from optuna import samplers
 
 from optunapi.engine.samplers.grid import grid_of
+from optunapi.engine.samplers.history import windowed
 from optunapi.engine.samplers.kinds import CROSSOVERS, MUTATIONS, OURS, SAMPLERS
 from optunapi.engine.samplers.native import Engine, NativeSampler, engine_of, native_sampler
 from optunapi.engine.samplers.suitability import suits
@@ -29,6 +30,7 @@ __all__ = [
     "make_sampler",
     "native_sampler",
     "read_sampler",
+    "windowed",
 ]
 
 

@@ -22,6 +22,11 @@ class Best(Protocol):
         """Take a trial in; the numbers of those that are not among the best now, perhaps its own."""
 
 
+def best_of(n: int, n_objectives: int) -> Best:
+    """The `n` best trials, with several objectives up to twice as many; none was given yet."""
+    return BestOfOne(n) if n_objectives == 1 else BestOfSeveral(n)
+
+
 class BestOfOne:
     """The `n` best by one objective."""
 

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.samplers.order import losses_of, violation_of
-from optunapi.engine.samplers.ranking import Best, BestOfOne, BestOfSeveral, Entry
+from optunapi.engine.samplers.ranking import Entry, best_of
 
 Params = Mapping[str, Any]
 
@@ -49,8 +49,7 @@ class Window:
         self._directions = directions
         self._fits = fits
         self._n_newest = n_newest
-        several = len(directions) > 1
-        self._best: Best = BestOfSeveral(n_best) if several else BestOfOne(n_best)
+        self._best = best_of(n_best, len(directions))
         self._newest: list[int] = []
         self._came: dict[int, tuple[Params, Entry]] = {}
         self._gone: list[int] = []

@@ -83,7 +83,9 @@ class InOptuna(BaseSampler):
         self._sampler = sampler
 
     def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
+        self,
+        study: Study,
+        trial: FrozenTrial,  # noqa: ARG002
     ) -> dict[str, BaseDistribution]:
         return intersection_search_space(study.get_trials(deepcopy=False), include_pruned=True)
 

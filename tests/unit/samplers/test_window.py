@@ -1,0 +1,197 @@
+"""The trials that are looked at in a long history: the best, in Optuna's order, and the newest."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import optuna
+import pytest
+from optuna.samplers._tpe.sampler import _split_trials
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.samplers import windowed
+from optunapi.engine.samplers.order import losses_of, violation_of
+from optunapi.engine.samplers.ranking import BestOfSeveral, Entry
+from optunapi.engine.samplers.window import Params, Window
+from tests.unit.samplers.support import spec_of, trial_of
+
+LINE = {"x": {"type": "float", "low": 0, "high": 1}}
+ONE = spec_of("tpe", LINE)
+TWO = {"accuracy": "maximize", "latency": "minimize"}
+Fits = Callable[[Params], bool]
+
+
+def window_of(n_best: int, n_newest: int | None, fits: Fits = lambda _: True) -> Window:
+    return Window(ONE.directions, fits=fits, n_best=n_best, n_newest=n_newest)
+
+
+def known(window: Window) -> set[int]:
+    """The numbers in a window that was not asked before."""
+    return set(window.changes().came)
+
+
+def random_trials(spec: Any, count: int, seed: int) -> list[FrozenTrial]:
+    """Finished trials of every kind."""
+    source = random.Random(seed)
+    trials = []
+    for number in range(count):
+        more: dict[str, Any] = {}
+        if source.random() < 0.3:
+            more["system_attrs"] = {"constraints:c": source.uniform(-1, 1)}
+        values = [source.choice((source.gauss(0, 1e3), math.inf)) for _ in spec.objectives]
+        if len(values) == 1 and source.random() < 0.4:
+            steps = range(source.choice((0, 1, 5, 5)))
+            more["intermediate_values"] = {step: source.gauss(0, 1) for step in steps}
+            more["state"], values = TrialState.PRUNED, []
+        trials.append(trial_of(spec, number, {"x": source.random()}, *values, **more))
+    return trials
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize("seed", range(8))
+def test_trials_come_in_the_order_in_which_optuna_takes_them_for_good(
+    direction: Literal["minimize", "maximize"], seed: int
+) -> None:
+    spec = spec_of("tpe", LINE, direction=direction)
+    trials = random_trials(spec, 40, seed)
+    study = optuna.create_study(direction=direction)
+    ordered = sorted(
+        trials,
+        key=lambda t: (violation_of(t, spec.directions), losses_of(t, spec.directions)),
+    )
+    for n_below in range(1, 40):
+        below, _ = _split_trials(study, trials, n_below)
+        places = [(violation_of(t, spec.directions), losses_of(t, spec.directions)) for t in below]
+        last = ordered[n_below - 1]
+        assert max(places) == (
+            violation_of(last, spec.directions),
+            losses_of(last, spec.directions),
+        )
+
+
+def test_a_pruned_trial_without_a_report_or_with_nan_comes_last_among_its_like() -> None:
+    pruned = [
+        trial_of(ONE, 0, {}, state=TrialState.PRUNED, intermediate_values=reports)
+        for reports in ({3: 0.5}, {3: math.inf}, {3: math.nan}, {2: -9.0}, {2**60: 1.0}, {})
+    ]
+    order = [violation_of(trial, ONE.directions) for trial in pruned]
+    assert order[4] < order[0] < order[1] == order[2] < order[3] < order[5]
+    infeasible = trial_of(ONE, 0, {}, 0.0, system_attrs={"constraints:c": 1e-200})
+    assert order[5] < violation_of(infeasible, ONE.directions)
+
+
+def test_the_window_has_the_best_trials_and_the_newest_others() -> None:
+    window = window_of(2, 3)
+    losses = [5, 1, 6, 0, 7, 8, 9, 4]
+    for number, loss in enumerate(losses):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, loss))
+    assert known(window) == {1, 3, 5, 6, 7}
+    assert window.n_finished == 8
+
+
+def test_what_leaves_the_window_after_it_was_asked_is_told_as_gone() -> None:
+    window = window_of(1, 2)
+    for number in range(3):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, -number))
+    assert known(window) == {0, 1, 2}
+    window.replace(None, trial_of(ONE, 3, {"x": 0.5}, 9))
+    changes = window.changes()
+    assert (set(changes.came), list(changes.gone)) == ({3}, [0])
+    assert not window.changes().came
+
+
+def test_a_window_without_an_end_keeps_all() -> None:
+    window = window_of(2, None)
+    for number in range(500):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, number % 7))
+    assert len(known(window)) == 500
+
+
+def test_only_finished_trials_within_the_space_count_and_each_once() -> None:
+    window = window_of(2, 3, fits=lambda params: params["x"] <= 1)
+    running = trial_of(ONE, 0, {"x": 0.5}, state=TrialState.RUNNING)
+    finished = trial_of(ONE, 0, {"x": 0.5}, 1.0)
+    window.replace(None, running)
+    window.replace(running, finished)
+    window.replace(finished, trial_of(ONE, 0, {"x": 0.5}, 1.0, user_attrs={"a": 1}))
+    window.replace(None, trial_of(ONE, 1, {"x": 0.5}, state=TrialState.FAIL))
+    window.replace(None, trial_of(ONE, 2, {"x": 7}, 1.0))
+    window.replace(None, trial_of(ONE, 3, {"x": 0.5}, state=TrialState.WAITING))
+    assert (known(window), window.n_finished) == ({0}, 1)
+
+
+def dominated(entry: Entry, by: Sequence[Entry]) -> bool:
+    return any(
+        other.violation < entry.violation
+        or (
+            other.violation == entry.violation
+            and other.losses != entry.losses
+            and all(a <= b for a, b in zip(other.losses, entry.losses, strict=True))
+        )
+        for other in by
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_several_objectives_what_leaves_is_never_better_than_what_stays(seed: int) -> None:
+    source = random.Random(seed)
+    entries = [
+        Entry(
+            source.choice((0.0, 0.0, 1.0)),
+            (source.choice((source.random(), math.inf)), source.random()),
+            number,
+        )
+        for number in range(300)
+    ]
+    best = BestOfSeveral(10)
+    gone: set[int] = set()
+    for entry in entries:
+        gone.update(best.add(entry))
+        assert 10 <= entry.number + 1 - len(gone) <= 20 or entry.number < 10
+    stay = [entry for entry in entries if entry.number not in gone]
+    front = [entry for entry in entries if not dominated(entry, entries)]
+    assert len(front) > 10 or all(entry in stay for entry in front)
+    for entry in stay:
+        assert not dominated(entry, [e for e in entries if e.number in gone]) or len(front) < 10
+
+
+def test_of_a_crowded_front_those_with_most_room_stay() -> None:
+    best = BestOfSeveral(3)
+    line = [(0.0, 1.0), (0.48, 0.52), (0.5, 0.5), (0.51, 0.49), (0.52, 0.48), (0.9, 0.1)]
+    gone: list[int] = []
+    for number, losses in enumerate([*line, (1.0, 0.0)]):
+        gone.extend(best.add(Entry(0.0, losses, number)))
+    assert {0, 6} <= set(range(7)) - set(gone)
+    assert len(gone) == 4
+
+
+@pytest.mark.parametrize("more", [{}, {"objectives": TWO}])
+def test_gp_sees_the_newest_and_the_best_of_a_long_history(more: dict[str, Any]) -> None:
+    spec = replace(spec_of("tpe", LINE, **more), sampler={"name": "gp", "history": 80})
+    n = len(spec.objectives)
+    trials = [trial_of(spec, number, {"x": 0.5}, *[1.0] * n) for number in range(300)]
+    best = [1.0, -9.0] if n == 2 else [-9.0]
+    trials[17] = trial_of(spec, 17, {"x": 0.5}, *best)
+    trials[30] = trial_of(spec, 30, {"x": 0.5}, state=TrialState.RUNNING)
+    seen = windowed(trials, spec)
+    numbers = [trial.number for trial in seen]
+    assert numbers == sorted(numbers)
+    assert {17, 30, *range(240, 300)} <= set(numbers)
+    assert len(numbers) <= 81 + (20 if n == 2 else 0)
+    assert windowed(trials[:80], spec) == trials[:80]
+
+
+def test_all_other_samplers_and_gp_on_demand_see_the_whole_history() -> None:
+    for sampler in ({"name": "cmaes"}, {"name": "tpe"}, {"name": "gp", "history": "all"}):
+        spec = replace(ONE, sampler=sampler)
+        trials = [trial_of(spec, number, {"x": 0.5}, 1.0) for number in range(900)]
+        assert windowed(trials, spec) == trials
+
+
+def test_both_directions_count_for_what_they_are() -> None:
+    directions = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
+    spec = spec_of("tpe", LINE, objectives=TWO)
+    assert losses_of(trial_of(spec, 0, {"x": 0.5}, 3.0, 4.0), directions) == (-3.0, 4.0)
