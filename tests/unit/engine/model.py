@@ -13,7 +13,13 @@ from typing import Any, ClassVar
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 from optuna.trial import TrialState
 
 from optunapi.engine.records import TrialRecord
@@ -40,9 +46,9 @@ workers = st.sampled_from(["v", "w"])
 keys = st.none() | st.sampled_from([f"k{n}" for n in range(4)])
 values = st.sampled_from([1.0, 2.0])
 points = st.sampled_from([{}, *({"n": n} for n in range(1, POINTS + 1))])
-tells = st.tuples(
-    st.integers(0, 12), st.sampled_from(["complete", "pruned", "fail"]), values, st.booleans()
-)
+picks = st.integers(0, 1000)  # of the trials there are, or the next number, see `picked`
+mostly = st.sampled_from([True, True, True, False])
+tells = st.tuples(picks, st.sampled_from(["complete", "pruned", "fail"]), values, mostly)
 
 
 @dataclass
@@ -123,6 +129,10 @@ class ManyAtOnce(RuleBasedStateMachine):
     def new(self, **known: Any) -> Trial:
         self.trials.append(Trial(number=len(self.trials), **known))
         return self.trials[-1]
+
+    def picked(self, pick: int) -> int:
+        """A trial's number, or once in a while one that there is not."""
+        return pick % (len(self.trials) + (pick > 900))
 
     def lost(self) -> list[Trial]:
         now = self.clock.now
@@ -250,8 +260,11 @@ class ManyAtOnce(RuleBasedStateMachine):
         assert numbers(call()) == [trial.number for trial in got]
         self.learn(key, asked, got)
 
-    @rule(number=st.integers(0, 12))
-    def dequeue(self, number: int) -> None:
+    @precondition(lambda self: self.trials)
+    @rule(pick=picks)
+    def dequeue(self, pick: int) -> None:
+        number = self.picked(pick)
+
         def call() -> None:
             self.life.study.queue.remove(number).result(30)
 
@@ -294,10 +307,12 @@ class ManyAtOnce(RuleBasedStateMachine):
         assert call() == len(items)
         self.learn(key, asked, got)
 
+    @precondition(lambda self: self.trials)
     @rule(told=st.lists(tells, min_size=1, max_size=4))
     def tell(self, told: list[tuple[int, str, float, bool]]) -> None:
         results, expected = [], []
-        for number, state, value, own in told:
+        for pick, state, value, own in told:
+            number = self.picked(pick)
             trial = self.trials[number] if number < len(self.trials) else None
             given = (value,) if state == "complete" else ()
             # Of a trial told twice in one request the lease is the one before the first.
@@ -337,12 +352,13 @@ class ManyAtOnce(RuleBasedStateMachine):
             trial.late = kept.number
         return trial.late if self.trials[trial.late].value == values[0] else TrialFinished
 
-    @rule(number=st.integers(0, 12))
-    def release(self, number: int) -> None:
-        running = [trial for trial in self.of("running") if trial.number == number]
-        for trial in running:
-            self.life.release(number, trial.lease)
-            trial.state, trial.lease, trial.worker, trial.stop = "waiting", None, None, False
+    @precondition(lambda self: self.of("running"))
+    @rule(pick=picks)
+    def release(self, pick: int) -> None:
+        running = self.of("running")
+        trial = running[pick % len(running)]
+        self.life.release(trial.number, trial.lease)
+        trial.state, trial.lease, trial.worker, trial.stop = "waiting", None, None, False
 
     # What happens by itself
 

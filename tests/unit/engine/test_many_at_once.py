@@ -7,7 +7,7 @@ from typing import Any
 import hypothesis.strategies as st
 import optuna
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -24,7 +24,7 @@ from optunapi.errors import (
     ValueInvalid,
 )
 from tests.support import scaled
-from tests.unit.engine.model import OPEN, TERM, ManyAtOnce, Trial, values
+from tests.unit.engine.model import OPEN, TERM, ManyAtOnce, Trial, mostly, picks, values
 from tests.unit.engine.support import done, optuna_study
 
 KINDS: dict[str, list[BaseDistribution]] = {
@@ -32,7 +32,6 @@ KINDS: dict[str, list[BaseDistribution]] = {
     "a": [FloatDistribution(0, 1), FloatDistribution(0, 2), CategoricalDistribution(["p", "q"])],
 }
 
-numbers = st.integers(0, 12)
 outside_points = st.sampled_from(
     [{}, {"n": 2}, {"a": 0.25}, {"n": 3, "a": 7.5}, {"n": "no number"}]
 )
@@ -77,10 +76,10 @@ class EverythingAtOnce(ManyAtOnce):
         trial.expires_at = self.clock.now + TERM
         return trial
 
-    @rule(
-        number=numbers, name=st.sampled_from(list(KINDS)), kind=st.integers(0, 2), own=st.booleans()
-    )
-    def suggest(self, number: int, name: str, kind: int, own: bool) -> None:
+    @precondition(lambda self: self.trials)
+    @rule(pick=picks, name=st.sampled_from(list(KINDS)), kind=st.integers(0, 2), own=mostly)
+    def suggest(self, pick: int, name: str, kind: int, own: bool) -> None:
+        number = self.picked(pick)
         distribution = KINDS[name][kind]
         lease = self.lease_of(number, own)
 
@@ -107,8 +106,10 @@ class EverythingAtOnce(ManyAtOnce):
         held.params = {**held.params, name: value}
         self.kinds[name] = type(distribution)
 
-    @rule(number=numbers, step=st.integers(0, 2), value=values, own=st.booleans())
-    def report(self, number: int, step: int, value: float, own: bool) -> None:
+    @precondition(lambda self: self.trials)
+    @rule(pick=picks, step=st.integers(0, 2), value=values, own=mostly)
+    def report(self, pick: int, step: int, value: float, own: bool) -> None:
+        number = self.picked(pick)
         lease = self.lease_of(number, own)
         held = self.held(number, lease, lambda: self.life.report(number, step, value, lease))
         if held is not None:
@@ -116,8 +117,10 @@ class EverythingAtOnce(ManyAtOnce):
             assert (answer.should_prune, answer.stop_requested) == (False, held.stop)
             held.reports.setdefault(step, value)
 
-    @rule(number=numbers)
-    def stop(self, number: int) -> None:
+    @precondition(lambda self: self.trials)
+    @rule(pick=picks)
+    def stop(self, pick: int) -> None:
+        number = self.picked(pick)
         trial = self.trials[number] if number < len(self.trials) else None
         if trial is None:
             self.refused(TrialNotFound, lambda: self.life.stop(number))
@@ -156,8 +159,8 @@ def test_many_at_once_come_to_what_the_rules_say_whatever_happens(
     run_state_machine_as_test(
         EverythingAtOnce,
         settings=settings(
-            max_examples=scaled(8, 400),
-            stateful_step_count=scaled(30, 80),
+            max_examples=scaled(10, 400),
+            stateful_step_count=scaled(35, 80),
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
