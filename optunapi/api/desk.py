@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from optunapi.api.settled import Operation, Outcome, ShortCut, Value, outcome_of
 from optunapi.engine.catalog import Catalog
-from optunapi.errors import OptunAPIError, StorageClosed, Superseded
+from optunapi.errors import OptunAPIError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +51,13 @@ class Desk:
         return ask
 
     async def _serve(self, name: str) -> None:
+        requests: list[_Request] = []
         try:
             while requests := self._waiting[name]:
                 self._waiting[name] = []
                 operations = [request.operation for request in requests]
-                for request, found in zip(
-                    requests, await run_in_threadpool(self._served, name, operations), strict=True
-                ):
+                outcomes = await run_in_threadpool(self._served, name, operations)
+                for request, found in zip(requests, outcomes, strict=True):
                     if request.answer.done():
                         continue  # the client has gone; its trial is as if the reply had been lost
                     if isinstance(found, Exception):
@@ -65,7 +65,8 @@ class Desk:
                     else:
                         request.answer.set_result(found)
         finally:
-            for request in self._waiting.pop(name):
+            # Whatever ended it, a server told to stop or a fault: nobody may be left waiting.
+            for request in (*requests, *self._waiting.pop(name)):
                 request.answer.cancel()
 
     def _served(
@@ -76,7 +77,7 @@ class Desk:
             # Here it follows its configuration; who waits for a commit must not do so below.
             study = self._catalog.find(name)
         except OptunAPIError:
-            study = None
+            study = None  # which says so on the long way
         if study is None:
             return [None] * len(operations)
         found: list[Outcome[Any] | Exception | None] = []
@@ -84,6 +85,6 @@ class Desk:
             for operation in operations:
                 try:
                     found.append(outcome_of(study, operation))
-                except (Superseded, StorageClosed) as error:
+                except Exception as error:  # one request's, and raised where that one waits
                     found.append(error)
         return found

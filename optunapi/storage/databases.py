@@ -184,13 +184,8 @@ class SqliteDatabase:
 
     def _make(self) -> None:
         """Give the empty file Optuna's schema, in one transaction: half of it would serve nobody."""
-        with (
-            closing(sqlite3.connect(":memory:", check_same_thread=False)) as made,
-            closing(sqlite3.connect(self.path)) as target,
-        ):
-            options = {"creator": lambda: made, "poolclass": StaticPool}
-            RDBStorage("sqlite://", engine_kwargs=options).remove_session()
-            made.backup(target)
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.executescript(_schema())
 
     def _schema_version(self) -> str | None:
         """The version the file says; None for a new one."""
@@ -272,6 +267,18 @@ def _head_version() -> str:
         return storage.get_head_version()
     finally:
         _dispose(storage)
+
+
+@cache
+def _schema() -> str:
+    """What makes an empty file an Optuna database, as one transaction.
+
+    Optuna itself makes it table by table, and reads its migrations each time.
+    """
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as made:
+        options = {"creator": lambda: made, "poolclass": StaticPool}
+        RDBStorage("sqlite://", engine_kwargs=options).remove_session()
+        return "\n".join(made.iterdump())
 
 
 def _dispose(storage: RDBStorage) -> None:
