@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from optunapi.engine.catalog import Catalog
 from optunapi.errors import OptunAPIError, StorageUnavailable
+from optunapi.garbage import survivors_set_aside, take_back
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
         sweeping = asyncio.create_task(_sweep(catalog))
         limit_stop()
         try:
-            with at_stop_signal(catalog.wind_down):
+            with at_stop_signal(catalog.wind_down), survivors_set_aside():
                 yield
         finally:
             sweeping.cancel()
@@ -110,7 +111,8 @@ async def _sweep(catalog: Catalog) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
-            await run_in_threadpool(catalog.sweep, IDLE_SECONDS)
+            if await run_in_threadpool(catalog.sweep, IDLE_SECONDS):
+                take_back()
         except Exception:
             # One sweep that fails, on a broken disk for example, must not be the last one.
             logger.exception("a sweep failed; the next one comes")

@@ -4,6 +4,8 @@ What an ask itself takes is less than handing it to a thread of its own, waking 
 it alone. So those of a study that come while others are being served are taken all at once.
 """
 
+from __future__ import annotations  # those of inner functions are made at every call otherwise
+
 import asyncio
 from dataclasses import dataclass
 from typing import Any

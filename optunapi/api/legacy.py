@@ -1,5 +1,7 @@
 """The GET routes of OptunAPI 0.1, frozen: trainer scripts written for it run unchanged."""
 
+from __future__ import annotations  # those of inner functions are made at every call otherwise
+
 import hashlib
 import json
 import re

@@ -1,5 +1,7 @@
 """From the event loop to the engine and back: no reply before what it shows is committed."""
 
+from __future__ import annotations  # those of inner functions are made at every call otherwise
+
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast

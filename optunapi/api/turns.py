@@ -4,6 +4,8 @@ Whoever needs a study's sampler holds a thread until it is free. With as many as
 threads, tells and renewals would wait for all of them, and leases run out that are renewed in time.
 """
 
+from __future__ import annotations  # those of inner functions are made at every call otherwise
+
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -336,8 +336,12 @@ class Catalog:
         self._stores.open()
         self.artifacts.open()
 
-    def sweep(self, idle_seconds: float) -> None:
-        """Let time-outs and expiries happen, and close the databases that nobody has used so long."""
+    def sweep(self, idle_seconds: float) -> int:
+        """Let time-outs and expiries happen, and close the databases that nobody has used so long.
+
+        Returns how many studies were closed.
+        """
+        closed = 0
         for name, study in list(self._live.items()):
             try:
                 study.settle()
@@ -354,11 +358,13 @@ class Catalog:
                         # A request that found the study just before gets StorageClosed: it looks
                         # the study up again, which opens it.
                         self._stores.release(name)
+                        closed += 1
         for name in [name for name in list(self._feeds) if name not in self._live]:
             with self._lock(name):
                 feed = self._feeds.get(name)
                 if feed is not None and name not in self._live and not feed.has_listeners:
                     del self._feeds[name]
+        return closed
 
     def unavailable(self) -> str | None:
         """Why the server cannot read and write everything it has open, or None."""

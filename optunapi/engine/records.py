@@ -17,7 +17,8 @@ class TrialRecord:
 
     `attempt` counts how often the trial was handed out, `expiries` how many of those leases ran out.
     `lease` and `lease_seconds` are of the present attempt: a renewal is not stored, since a restart
-    gives every open lease a full term. `late` is the number of the trial that keeps a result which
+    gives every open lease a full term. `prune_at` is the step whose report was answered with "prune" in
+    this attempt. `late` is the number of the trial that keeps a result which
     came after this one had failed. `keys` maps each idempotency key that led to this trial to the
     attempt it took (None where it took none), a digest of the request, and the trial's places in the
     reply.
@@ -32,6 +33,7 @@ class TrialRecord:
     lease_seconds: float | None = None
     stop_requested: bool = False
     timed_out_at: float | None = None
+    prune_at: int | None = None
     fail_reason: str | None = None
     late: int | None = None
     keys: Mapping[str, tuple[int | None, str, *tuple[int, ...]]] = field(default_factory=dict)

@@ -325,6 +325,7 @@ class StudyState:
             lease_seconds=lease_seconds,
             stop_requested=is_back and record.stop_requested and record.timed_out_at is None,
             timed_out_at=None,
+            prune_at=None,
             keys={**record.keys, **({key: (attempt, request, place)} if key else {})},
         )
 

@@ -350,7 +350,7 @@ class LiveStudy:
     ) -> tuple[Answer, Commit]:
         """Keep an intermediate value, renew the lease, and say whether to go on.
 
-        The same step twice keeps the first value.
+        The same step twice keeps the first value; where it was to be pruned, the answer is the same.
 
         Raises:
             TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `tell` of a failure.
@@ -361,15 +361,26 @@ class LiveStudy:
             if step not in trial.intermediate_values:
                 trial = state.update(trial, intermediate_values={step: value})
             state.renew(trial, record)
-            decision = state.pruning.should_prune(trial)
-            if decision.notes:
-                state.update(trial, system_attrs=dict(decision.notes))
             answer = Answer(
-                should_prune=decision.prune,
+                should_prune=self._should_prune(trial, record, step),
                 stop_requested=record.stop_requested,
                 lease=state.leases.get(number),
             )
         return answer, unit.commit
+
+    def _should_prune(self, trial: FrozenTrial, record: TrialRecord, step: int) -> bool:
+        """What the pruner says after a report of `step`; once it was to end the trial there, that stays.
+
+        A rung lets each trial compete once: asked again, because the answer was lost on its way, the
+        pruner would let the trial go on.
+        """
+        if record.prune_at == step:
+            return True
+        decision = self._state.pruning.should_prune(trial)
+        kept = record.with_(prune_at=step) if decision.prune else None
+        if kept is not None or decision.notes:
+            self._state.update(trial, kept, system_attrs=dict(decision.notes))
+        return decision.prune
 
     def renew(self, number: int, lease: str, seconds: float | None) -> tuple[Answer, Commit]:
         """Give a lease a new term, of `seconds` if given.

@@ -66,10 +66,10 @@ def test_an_idle_file_is_closed_and_the_next_request_opens_it(
 ) -> None:
     ask(catalog.for_ask("m"))
     clock.now += IDLE - 1
-    catalog.sweep(IDLE)
+    assert catalog.sweep(IDLE) == 0
     assert is_open(home)
     clock.now += 1
-    catalog.sweep(IDLE)
+    assert catalog.sweep(IDLE) == 1
     assert not is_open(home)
     assert [path.name for path in (home / "db").glob("m*")] == ["m.db"]
     assert ask(catalog.for_ask("m")).trial.number == 1
