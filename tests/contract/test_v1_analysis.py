@@ -132,7 +132,8 @@ def test_tpe_sees_constraints_told_over_the_wire_as_a_local_study_does(wire: Wir
         "n": optuna.distributions.IntDistribution(1, 9),
     }
     local = optuna.create_study(sampler=TPESampler(seed=3))
-    name = wire.put(SPACE, sampler={"name": "tpe", "seed": 3}, avoid_duplicates="off")
+    sampler = {"name": "tpe", "seed": 3, "engine": "optuna"}
+    name = wire.put(SPACE, sampler=sampler, avoid_duplicates="off")
     for number in range(25):
         expected = local.ask(space)
         params = wire.ask(name)["params"]

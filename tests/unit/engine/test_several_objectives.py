@@ -94,18 +94,25 @@ def attrs_of(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
 
 @pytest.mark.parametrize("n_objectives", [1, 2])
 @pytest.mark.parametrize(
-    ("name", "make"),
-    [("tpe", lambda: TPESampler(seed=7)), ("nsga2", lambda: NSGAIISampler(seed=7))],
+    ("sampler", "make", "n"),
+    [
+        ({"name": "tpe", "engine": "optuna"}, TPESampler, 30),
+        ({"name": "nsga2"}, NSGAIISampler, 60),
+    ],
+    ids=["tpe", "nsga2"],
 )
 def test_samplers_see_constraints_and_values_as_in_a_local_study(
-    new_life: NewLife, name: str, make: Any, n_objectives: int
+    new_life: NewLife,
+    sampler: dict[str, Any],
+    make: type[BaseSampler],
+    n: int,
+    n_objectives: int,
 ) -> None:
-    n = 30 if name == "tpe" else 60
-    expected = local(make(), n_objectives, n)
+    expected = local(make(seed=7), n_objectives, n)  # type: ignore[call-arg]
     life = new_life(
         parameters=SPACE,
         objectives={f"o{i}": "minimize" for i in range(n_objectives)},
-        sampler={"name": name, "seed": 7},
+        sampler={**sampler, "seed": 7},
         avoid_duplicates="off",
     )
     for _ in range(n):
