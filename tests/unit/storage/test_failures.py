@@ -68,8 +68,12 @@ class Load:
             thread.join()
 
     def wait_for_service(self) -> None:
-        self.served.clear()
-        assert self.served.wait(30)
+        storage, _ = self._work
+        while True:
+            self.served.clear()
+            assert self.served.wait(30)
+            if storage.unavailable is None:
+                return  # else a thread was late to say what it was served before the fault
 
     def wait_for_refusal(self) -> None:
         self.refused.clear()
