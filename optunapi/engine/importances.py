@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import cast
 
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -39,6 +38,9 @@ def importances_of(
 
     Empty while that cannot be told: with fewer than two complete trials, or one value in all of them.
     """
+    # Takes a second and 80 MB where scikit-learn is installed, which another evaluator uses.
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     complete = [_only(objective, trial) for trial in trials if _counts(trial, objective)]
     if len({trial.values[0] for trial in complete}) < 2 or not any(t.params for t in complete):
         return {}
