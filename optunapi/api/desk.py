@@ -14,7 +14,6 @@ from fastapi.concurrency import run_in_threadpool
 
 from optunapi.api.settled import Operation, Outcome, ShortCut, Value, outcome_of
 from optunapi.engine.catalog import Catalog
-from optunapi.errors import OptunAPIError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +77,8 @@ class Desk:
         try:
             # Here it follows its configuration; who waits for a commit must not do so below.
             study = self._catalog.find(name)
-        except OptunAPIError:
-            study = None  # which says so on the long way
+        except Exception:
+            study = None  # the long way says so, to each who asks
         if study is None:
             return [None] * len(operations)
         found: list[Outcome[Any] | Exception | None] = []

@@ -41,13 +41,14 @@ from optunapi.errors import (
 from optunapi.security.cross_site import refuse_cross_site
 
 NUMBER = re.compile(r"[0-9]{1,18}")
+# A row of digits can be read in one way only: trying them all would hold up the whole server.
 SCORE = re.compile(
-    r"(?P<number>[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)|nan|[+-]?inf(inity)?",
+    r"(?P<number>[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?)|nan|[+-]?inf(inity)?",
     re.IGNORECASE,
 )
 # The same without a flag, which OpenAPI's patterns do not have.
 SCORE_PATTERN = (
-    r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+    r"^([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
     r"|[nN][aA][nN]|[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?)$"
 )
 ALIVE = "The Optuna-server is alive!"
@@ -194,7 +195,7 @@ def _trial_id(request: Request) -> int:
             "trial_id", f"give one trial_id, the number that hparams gave; got {len(values)}"
         )
     if not NUMBER.fullmatch(values[0]):
-        raise _invalid("trial_id", f"{values[0]!r} is not a trial's number")
+        raise _invalid("trial_id", f"{values[0][:40]!r} is not a trial's number")
     return int(values[0])
 
 
@@ -213,7 +214,7 @@ def _score(text: str) -> float | None:
     # A script that puts 1e+20 into a URL as it is sends a plus, which reads as a space.
     match = SCORE.fullmatch(text.replace(" ", "+"))
     if match is None:
-        raise _invalid("score", f"{text!r} is not a number")
+        raise _invalid("score", f"{text[:40]!r} is not a number")
     value = float(match["number"] or "nan")
     return value if abs(value) < float("inf") else None
 

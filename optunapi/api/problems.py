@@ -10,6 +10,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.routing import Match
 
 from optunapi import errors
@@ -97,6 +99,10 @@ def install(app: FastAPI) -> None:
             detail = f"{request.method} is not for {request.url.path}, which takes {allowed}"
             return respond(errors.MethodNotAllowed(detail), {"Allow": allowed})
         return respond(errors.RouteNotFound(f"there is no {request.url.path} here"))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody is there to read it
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> ProblemResponse:

@@ -251,7 +251,7 @@ STUDY = {
     "finished_reason": None,
     "objectives": [{"name": "score", "direction": "minimize"}],
     "parameters": {"lr": {"type": "float", "low": 1e-5, "high": 0.01, "log": True, "step": None}},
-    "sampler": {"name": "tpe"},
+    "sampler": {"name": "tpe", "engine": "rustuna"},
     "pruner": {"name": "none"},
     "limits": {
         "max_trials": None,
@@ -389,6 +389,13 @@ class CountsReply(Reply):
     fail: int
 
 
+class SamplerReply(Reply):
+    """The sampler with its arguments, and what draws: rustuna, which is in Rust, or Optuna itself."""
+
+    name: str
+    engine: Literal["optuna", "rustuna"]
+
+
 class StudyReply(Reply):
     """A study."""
 
@@ -400,7 +407,7 @@ class StudyReply(Reply):
     finished_reason: str | None
     objectives: list[ObjectiveReply]
     parameters: dict[str, dict[str, Any]]
-    sampler: dict[str, Any]
+    sampler: SamplerReply
     pruner: dict[str, Any]
     limits: LimitsReply
     lease_seconds: float | None
@@ -481,7 +488,7 @@ class SummaryReply(Reply):
     failures_by_reason: dict[str, int]
     mean_duration: float | None
     median_duration: float | None
-    cost_total: float
+    cost_total: float | None
     best_curve: list[ImprovementReply]
     time_to_best: float | None
     trials_to_best: int | None

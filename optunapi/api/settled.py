@@ -70,11 +70,13 @@ def outcome_of(study: LiveStudy, operation: Operation[Value]) -> Outcome[Value]:
     Raises:
         Superseded, StorageClosed: it may succeed if it is tried again.
     """
-    reloads = study.reloads()
     try:
+        reloads = study.reloads()
         return operation(study)
     except (Superseded, StorageClosed):
         raise
+    except StudyNotFound as error:  # deleted meanwhile: there may be another of its name
+        raise Superseded(error.detail) from error
     except OptunAPIError as error:
         return Refusal(study, reloads, error), study.committed()
 
@@ -123,7 +125,7 @@ async def _told(found: Outcome[Value]) -> Value:
     if isinstance(outcome, Refusal):
         # A refusal may rest on another request's change that was on its way to the disk: if that
         # did not arrive, the refusal is not true.
-        if outcome.study.reloads() != outcome.reloads:
+        if outcome.study.is_gone() or outcome.study.reloads() != outcome.reloads:
             raise Superseded(outcome.error.detail) from outcome.error
         raise outcome.error
     return outcome

@@ -11,6 +11,7 @@ from optunapi.engine.artifacts import Artifact
 from optunapi.engine.leases import Lease
 from optunapi.engine.names import slug_of
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.samplers import engine_of
 from optunapi.engine.spec_model import parameter_to_wire
 from optunapi.engine.summary import Summary
 from optunapi.engine.views import Scoreboard, StudyView, TrialView
@@ -59,7 +60,7 @@ def study_of(view: StudyView) -> dict[str, Any]:
         "finished_reason": view.finished_reason,
         "objectives": [{"name": o.name, "direction": o.direction} for o in spec.objectives],
         "parameters": {p.name: parameter_to_wire(p) for p in spec.parameters},
-        "sampler": dict(spec.sampler),
+        "sampler": {**spec.sampler, "engine": engine_of(spec)},
         "pruner": dict(spec.pruner),
         "limits": view.limits.to_json(),
         "lease_seconds": view.lease_seconds,

@@ -21,6 +21,7 @@ from optunapi.engine.points import Points, checked_point, flaw
 from optunapi.engine.policy import Policy
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.repeats import trials_of_key
+from optunapi.engine.samplers import NativeSampler
 from optunapi.engine.space import sample_conditional
 from optunapi.engine.spec import StudySpec
 from optunapi.engine.state import StudyState
@@ -82,8 +83,9 @@ class Asking:
     def _ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
         state = self._state
         while True:
-            policy = self.policy
             with state.settled_unit() as unit:
+                # Of one specification: `follow` replaces them together, in a unit too.
+                policy, native, points = self.policy, state.native, state.points
                 # Another request with this key, or an expiry, while this one waited its turn.
                 view = self._hand_out_again(request)
                 waiting = None if view else self._next_waiting(request)
@@ -93,11 +95,11 @@ class Asking:
                     # It was given back: its parameters stay, as a result for it may still come.
                     view = self._start(waiting, request, clear_intermediate_values=True)
                 elif view is None and self._samples_at_once:
-                    draft, _ = self._sample(policy, waiting, request)
+                    draft, _ = self._sample(policy, native, waiting, request)
                     view = self._hand_out(policy, draft, waiting, request)
             if view is not None:
                 return view, unit.commit
-            draft, is_unused = self._sample(policy, waiting, request)
+            draft, is_unused = self._sample(policy, native, waiting, request, points=points)
             with state.unit() as unit:
                 view = self._hand_out_again(request)
                 if view is None and not (is_unused and state.points.clashes(draft.trial)):
@@ -172,6 +174,7 @@ class Asking:
     def _sample(
         self,
         policy: Policy,
+        native: NativeSampler | None,
         waiting: FrozenTrial | None,
         request: AskRequest,
         others: Sequence[Drafted] = (),
@@ -183,7 +186,7 @@ class Asking:
         Slow, and holds no lock that a tell needs.
         """
         points = points or self._state.points
-        for draft in self._drafts(policy, waiting, request, others):
+        for draft in self._drafts(policy, native, waiting, request, others):
             if draft.is_fixed or not points.avoid:
                 return draft, False
             if not points.clashes(draft.trial):
@@ -198,12 +201,12 @@ class Asking:
     def _drafts(
         self,
         policy: Policy,
+        native: NativeSampler | None,
         waiting: FrozenTrial | None,
         request: AskRequest,
         others: Sequence[Drafted],
     ) -> Iterator[Drafted]:
         """Drafts of one trial, each at another point if the sampler has one."""
-        native = self._state.native
         for attempt in range(SAMPLER_TRIES):
             trial = self._blank(policy, waiting, request, others)
             if native is not None:

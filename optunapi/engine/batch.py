@@ -155,7 +155,8 @@ class BatchAsking(Asking):
             if each is None:
                 if trial is None and points.exhausted:
                     break
-                draft, is_unused = self._sample(self.policy, trial, request, others, points)
+                native = self._state.native
+                draft, is_unused = self._sample(self.policy, native, trial, request, others, points)
                 points.replace(None, draft.trial)
                 others.append(draft)
                 each = Sampled(draft=draft, waiting=trial, is_unused=is_unused)

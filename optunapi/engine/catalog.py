@@ -15,6 +15,7 @@ from optunapi.engine.history import spec_of_history
 from optunapi.engine.names import NAME, slug_of
 from optunapi.engine.points import checked_point
 from optunapi.engine.records import SPEC, STUDY, StudyRecord
+from optunapi.engine.samplers import engine_of
 from optunapi.engine.snapshot import Snapshot, unasked_snapshot
 from optunapi.engine.spec import StudySpec, differences, spec_from_mapping
 from optunapi.engine.state import Clock, NewId, StudyState, waiting_trial
@@ -91,6 +92,7 @@ class Catalog:
         self._live: dict[str, LiveStudy] = {}
         self._read: dict[str, Config] = {}
         self._feeds: dict[str, Feed] = {}
+        self._let_go = 0
         self._is_winding_down = False
         self._closed = False
         # One study's slow opening must not hold up another's; a lock a name would let names that
@@ -281,6 +283,7 @@ class Catalog:
             if self._live.get(name) is study:
                 del self._live[name]
                 self._feeds.pop(name, None)
+            self._let_go += 1
             study.feed.close()
             self._stores.discard(name)
         self.artifacts.remove(study.orphaned.ids)
@@ -339,9 +342,8 @@ class Catalog:
     def sweep(self, idle_seconds: float) -> int:
         """Let time-outs and expiries happen, and close the databases that nobody has used so long.
 
-        Returns how many studies were closed.
+        Returns how many studies were let go since the sweep before: closed, or deleted.
         """
-        closed = 0
         for name, study in list(self._live.items()):
             try:
                 study.settle()
@@ -358,13 +360,14 @@ class Catalog:
                         # A request that found the study just before gets StorageClosed: it looks
                         # the study up again, which opens it.
                         self._stores.release(name)
-                        closed += 1
+                        self._let_go += 1
         for name in [name for name in list(self._feeds) if name not in self._live]:
             with self._lock(name):
                 feed = self._feeds.get(name)
                 if feed is not None and name not in self._live and not feed.has_listeners:
                     del self._feeds[name]
-        return closed
+        let_go, self._let_go = self._let_go, 0
+        return let_go
 
     def unavailable(self) -> str | None:
         """Why the server cannot read and write everything it has open, or None."""
@@ -388,6 +391,7 @@ class Catalog:
                 live = self._live.get(name)
                 if live is not None and live.is_gone():  # somebody else deleted it
                     del self._live[name]
+                    self._let_go += 1
                     live = None
                 live = live or self._load(name, config)
                 if live is None:
@@ -464,6 +468,9 @@ class Catalog:
         return spec_of_history(store.get_study_directions(study_id), trials, names)
 
     def _live_study(self, name: str, store: Store, study_id: int, spec: StudySpec) -> LiveStudy:
+        logger.info(
+            "study %s is open: sampler %s by %s", name, spec.sampler["name"], engine_of(spec)
+        )
         return LiveStudy(
             StudyState(
                 store,

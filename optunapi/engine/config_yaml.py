@@ -19,6 +19,7 @@ from optunapi.engine.spec_document import (
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CORE = "tag:yaml.org,2002:"
 MERGE = f"{CORE}merge"
+MAX_DIGITS = 4000  # Python reads no decimal much longer; YAML's base 60 would take it minutes
 
 _resolver = yaml.resolver.Resolver()
 _constructor = yaml.constructor.SafeConstructor()
@@ -140,6 +141,8 @@ class _Builder:
             self._refuse_tag(event, key)
             return Value(data=None, line=line, broken=True)
         try:
+            if tag in (f"{CORE}int", f"{CORE}float") and len(event.value) > MAX_DIGITS:
+                raise ValueError("too long a number")
             data: Scalar = _SCALARS[tag](yaml.ScalarNode(tag, event.value))
         except (ValueError, LookupError, OverflowError):
             kind = tag.removeprefix(CORE)

@@ -1,7 +1,9 @@
 """Every trial of a study at one moment, to be looked at for as long as that takes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from optuna.trial import FrozenTrial
 
@@ -42,7 +44,7 @@ def snapshot_of(state: StudyState) -> Snapshot:
         trials=store.get_all_trials(state.id, deepcopy=False),
         leases={number: lease for number, lease in leases.items() if lease is not None},
         best=store.best_trials(state.id),
-        cost=float(state.tally.cost),
+        cost=_float(state.tally.cost),
         commit_seconds=store.commit_seconds(),
     )
 
@@ -52,3 +54,11 @@ def unasked_snapshot(name: str, spec: StudySpec) -> Snapshot:
     return Snapshot(
         study=name, spec=spec, trials=(), leases={}, best=(), cost=0.0, commit_seconds=()
     )
+
+
+def _float(cost: Fraction) -> float:
+    """The cost as a float, infinite where it is beyond what one holds."""
+    try:
+        return float(cost)
+    except OverflowError:
+        return math.inf if cost > 0 else -math.inf

@@ -50,7 +50,7 @@ class Document:
             return
         errors = sorted(self.errors, key=lambda error: error["line"] or 0)
         first, more = errors[0], len(errors) - 1
-        where = f"{self.file}, line {first['line']}" if first["line"] else self.file or "the body"
+        where = (self.file or "the body") + (f", line {first['line']}" if first["line"] else "")
         subject = f"{first['key']}: " if first["key"] else ""
         rest = f" ({more} more {'error' if more == 1 else 'errors'} in `errors`)" if more else ""
         raise ConfigInvalid(f"{where}: {subject}{first['reason']}{rest}", errors=errors)

@@ -17,6 +17,7 @@ class Units:
         self.writer = writer
         self.current: Unit | None = None
         self.thread: int | None = None
+        self.holder: int | None = None  # a thread that holds the lock over several units
 
     def inside(self) -> bool:
         """Whether the calling thread is within a unit."""
@@ -55,7 +56,8 @@ class Unit:
     def __enter__(self) -> "Unit":
         if self._depth == 0:
             units = self._units
-            units.writer.admit()
+            if units.holder != threading.get_ident():
+                units.writer.admit()
             units.memory.lock.acquire()
             try:
                 units.memory.check()

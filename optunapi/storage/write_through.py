@@ -156,9 +156,13 @@ class WriteThroughStorage(BaseStorage):
         if self._writer.is_full or not self._memory.lock.acquire(blocking=False):
             yield False
             return
+        # Whoever filled the queue just before, or the block itself, it must not wait for room: only the
+        # writer makes some, and needs the lock for it.
+        self._units.holder = threading.get_ident()
         try:
             yield True
         finally:
+            self._units.holder = None
             self._memory.lock.release()
 
     def together(self) -> AbstractContextManager[None]:

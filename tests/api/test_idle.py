@@ -11,6 +11,7 @@ from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
 from optunapi.engine.views import AskRequest, TrialView
+from optunapi.errors import NoSlot
 from optunapi.storage.artifact_folder import ArtifactFolder
 from optunapi.storage.shelves import StudyFiles
 
@@ -105,3 +106,36 @@ def test_a_request_that_found_a_study_just_before_it_was_closed_is_served(
         return study.ask(AskRequest())
 
     assert asyncio.run(settled(find, operation)).trial.number == 1
+
+
+@pytest.mark.parametrize("at", ["before", "while"])
+def test_a_request_whose_study_is_deleted_under_it_is_served_by_the_next(
+    catalog: Catalog, at: str
+) -> None:
+    found = catalog.for_ask("m")
+    ask(found)
+    studies = iter([found])
+
+    def find() -> LiveStudy:
+        study = next(studies, None)
+        if study is None:
+            return catalog.for_ask("m")
+        if at == "before":
+            study.delete(force=True).result()
+        return study
+
+    def operation(study: LiveStudy) -> tuple[TrialView, Commit]:
+        if study is found and at == "while":
+            study.delete(force=True).result()
+            raise NoSlot("it had no place")
+        return study.ask(AskRequest())
+
+    assert asyncio.run(settled(find, operation)).trial.number == 0
+
+
+def test_a_study_that_was_deleted_is_told_of_at_the_next_sweep(catalog: Catalog) -> None:
+    ask(catalog.for_ask("m"))
+    assert catalog.sweep(IDLE) == 0
+    catalog.delete("m", force=True)
+    assert catalog.sweep(IDLE) == 1
+    assert catalog.sweep(IDLE) == 0

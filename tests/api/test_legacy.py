@@ -132,6 +132,15 @@ def test_a_plus_that_was_not_encoded_is_a_plus(client: Client) -> None:
     assert client.get("/optunapi/score/m?trial_id=0&score=1e+3").json()["score"] == 1000.0
 
 
+@pytest.mark.timeout(60)
+def test_a_score_of_very_many_digits_holds_nobody_up(client: Client) -> None:
+    client.get("/optunapi/hparams/m")
+    response = client.get("/optunapi/score/m", params={"trial_id": 0, "score": "1" * 60_000 + "x"})
+    assert response.status_code == 422
+    assert len(response.text) < 1_000
+    assert client.get("/optunapi/score/m?trial_id=0&score=1.").json()["score"] == 1.0
+
+
 def test_the_same_score_twice_gets_the_same_answer(client: Client) -> None:
     ask(client)
     assert tell(client, 0, 0.25) == tell(client, 0, 0.25)
@@ -420,3 +429,13 @@ def test_a_fault_of_the_server_is_a_problem_with_an_id_that_is_in_the_log(
     assert response.json()["request_id"] in caplog.text
     assert str(home) not in response.text
     assert "Traceback" not in response.text
+
+
+def test_a_fault_before_asks_are_served_together_is_a_problem_to_each(
+    client: Client, app: FastAPI, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(client)
+    app.state.catalog._configs = None  # as above
+    response = client.get("/optunapi/hparams/m")
+    assert_problem(response, 500, "internal")
+    assert response.json()["request_id"] in caplog.text

@@ -44,6 +44,17 @@ def test_the_summary_has_every_figure(wire: Wire) -> None:
     assert 0 < found["storage_latency"]["p50"] <= found["storage_latency"]["p99"]
 
 
+@pytest.mark.parametrize("cost", [10**400, -(10**400), 1.7e308], ids=["large", "negative", "two"])
+def test_costs_beyond_what_a_float_holds_break_neither_figures_nor_export(
+    wire: Wire, cost: float
+) -> None:
+    name = wire.put()
+    for _ in range(2):
+        wire.ask(name, user_attrs={"cost": cost})
+    assert wire.ok("GET", f"/studies/{name}/summary")["cost_total"] is None
+    assert wire.request("GET", f"/studies/{name}/export").text.count("\n") == 2
+
+
 def test_a_study_never_asked_from_has_empty_figures_and_gets_no_file(wire: Wire) -> None:
     name = wire.configure("x: {type: float, low: 0, high: 1}")
     with wire.unchanged():

@@ -1,5 +1,6 @@
 """Studies over v1: every route's fields, statuses and codes."""
 
+import logging
 import re
 import sqlite3
 from contextlib import closing
@@ -65,7 +66,7 @@ def test_a_new_study_has_every_field_with_its_default(wire: Wire) -> None:
         "parameters": {
             "lr": {"type": "float", "low": 1e-5, "high": 0.01, "log": True, "step": None}
         },
-        "sampler": {"name": "tpe"},
+        "sampler": {"name": "tpe", "engine": "rustuna"},
         "pruner": {"name": "none"},
         "limits": LIMITS,
         "lease_seconds": None,
@@ -129,10 +130,59 @@ def test_a_study_shows_what_its_specification_says(wire: Wire) -> None:
         "layers": {"type": "int", "low": 2, "high": 8, "log": False, "step": 2},
     }
     assert list(study["parameters"]) == ["opt", "momentum", "layers"]
-    assert study["sampler"] == {"name": "random", "seed": 42}
+    assert study["sampler"] == {"name": "random", "seed": 42, "engine": "rustuna"}
     assert (study["lease_seconds"], study["max_attempts"]) == (300.0, 5)
     assert study["avoid_duplicates"] == "all"
     assert study["user_attrs"] == {"team": "vision", "deep": {"a": [1, None]}}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "engine"),
+    [
+        ({"name": "tpe"}, "rustuna"),
+        ({"name": "tpe", "engine": "rustuna"}, "rustuna"),
+        ({"name": "tpe", "engine": "optuna"}, "optuna"),
+        ({"name": "random", "engine": "auto"}, "rustuna"),
+        ({"name": "qmc"}, "optuna"),
+    ],
+)
+def test_a_study_and_the_log_say_what_draws_its_points(
+    wire: Wire, caplog: pytest.LogCaptureFixture, sampler: dict[str, Any], engine: str
+) -> None:
+    with caplog.at_level(logging.INFO, "optunapi"):
+        name = wire.put(SPACE, sampler=sampler)
+        wire.ask(name)
+    assert wire.study(name)["sampler"] == {**sampler, "engine": engine}
+    line = f"study {name} is open: sampler {sampler['name']} by {engine}"
+    assert caplog.messages.count(line) == 1
+
+
+def test_optuna_draws_where_each_trial_names_its_own_parameters(wire: Wire) -> None:
+    assert wire.study(wire.put({"parameters": {}}))["sampler"]["engine"] == "optuna"
+
+
+@pytest.mark.parametrize(
+    ("sampler", "parameters", "reason"),
+    [
+        (
+            {"name": "tpe"},
+            {"y": {"type": "float", "low": 0, "high": 1, "when": {"kind": "a"}}},
+            "y has `when`",
+        ),
+        ({"name": "tpe", "n_ei_candidates": 7}, {}, "it has no `n_ei_candidates`"),
+    ],
+)
+def test_rustuna_forced_where_it_cannot_is_refused_with_the_reason(
+    wire: Wire, sampler: dict[str, Any], parameters: dict[str, Any], reason: str
+) -> None:
+    body = {
+        "parameters": {"kind": {"type": "categorical", "choices": ["a", "b"]}, **parameters},
+        "sampler": {**sampler, "engine": "rustuna"},
+    }
+    document = wire.refused("PUT", f"/studies/{wire.new_name()}", 422, "config-invalid", json=body)
+    (error,) = document["errors"]
+    assert error["key"] == "sampler.engine"
+    assert error["reason"] == f"rustuna cannot do this study: {reason}"
 
 
 def test_put_answers_201_first_and_200_for_the_same_specification(wire: Wire) -> None:
@@ -184,6 +234,24 @@ def test_yaml_that_is_wrong_is_refused_with_its_lines(wire: Wire) -> None:
         )
     assert document["errors"][0]["line"] == 2
     assert "flaot" in document["errors"][0]["reason"]
+    assert document["detail"].startswith("the body, line 2: x.type: ")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("end", ["", ".5"], ids=["int", "float"])
+def test_a_number_of_base_60_without_end_is_refused_before_it_is_computed(
+    wire: Wire, end: str
+) -> None:
+    number = "1" + ":1" * 200_000 + end
+    document = wire.refused(
+        "PUT",
+        f"/studies/{wire.new_name()}",
+        422,
+        "config-invalid",
+        content=f"x: {{type: float, low: 0, high: {number}}}".encode(),
+        headers={"Content-Type": "application/yaml"},
+    )
+    assert "cannot be read as" in document["errors"][0]["reason"]
 
 
 INVALID: list[dict[str, Any]] = [

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from optunapi.api.documents import gives
@@ -125,9 +124,6 @@ def router(catalog: Catalog) -> APIRouter:
         try:
             await _receive(request, incoming, files, room)
             await run_in_threadpool(incoming.keep)
-        except ClientDisconnect:
-            incoming.drop()
-            return Response(status_code=400)  # nobody is there to read it
         except BaseException:
             incoming.drop()
             raise

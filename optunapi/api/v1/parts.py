@@ -3,13 +3,14 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from optunapi.api.bodies import Body
+from optunapi.api.bodies import MAX_ERRORS, Body
 from optunapi.api.documents import Errors
 from optunapi.engine.names import NAME
 from optunapi.errors import (
@@ -115,8 +116,8 @@ async def refuse_repeats(request: Request) -> None:
     Raises:
         RequestInvalid: one stands twice, and which is meant nobody can know.
     """
-    names = [name for name, _ in request.query_params.multi_items()]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
+    names = Counter(name for name, _ in request.query_params.multi_items())
+    if repeated := sorted(name for name, count in names.items() if count > 1)[:MAX_ERRORS]:
         errors = [{"location": ["query", n], "reason": "give it once"} for n in repeated]
         raise RequestInvalid(f"the query gives {', '.join(repeated)} repeatedly", errors=errors)
 

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -21,12 +22,14 @@ from optunapi.errors import (
     Superseded,
     TrialFinished,
 )
+from optunapi.storage.units import Unit
 from tests.support import scaled
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import (
     THREE,
     Caller,
     Clock,
+    Gate,
     Life,
     held_at,
     optuna_study,
@@ -256,6 +259,27 @@ def test_a_configuration_that_changes_while_sampling_is_gone_by(new_life: NewLif
     changing.outcome()
     assert asking.outcome().params.keys() in ({"x"}, {"y"})  # as it was, or as it is: not a mixture
     assert life.ask("w").params.keys() == {"y"}
+
+
+def test_a_configuration_that_changes_while_an_ask_comes_in_is_gone_by(
+    new_life: NewLife, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life, gate = new_life(), Gate()
+    other = new_life(parameters={"y": {"type": "float", "low": 5, "high": 6}}).study.spec
+    unit = life.storage.unit
+
+    def held_outside() -> Unit:
+        if threading.current_thread() is not threading.main_thread():
+            gate.pass_()
+        return unit()
+
+    monkeypatch.setattr(life.storage, "unit", held_outside)
+    with held_at(gate, lambda: life.ask("w")) as asking:
+        life.study.follow(other)
+    trial = asking.outcome().trial
+    assert trial.params.keys() == trial.distributions.keys() == {"y"}
+    assert asking.outcome().record.spec_version == other.version
+    life.assert_sound()
 
 
 def test_max_trials_is_exact_when_sixty_four_ask_at_once(new_life: NewLife) -> None:

@@ -176,6 +176,19 @@ def test_a_commit_is_awaited_from_many_tasks_and_loops(
     assert_database_equals_memory(storage)
 
 
+@pytest.mark.timeout(30)
+def test_units_made_at_once_do_not_wait_for_room_that_only_their_lock_s_end_makes(
+    storage: WriteThroughStorage, study_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MAX_PENDING", 1)
+    with storage.at_once() as is_free:
+        assert is_free
+        for _ in range(3):
+            storage.add_trial(study_id, template())
+    storage.committed().result()
+    assert storage.n_trials(study_id) == 3
+
+
 def test_callers_wait_in_their_threads_when_too_much_is_pending(
     storage: WriteThroughStorage, study_id: int, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,30 @@
+"""A query is read in a time that grows with its length, on the loop that everybody waits for."""
+
+import asyncio
+
+import pytest
+from fastapi import Request
+
+from optunapi.api.v1.parts import refuse_repeats
+from optunapi.errors import RequestInvalid
+
+
+def asked(query: str) -> Request:
+    return Request({"type": "http", "query_string": query.encode(), "headers": []})
+
+
+@pytest.mark.timeout(60)  # a name looked for among all others, one after another, takes far longer
+def test_a_query_of_very_many_names_holds_nobody_up() -> None:
+    names = "&".join(f"n{number}=1" for number in range(200_000))
+    asyncio.run(refuse_repeats(asked(names)))
+    with pytest.raises(RequestInvalid) as refused:
+        asyncio.run(refuse_repeats(asked(f"{names}&n7=2")))
+    assert [error["location"] for error in refused.value.extra["errors"]] == [["query", "n7"]]
+
+
+def test_no_more_errors_are_told_than_anybody_reads() -> None:
+    names = "&".join(f"n{number}=1" for number in range(10_000))
+    with pytest.raises(RequestInvalid) as refused:
+        asyncio.run(refuse_repeats(asked(f"{names}&{names}")))
+    assert len(refused.value.extra["errors"]) == 100
+    assert len(refused.value.detail) < 2_000
