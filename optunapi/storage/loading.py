@@ -11,7 +11,15 @@ from optuna.trial import FrozenTrial
 
 from optunapi.storage.databases import Session
 from optunapi.storage.memory import Study
-from optunapi.storage.rows import DIRECTIONS, STATES, Distributions, Shape, decode_float, to_local
+from optunapi.storage.rows import (
+    DIRECTIONS,
+    STATES,
+    Distributions,
+    LocalTimes,
+    Shape,
+    decode_float,
+    to_local,
+)
 from optunapi.storage.statements import CHILDREN, Scope, Statements
 
 
@@ -117,7 +125,6 @@ class _Pass:
     def run(self, session: Session, scope: Scope, parameters: tuple[Any, ...]) -> Trials:
         self._read_trials(session.query(self._statements.trials[scope], *parameters))
         readers: dict[str, Callable[..., None]] = {
-            "trial_params": self._param,
             "trial_values": self._value,
             "trial_intermediate_values": self._intermediate_value,
             "trial_user_attributes": self._user_attr,
@@ -125,13 +132,16 @@ class _Pass:
         }
         for table in CHILDREN:
             rows = session.query(self._statements.children[table, scope], *parameters)
-            self._read_children(table, rows, readers[table])
+            if table == "trial_params":
+                self._read_params(rows)
+            else:
+                self._read_children(table, rows, readers[table])
         for trial_id, shape in self._shapes.items():
             self._trials[trial_id].distributions = shape.distributions
         return self._found
 
     def _read_trials(self, rows: Iterator[tuple[Any, ...]]) -> None:
-        decode = self._statements.decode_time
+        decode, local = self._statements.decode_time, LocalTimes().of
         empty = self._distributions.empty.distributions
         by_study, study_ids, trials = self._found.by_study, self._study_ids, self._trials
         trial_id = 0
@@ -143,8 +153,8 @@ class _Pass:
                     number=int(number),
                     state=STATES[state],
                     value=None,
-                    datetime_start=to_local(decode(start)),
-                    datetime_complete=to_local(decode(complete)),
+                    datetime_start=local(decode(start)),
+                    datetime_complete=local(decode(complete)),
                     params={},
                     distributions=empty,
                     user_attrs={},
@@ -159,6 +169,25 @@ class _Pass:
             siblings.append(trial)
         self._found.highest_id = trial_id
 
+    def _read_params(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        """The parameters: most rows of a study are theirs, so that a call for each would take longest."""
+        trials, shapes = self._trials, self._shapes
+        empty, add = self._distributions.empty, self._distributions.add
+        for row, trial_id, name, value, text in rows:
+            trial = trials.get(trial_id)
+            if trial is None:
+                self._pass_over(trial_id)
+                continue
+            try:
+                shape = shapes.get(trial_id, empty)
+                shapes[trial_id] = shape = shape.additions.get((name, text)) or add(
+                    shape, name, text
+                )
+                distribution = shape.distributions[name]
+                trial.params[shape.newest] = distribution.to_external_repr(value + 0.0)
+            except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+                self._report(trial_id, "trial_params", row, error)
+
     def _read_children(
         self, table: str, rows: Iterator[tuple[Any, ...]], read: Callable[..., None]
     ) -> None:
@@ -166,24 +195,20 @@ class _Pass:
         for row, trial_id, *columns in rows:
             trial = trials.get(trial_id)
             if trial is None:
-                # What a deleted trial left behind must not become a new one's.
-                self._found.highest_id = max(self._found.highest_id, trial_id or 0)
+                self._pass_over(trial_id)
                 continue
             try:
                 read(trial, *columns)
             except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
                 self._report(trial_id, table, row, error)
 
+    def _pass_over(self, trial_id: int | None) -> None:
+        """What a deleted trial left behind must not become a new one's."""
+        self._found.highest_id = max(self._found.highest_id, trial_id or 0)
+
     def _report(self, trial_id: int, table: str, row: int, error: Exception) -> None:
         reason = f"{table} row {row}: {type(error).__name__}: {error}"
         self._found.broken.setdefault(self._study_ids[trial_id], reason)
-
-    def _param(self, trial: FrozenTrial, name: str, value: float, text: str) -> None:
-        trial_id = trial._trial_id
-        distributions = self._distributions
-        shape = distributions.add(self._shapes.get(trial_id, distributions.empty), name, text)
-        self._shapes[trial_id] = shape
-        trial.params[sys.intern(name)] = shape.distributions[name].to_external_repr(value + 0.0)
 
     def _value(self, trial: FrozenTrial, objective: int, value: float | None, kind: str) -> None:
         values = trial.values or []

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
@@ -14,6 +15,7 @@ from optuna.trial import TrialState
 
 from optunapi.errors import StorageUnavailable
 from optunapi.storage import DatabaseUnusable, WriteThroughStorage, open_storage
+from optunapi.storage.rows import LocalTimes, to_local
 from tests.unit.storage.support import (
     MINIMIZE,
     assert_database_equals_memory,
@@ -59,7 +61,7 @@ def written_by_optuna(url: str) -> None:
             several.add_trial(optuna.create_trial(values=values))
 
 
-@pytest.fixture(params=["UTC", "Asia/Tokyo", "America/St_Johns"])
+@pytest.fixture
 def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TZ", request.param)
     time.tzset()
@@ -68,6 +70,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     time.tzset()
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/St_Johns"], indirect=True)
 @pytest.mark.usefixtures("zone")
 def test_a_database_of_optuna_s_loads_and_goes_on(url: str) -> None:
     written_by_optuna(url)
@@ -105,6 +108,24 @@ def test_a_database_of_optuna_s_loads_and_goes_on(url: str) -> None:
         assert_kept_is_true(storage, one)
         assert_database_equals_memory(storage)
         assert storage.reloads(one) > 0
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu"], indirect=True
+)
+@pytest.mark.usefixtures("zone")
+def test_times_are_local_also_while_clocks_are_changed() -> None:
+    local = LocalTimes()
+    for month, day_of_month in ((3, 8), (4, 4), (10, 3), (11, 1)):
+        day = datetime(2026, month, day_of_month)
+        for minute in range(2 * 24 * 60):
+            found = day + timedelta(minutes=minute, seconds=minute % 60, microseconds=7)
+            expected = to_local(found)
+            assert expected is not None
+            got = local.of(found)
+            assert got == expected
+            assert got.fold == expected.fold  # which comparisons do not look at
+    assert local.of(None) is None
 
 
 def test_an_objective_of_nan_that_optuna_cannot_read_is_ignored(url: str) -> None:
