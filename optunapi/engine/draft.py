@@ -24,6 +24,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.engine.samplers import WindowedGP
 from optunapi.engine.store import Store
 
 FIXED = "fixed_params"  # where Optuna keeps the parameters of an enqueued trial
@@ -130,6 +131,8 @@ class Draft(BaseStorage):
 
     def suggest(self, sampler: BaseSampler, pruner: BasePruner) -> Suggest:
         """A function that samples one parameter of the trial, or gives the fixed value it has."""
+        if isinstance(sampler, WindowedGP):
+            self._history = sampler.seen(self._history, self._directions)
         trial = optuna.trial.Trial(self.study(sampler, pruner), self.trial._trial_id)
         self._sampled = trial
 

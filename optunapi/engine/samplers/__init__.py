@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from optuna import samplers
 
 from optunapi.engine.samplers.grid import grid_of
-from optunapi.engine.samplers.history import windowed
+from optunapi.engine.samplers.history import HISTORY, WindowedGP
 from optunapi.engine.samplers.kinds import CROSSOVERS, MUTATIONS, OURS, SAMPLERS
 from optunapi.engine.samplers.native import Engine, NativeSampler, engine_of, native_sampler
 from optunapi.engine.samplers.suitability import suits
@@ -26,11 +26,11 @@ __all__ = [
     "SAMPLERS",
     "Engine",
     "NativeSampler",
+    "WindowedGP",
     "engine_of",
     "make_sampler",
     "native_sampler",
     "read_sampler",
-    "windowed",
 ]
 
 
@@ -81,6 +81,12 @@ def _make(
     match name:
         case "grid":
             return samplers.GridSampler(grid_of(arguments.get("search_space"), parameters), seed)
+        case "gp":
+            history = found.get("history", HISTORY)
+            return WindowedGP(
+                history=None if history == "all" else history,
+                **arguments | ({} if shifted is None else {"seed": shifted}),
+            )
         case "qmc":
             return samplers.QMCSampler(**{"warn_asynchronous_seeding": False} | arguments)
         case "tpe":

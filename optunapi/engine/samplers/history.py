@@ -1,44 +1,49 @@
-"""The part of a long history that Optuna's GP sampler is given: its cost grows with the cube of it."""
+"""GP over a part of a long history: what a fit takes grows with the cube of it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
+from optuna.samplers import GPSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.samplers.order import losses_of, violation_of
 from optunapi.engine.samplers.ranking import Entry, best_of
 
-if TYPE_CHECKING:
-    from optunapi.engine.spec_model import StudySpec
-
 # A fit of so many takes little longer than what every point takes anyway: see docs/samplers.md.
 HISTORY = 400
 
 
-def windowed(trials: Sequence[FrozenTrial], spec: "StudySpec") -> list[FrozenTrial]:
-    """The trials that the specification's sampler is to see, in the order of their numbers.
+class WindowedGP(GPSampler):
+    """Optuna's GP sampler. Who calls it lets it see no more than `seen` of a history."""
 
-    Of the complete ones `history`: the newest three quarters of that, and of the older ones the best
-    (with several objectives, somewhat more of them). All trials that are not complete. Only the
-    sampler `gp` has a window: all other samplers see all.
+    def __init__(self, *, history: int | None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._history = history
+
+    def seen(
+        self, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
+    ) -> list[FrozenTrial]:
+        """The trials to look at, in their order: see `windowed`."""
+        return windowed(trials, directions, self._history)
+
+
+def windowed(
+    trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], history: int | None
+) -> list[FrozenTrial]:
+    """Of the complete trials `history`, and all others; all where it is None. Their order stays.
+
+    The newest three quarters of that, and of the older ones the best (with several objectives, up to
+    twice as many of them).
     """
-    history = spec.sampler.get("history", HISTORY)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    if spec.sampler["name"] != "gp" or history == "all" or len(complete) <= history:
+    if history is None or len(complete) <= history:
         return list(trials)
     n_best = history // 4
-    older, newest = complete[: n_best - history], complete[n_best - history :]
-    best = best_of(n_best, len(spec.objectives))
+    older = complete[: n_best - history]
+    best = best_of(n_best, len(directions))
     left_out: set[int] = set()
     for trial in older:
-        violation = violation_of(trial, spec.directions)
-        losses = losses_of(trial, spec.directions)
-        left_out.update(best.add(Entry(violation, losses, trial.number)))
-    first = newest[0].number
-    return [
-        trial
-        for trial in trials
-        if trial.state != TrialState.COMPLETE
-        or trial.number >= first
-        or trial.number not in left_out
-    ]
+        entry = Entry(violation_of(trial, directions), losses_of(trial, directions), trial.number)
+        left_out.update(best.add(entry))
+    return [trial for trial in trials if trial.number not in left_out]

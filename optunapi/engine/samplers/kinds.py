@@ -113,7 +113,7 @@ SAMPLERS: Mapping[str, Kind] = {
         },
     ),
     "random": Kind(made=samplers.RandomSampler, readers=_ENGINE),
-    "gp": Kind(made=samplers.GPSampler, readers=_INDEPENDENT),
+    "gp": Kind(made=samplers.GPSampler, readers={**_HISTORY, **_INDEPENDENT}),
     "cmaes": Kind(
         made=samplers.CmaEsSampler,
         readers={

@@ -4,9 +4,11 @@ Rustuna is the Optuna project's TPE in Rust. It holds no lock of Python's while 
 trials where it can read them without Python.
 """
 
+from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
-from rustuna.distributions import CategoricalDistribution, FloatDistribution
+from rustuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from rustuna.samplers import SamplerContext, TPESampler
 from rustuna.storages import InMemoryStorage
 from rustuna.study import StudyDirection
@@ -29,28 +31,35 @@ class Mirror:
         self._axes = axes
         self._multivariate = multivariate
         self._directions = [StudyDirection.MINIMIZE] * n_objectives
-        self._space = {
-            name: FloatDistribution(0.0, 1.0)
-            if axis.n_choices is None
-            else CategoricalDistribution(list(range(axis.n_choices)))
-            for name, axis in axes.items()
-        }
+        self._space = {name: _distribution_of(axis) for name, axis in axes.items()}
         self._trials: dict[int, tuple[Params, Entry]] = {}
+        self._tried: Counter[tuple[Any, ...]] = Counter()
         self._begin()
 
     def update(self, changes: Changes) -> None:
         """Take what came, and leave what went."""
-        for number in changes.gone:
-            self._trials.pop(number, None)
-        self._trials.update(changes.came)
+        for number in (*changes.gone, *changes.came):
+            if number in self._trials:
+                self._forget(number)
+        for number, trial in changes.came.items():
+            self._trials[number] = trial
+            self._tried[self._point_of(trial[0])] += 1
         if self._places + len(changes.came) > MAX_PLACES:
             self._begin()
             return
-        gone = [self._ids.pop(number) for number in changes.gone if number in self._ids]
+        gone = [
+            self._ids.pop(number)
+            for number in (*changes.gone, *changes.came)
+            if number in self._ids
+        ]
         if gone:
             self._storage.discard_trials(gone)
         for number in changes.came:
             self._add(number)
+
+    def has(self, params: Params) -> bool:
+        """Whether a trial lies at the point of these parameters."""
+        return self._point_of(params) in self._tried
 
     def draw(self, seed: int) -> dict[str, float]:
         """The coordinates of a point, which follow from the seed and the trials in their order."""
@@ -61,6 +70,15 @@ class Mirror:
             name: sampler.sample_independent(self._context, self._storage, name, distribution)
             for name, distribution in self._space.items()
         }
+
+    def _forget(self, number: int) -> None:
+        point = self._point_of(self._trials.pop(number)[0])
+        self._tried[point] -= 1
+        if not self._tried[point]:
+            del self._tried[point]
+
+    def _point_of(self, params: Params) -> tuple[Any, ...]:
+        return tuple(params[name] for name in self._axes)
 
     def _begin(self) -> None:
         """Start with an empty memory, and put the trials there."""
@@ -94,6 +112,14 @@ class Mirror:
         )
         self._ids[number] = self._storage.create_new_trial(self._study, trial)._trial_id
         self._places += 1
+
+
+def _distribution_of(axis: Axis) -> Any:
+    if axis.n_choices is not None:
+        return CategoricalDistribution(list(range(axis.n_choices)))
+    if axis.steps is not None:
+        return IntDistribution(axis.steps.low, axis.steps.high, log=axis.steps.log)
+    return FloatDistribution(0.0, 1.0)
 
 
 def _share(number: int, place: int) -> float:

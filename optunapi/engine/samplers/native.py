@@ -17,6 +17,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.samplers.axes import Axis, axis_of
+from optunapi.engine.samplers.mixing import mixed
 from optunapi.engine.samplers.window import Window
 from optunapi.engine.space import Parameter
 
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 Engine = Literal["rustuna", "optuna"]
 Params = Mapping[str, Any]
 
-# Chosen by measurement, see docs/samplers.md. Rustuna takes the best tenth for good, at most 25 with one
-# objective: with fewer trials than ten times as many, it would take fewer.
+# Chosen by measurement, see docs/samplers.md. Of what it has, rustuna takes the best tenth for good, of
+# one objective at most 25: more of the best need not be kept for their values alone.
 N_BEST = 25
-HISTORY = 10 * N_BEST
+HISTORY = 150
 
 # Asks at the same time draw for numbers that are close together: older ones need not be remembered.
 MAX_GIVEN = 10_000
@@ -52,7 +53,8 @@ class NativeSampler(Protocol):
     def sample(self, number: int, fixed: Params, attempt: int = 0) -> dict[str, Any]:
         """The parameters of trial `number`, those `fixed` as they are.
 
-        With a seed, the point follows from number, attempt and history. `attempt` counts the points
+        The trial counts as running from then on, until `replace` says what became of it. With a seed,
+        the point follows from number, attempt and history. `attempt` counts the points
         drawn before for this trial that would not do. A number drawn again with the same attempt is
         another trial's, asked for at the same time, and gives another point.
         """
@@ -86,8 +88,6 @@ def obstacle(sampler: Params, parameters: Sequence[Parameter] | None) -> str | N
     for parameter in parameters or ():
         if parameter.when:
             return f"{parameter.name} has `when`"
-    if sampler.get("constant_liar"):
-        return "it has no `constant_liar`"
     for argument, value in _AS_BY_DEFAULT.items():
         if sampler.get(argument, value) != value:
             return f"it has no `{argument}`"
@@ -145,6 +145,7 @@ class TPE:
             fits=self._fits,
             n_best=N_BEST,
             n_newest=None if history == "all" else history - N_BEST,
+            lies=arguments["constant_liar"],
         )
         self._mirror = Mirror(self._axes, len(spec.objectives), multivariate=multivariate)
 
@@ -156,15 +157,31 @@ class TPE:
     def sample(self, number: int, fixed: Params, attempt: int = 0) -> dict[str, Any]:
         """The parameters of a trial; see `NativeSampler.sample`."""
         seed = self._seeds.of(number, attempt)
+        point, best = self.drawn(seed, number)
+        if best is not None:
+            other = mixed(self._axes, point, best, seed)
+            point = point if self._mirror.has(other) else other
+        params = _completed(self._parameters, point, fixed)
+        if self._fits(params):
+            with self._window_lock:
+                self._window.expect(number, params)
+        return params
+
+    def drawn(self, seed: int, number: int | None = None) -> tuple[Params, Params | None]:
+        """What TPE draws, which follows from seed and history, and the best trial to mix it with.
+
+        There is none with several objectives, and none before TPE begins. Of the history is not what
+        is known of trial `number` itself.
+        """
         with self._mirror_lock:
             with self._window_lock:
-                changes, n_finished = self._window.changes(), self._window.n_finished
+                changes, best = self._window.changes(number), self._window.best
+                n_finished = self._window.n_finished
             self._mirror.update(changes)
             if n_finished < self._n_startup_trials or not self._axes:
-                return self._random.drawn(seed, fixed)
-            drawn = self._mirror.draw(seed)
-        point = {name: axis.value(drawn[name]) for name, axis in self._axes.items()}
-        return _completed(self._parameters, point, fixed)
+                return self._random.drawn(seed, {}), None
+            coordinates = self._mirror.draw(seed)
+        return {name: axis.value(coordinates[name]) for name, axis in self._axes.items()}, best
 
     def _fits(self, params: Params) -> bool:
         """Whether a trial has all parameters, each in its present range."""

@@ -78,7 +78,8 @@ def run(sampler: NativeSampler, spec: StudySpec, count: int) -> list[dict[str, A
         ({"name": "random"}, {}, "optuna"),
         ({"name": "tpe"}, SPACE, "rustuna"),
         ({"name": "tpe", "engine": "optuna"}, SPACE, "optuna"),
-        ({"name": "tpe", "constant_liar": True}, SPACE, "optuna"),
+        ({"name": "tpe", "constant_liar": True}, SPACE, "rustuna"),
+        ({"name": "tpe", "prior_weight": 2.0}, SPACE, "optuna"),
         (NATIVE, SPACE, "rustuna"),
         ({"name": "qmc"}, SPACE, "optuna"),
     ],
@@ -188,7 +189,8 @@ def test_what_rustuna_has_does_not_grow_with_the_study() -> None:
     spec = spec_of(NATIVE)
     run(found, spec, 400)
     found.sample(400, {})
-    assert len(found._mirror._ids) == HISTORY
+    assert len(found._mirror._ids) == len(found._mirror._trials) == HISTORY
+    assert len(found._mirror._tried) <= HISTORY
     everything = sampler_of(NATIVE | {"seed": 2, "history": "all"})
     assert isinstance(everything, TPE)
     run(everything, spec, 400)
@@ -204,6 +206,21 @@ def test_a_failed_trial_says_nothing() -> None:
     failed.number = 20
     one.replace(None, failed)
     assert one.sample(21, {}) == another.sample(21, {})
+
+
+@pytest.mark.parametrize("liar", [True, False])
+def test_what_was_drawn_counts_as_running_for_the_next_draw_unless_there_is_no_liar(
+    liar: bool,
+) -> None:
+    sampler = NATIVE | {"seed": 2, "constant_liar": liar}
+    spec = spec_of(sampler)
+    one, another = sampler_of(sampler), sampler_of(sampler)
+    for each in (one, another):
+        run(each, spec, 40)
+    for number in range(40, 48):
+        one.sample(number, {})
+    after = [each.sample(48, {}) for each in (one, another)]
+    assert (after[0] == after[1]) == (not liar)
 
 
 def test_two_asks_that_draw_for_one_number_at_once_get_two_points() -> None:

@@ -3,7 +3,6 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import optuna
@@ -12,7 +11,7 @@ from optuna.samplers._tpe.sampler import _split_trials
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers import windowed
+from optunapi.engine.samplers.history import windowed
 from optunapi.engine.samplers.order import losses_of, violation_of
 from optunapi.engine.samplers.ranking import BestOfSeveral, Entry
 from optunapi.engine.samplers.window import Params, Window
@@ -31,6 +30,10 @@ def window_of(n_best: int, n_newest: int | None, fits: Fits = lambda _: True) ->
 def known(window: Window) -> set[int]:
     """The numbers in a window that was not asked before."""
     return set(window.changes().came)
+
+
+def running(number: int, params: Params | None = None) -> FrozenTrial:
+    return trial_of(ONE, number, params or {"x": 0.5}, state=TrialState.RUNNING)
 
 
 def random_trials(spec: Any, count: int, seed: int) -> list[FrozenTrial]:
@@ -123,6 +126,91 @@ def test_only_finished_trials_within_the_space_count_and_each_once() -> None:
     assert (known(window), window.n_finished) == ({0}, 1)
 
 
+def test_one_running_trial_for_four_finished_counts_as_the_worst_and_the_newest_do() -> None:
+    window = window_of(2, None)
+    for number in range(8):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
+    for number in (11, 12, 13):
+        window.replace(None, running(number))
+    came = window.changes().came
+    assert set(came) == {*range(8), 12, 13}
+    assert max(came.values(), key=lambda each: each[1])[1] == (0.0, (math.inf,), 13)
+
+
+def test_a_running_trial_that_finishes_takes_its_own_place() -> None:
+    window = window_of(1, 3)
+    for number in range(4):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0 + number))
+    window.replace(None, running(4))
+    assert known(window) == {0, 1, 2, 3}, "three newest are too few for a running one"
+    window = window_of(1, 4)
+    for number in range(4):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0 + number))
+    window.replace(None, running(4))
+    assert known(window) == {0, 1, 2, 3, 4}
+    window.replace(running(4), trial_of(ONE, 4, {"x": 0.5}, 0.0))
+    changes = window.changes()
+    assert (list(changes.came), list(changes.gone)) == ([4], [])
+    assert changes.came[4][1].losses == (0.0,)
+
+
+@pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.WAITING])
+def test_a_running_trial_that_ends_without_a_result_leaves(state: TrialState) -> None:
+    window = window_of(1, 4)
+    for number in range(4):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
+    window.replace(None, running(4))
+    assert 4 in known(window)
+    window.replace(running(4), trial_of(ONE, 4, {"x": 0.5}, state=state))
+    assert list(window.changes().gone) == [4]
+
+
+def test_a_running_trial_that_finishes_too_bad_for_the_window_leaves() -> None:
+    window = window_of(1, 4)
+    for number in range(5, 13):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
+    window.replace(None, running(2))
+    assert 2 in known(window)
+    window.replace(running(2), trial_of(ONE, 2, {"x": 0.5}, 9.0))
+    assert 2 in window.changes().gone
+
+
+def test_a_trial_that_is_to_be_made_counts_as_running_but_not_for_its_own_draw() -> None:
+    window = window_of(1, None)
+    for number in range(8):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
+    window.expect(8, {"x": 0.25})
+    assert set(window.changes(8).came) == set(range(8))
+    assert window.changes(9).came[8][0] == {"x": 0.25}
+    window.replace(None, running(8, {"x": 0.75}))
+    changes = window.changes(9)
+    assert changes.came[8][0] == {"x": 0.75}
+    assert list(changes.gone) == []
+    window.replace(None, running(8, {"x": 0.75}))
+    assert not window.changes(9).came
+    assert list(window.changes(8).gone) == [8]
+
+
+def test_without_lies_running_trials_say_nothing() -> None:
+    window = Window(ONE.directions, fits=lambda _: True, n_best=1, n_newest=None, lies=False)
+    for number in range(8):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
+    window.replace(None, running(8))
+    assert known(window) == set(range(8))
+
+
+def test_the_best_trial_is_told_and_is_none_of_several_objectives() -> None:
+    window = window_of(1, 4)
+    assert window.best is None
+    for number, (x, loss) in enumerate([(0.1, 3.0), (0.2, 1.0), (0.3, 1.0), (0.4, 2.0)]):
+        window.replace(None, trial_of(ONE, number, {"x": x}, loss))
+    assert window.best == {"x": 0.2}
+    spec = spec_of("tpe", LINE, objectives=TWO)
+    window = Window(spec.directions, fits=lambda _: True, n_best=1, n_newest=None)
+    window.replace(None, trial_of(spec, 0, {"x": 0.5}, 1.0, 1.0))
+    assert window.best is None
+
+
 def dominated(entry: Entry, by: Sequence[Entry]) -> bool:
     return any(
         other.violation < entry.violation
@@ -169,26 +257,20 @@ def test_of_a_crowded_front_those_with_most_room_stay() -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"objectives": TWO}])
-def test_gp_sees_the_newest_and_the_best_of_a_long_history(more: dict[str, Any]) -> None:
-    spec = replace(spec_of("tpe", LINE, **more), sampler={"name": "gp", "history": 80})
+def test_of_a_long_history_the_newest_and_the_best_are_seen(more: dict[str, Any]) -> None:
+    spec = spec_of("tpe", LINE, **more)
     n = len(spec.objectives)
     trials = [trial_of(spec, number, {"x": 0.5}, *[1.0] * n) for number in range(300)]
     best = [1.0, -9.0] if n == 2 else [-9.0]
     trials[17] = trial_of(spec, 17, {"x": 0.5}, *best)
     trials[30] = trial_of(spec, 30, {"x": 0.5}, state=TrialState.RUNNING)
-    seen = windowed(trials, spec)
+    seen = windowed(trials, spec.directions, 80)
     numbers = [trial.number for trial in seen]
     assert numbers == sorted(numbers)
     assert {17, 30, *range(240, 300)} <= set(numbers)
     assert len(numbers) <= 81 + (20 if n == 2 else 0)
-    assert windowed(trials[:80], spec) == trials[:80]
-
-
-def test_all_other_samplers_and_gp_on_demand_see_the_whole_history() -> None:
-    for sampler in ({"name": "cmaes"}, {"name": "tpe"}, {"name": "gp", "history": "all"}):
-        spec = replace(ONE, sampler=sampler)
-        trials = [trial_of(spec, number, {"x": 0.5}, 1.0) for number in range(900)]
-        assert windowed(trials, spec) == trials
+    assert windowed(trials[:80], spec.directions, 80) == trials[:80]
+    assert windowed(trials, spec.directions, None) == trials
 
 
 def test_both_directions_count_for_what_they_are() -> None:
