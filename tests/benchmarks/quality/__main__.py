@@ -1,21 +1,22 @@
-"""Optimisation quality through the server against Optuna's default sampler in a local study.
+"""Optimisation quality of the server's `tpe` against Optuna's default sampler in a local study.
 
-    python -m tests.benchmarks.quality [--seeds 20] [--trials 100] [--workers 1 8 32] [--group judged]
-        [--json FILE] [--theirs FILE]
+    python -m tests.benchmarks.quality [--group judged|tuning] [--seeds 20] [--trials 200]
+        [--workers 1 8 32] [--json FILE] [--figure FILE] [--document FILE] [--curves FILE] [--only …]
 
-For every problem and number of parallel workers both sides have the same seeds and the same simulated
-times. Prints a table and writes everything as JSON. `--theirs` takes the local studies and random
-search from such a file, for what of it is there. Ends with 1 if a comparison does not hold.
+For every problem and number of parallel workers both sides have the same seeds, the same simulated
+times and the same random points to begin with. Ours runs on the engine, with a SQLite file; that HTTP
+changes nothing is looked at with one problem. `--curves` keeps every regret in a file and takes from it
+what it has of Optuna's. Prints a table; ends with 1 if a comparison does not hold.
 """
 
 import argparse
 import json
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,105 +24,138 @@ import optuna
 import requests
 
 from tests.benchmarks.quality import problems
-from tests.benchmarks.quality.judging import Verdict, judge, summary
+from tests.benchmarks.quality.figure import figure
+from tests.benchmarks.quality.judging import Curves, Verdict, judge, median, summary
 from tests.benchmarks.quality.problems import Problem
-from tests.benchmarks.quality.sides import ServedStudy, optuna_random, optuna_tpe
+from tests.benchmarks.quality.report import described, row, write_between_marks
+from tests.benchmarks.quality.sides import (
+    EngineStudy,
+    ServedStudy,
+    engine,
+    optuna_random,
+    optuna_tpe,
+    spec_of,
+)
 from tests.benchmarks.quality.simulation import Side, best_losses
 from tests.benchmarks.quality.tables import tabulated
 from tests.support import running_server
 
 GROUPS = {"judged": problems.JUDGED, "tuning": problems.TUNING}
-HEADINGS = ("problem", "workers", "Optuna", "OptunAPI", "difference", "90 % interval", "holds")
+OVER_HTTP, WORKERS_OVER_HTTP, SEEDS_OVER_HTTP = "training-7", 8, 2
 
 Make = Callable[[Problem, int], Side]
 
 
 class Regrets:
-    """Every side's regrets: those known from an earlier run, and those that are measured now."""
+    """Every side's regrets: those of Optuna's known from an earlier run, and those measured now."""
 
-    def __init__(self, known: dict[str, list[list[float]]], trials: int, seeds: int) -> None:
-        self._known, self._trials, self._seeds = known, trials, seeds
-        self.found: dict[str, list[list[float]]] = {}
+    def __init__(self, file: Path | None, trials: int, seeds: int) -> None:
+        self._file, self._trials, self._seeds = file, trials, seeds
+        self._known: dict[str, Any] = (
+            json.loads(file.read_text()) if file is not None and file.exists() else {}
+        )
 
-    def of(self, side: str, make: Make, problem: Problem, workers: int) -> list[list[float]]:
+    def of(self, side: str, make: Make, problem: Problem, workers: int) -> Curves:
         """A curve for each seed."""
-        key = f"{side} {problem.name} {workers}"
-        curves = [c for c in self._known.get(key, ()) if len(c) == self._trials][: self._seeds]
+        key = f"{side} {problem.name} {workers} {self._trials}"
+        known = [] if side == "ours" else self._known.get(key, [])
+        curves = known[: self._seeds]
         for seed in range(len(curves), self._seeds):
-            best = best_losses(
-                make(problem, seed), problem, workers=workers, trials=self._trials, seed=seed
-            )
-            curves.append([max(0.0, loss - problem.optimum) for loss in best])
-        self.found[key] = curves
+            curves.append(regrets(make(problem, seed), problem, workers, self._trials, seed))
+        if len(curves) > len(known) or side == "ours":
+            self._known[key] = curves
+            if self._file is not None:
+                self._file.write_text(json.dumps(self._known))
         return curves
+
+
+def regrets(side: Side, problem: Problem, workers: int, trials: int, seed: int) -> list[float]:
+    """How much the best known loss is above the least, after each result."""
+    best = best_losses(side, problem, workers=workers, trials=trials, seed=seed)
+    return [max(0.0, loss - problem.optimum) for loss in best]
 
 
 def main() -> int:
     """Compare, print, write; 1 if a comparison does not hold."""
     options = _options()
+    started = time.monotonic()
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    known = json.loads(options.theirs.read_text())["regrets"] if options.theirs else {}
-    known = {key: curves for key, curves in known.items() if not key.startswith("ours ")}
-    regrets = Regrets(known, options.trials, options.seeds)
-    verdicts, curves = [], []
-    studies = 0
-    print(" ".join(f"{heading:>17}" for heading in HEADINGS))
-    with tempfile.TemporaryDirectory() as home, ExitStack() as stack:
-        server = stack.enter_context(running_server(Path(home)))
-        session = stack.enter_context(requests.Session())
+    found = Regrets(options.curves, options.trials, options.seeds)
+    chosen = [*GROUPS[options.group], *tabulated(options.group)]
+    chosen = [each for each in chosen if not options.only or each.name in options.only]
+    verdicts, cells = [], []
+    print(row(None), flush=True)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        storage = stack.enter_context(engine(Path(folder)))
+        studies = iter(range(10**9))
 
         def ours(problem: Problem, seed: int) -> Side:
-            nonlocal studies
-            studies += 1
-            name = f"{problem.name}-{studies}"
-            spec = {"parameters": problem.parameters, "sampler": {"name": "tpe", "seed": seed}}
-            return ServedStudy(session, server.url, name, spec)
+            return EngineStudy(storage, f"{problem.name}-{next(studies)}", problem, seed)
 
-        for problem in [*GROUPS[options.group], *tabulated(options.group)]:
-            unit = _median([c[-1] for c in regrets.of("random", optuna_random, problem, 1)])
+        for problem in chosen:
+            unit = median([c[-1] for c in found.of("random", optuna_random, problem, 1)])
             for workers in options.workers:
-                theirs = regrets.of("theirs", optuna_tpe, problem, workers)
-                mine = regrets.of("ours", ours, problem, workers)
+                theirs = found.of("optuna", optuna_tpe, problem, workers)
+                mine = found.of("ours", ours, problem, workers)
                 verdict = judge(problem.name, workers, mine, theirs, unit)
-                print(_row(verdict), flush=True)
+                print(row(verdict), flush=True)
                 verdicts.append(verdict)
-                curves.append({"ours": summary(mine, unit), "theirs": summary(theirs, unit)})
-    held = sum(verdict.holds for verdict in verdicts)
-    print(f"{held} of {len(verdicts)} comparisons hold")
+                cells.append(described(verdict, summary(mine, unit), summary(theirs, unit)))
+        same = _same_over_http(ours, options.trials) if options.group == "judged" else None
+    _print_outcome(verdicts, same)
+    minutes = (time.monotonic() - started) / 60
+    print(f"{minutes:.0f} minutes", file=sys.stderr)
     if options.json:
-        cells = [asdict(v) | {"holds": v.holds} | c for v, c in zip(verdicts, curves, strict=True)]
-        options.json.write_text(json.dumps({"cells": cells, "regrets": regrets.found}) + "\n")
-    return 0 if held == len(verdicts) else 1
+        result = {
+            "seeds": options.seeds,
+            "trials": options.trials,
+            "same_over_http": same,
+            "cells": cells,
+        }
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    if options.figure:
+        options.figure.write_text(figure(cells))
+    if options.document:
+        write_between_marks(options.document, verdicts)
+    return 0 if all(verdict.holds for verdict in verdicts) and same is not False else 1
 
 
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return (ordered[middle] + ordered[-1 - middle]) / 2
+def _same_over_http(ours: Make, trials: int) -> bool:
+    """Whether a study asked and told over HTTP goes as it does on the engine, seed by seed."""
+    problem = next(each for each in problems.JUDGED if each.name == OVER_HTTP)
+    workers = WORKERS_OVER_HTTP
+    same = True
+    with (
+        tempfile.TemporaryDirectory() as home,
+        running_server(Path(home)) as server,
+        requests.Session() as session,
+    ):
+        for seed in range(SEEDS_OVER_HTTP):
+            served = ServedStudy(session, server.url, f"http-{seed}", spec_of(problem, seed))
+            sides = (served, ours(problem, seed))
+            curves = [regrets(side, problem, workers, trials, seed) for side in sides]
+            same = same and curves[0] == curves[1]
+    return same
 
 
-def _row(verdict: Verdict) -> str:
-    cells = (
-        verdict.problem,
-        verdict.workers,
-        f"{verdict.theirs:.3f}",
-        f"{verdict.ours:.3f}",
-        f"{verdict.difference:+.3f}",
-        f"{verdict.low:+.3f} {verdict.high:+.3f}",
-        "yes" if verdict.holds else "NO",
-    )
-    return " ".join(f"{cell:>17}" for cell in cells)
+def _print_outcome(verdicts: Sequence[Verdict], same: bool | None) -> None:
+    held = sum(verdict.holds for verdict in verdicts)
+    by_interval = sum(verdict.within for verdict in verdicts)
+    print(f"{held} of {len(verdicts)} comparisons hold, {by_interval} of them by their interval")
+    if same is not None:
+        print(f"over HTTP {OVER_HTTP} goes {'the same' if same else 'ANOTHER'} way")
 
 
 def _options() -> Any:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--group", choices=GROUPS, default="judged")
+    parser.add_argument("--only", nargs="+", metavar="PROBLEM")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--json", type=Path, default=Path("quality.json"))
-    parser.add_argument("--theirs", type=Path)
+    for name in ("json", "figure", "document", "curves"):
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE")
     return parser.parse_args()
 
 

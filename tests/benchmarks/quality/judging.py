@@ -29,9 +29,14 @@ class Verdict:
     high: float
 
     @property
+    def within(self) -> bool:
+        """Whether the whole interval says that ours is as good, to within what is allowed."""
+        return self.high <= ALLOWED
+
+    @property
     def holds(self) -> bool:
         """Whether ours is as good, to within what is allowed, or better."""
-        return self.high <= ALLOWED or self.difference <= 0
+        return self.within or self.difference <= 0
 
 
 def judge(problem: str, workers: int, ours: Curves, theirs: Curves, unit: float) -> Verdict:
@@ -52,12 +57,17 @@ def judge(problem: str, workers: int, ours: Curves, theirs: Curves, unit: float)
     )
 
 
+def median(values: Sequence[float]) -> float:
+    """The value in the middle."""
+    return float(np.median(values))
+
+
 def summary(curves: Curves, unit: float) -> list[dict[str, Any]]:
-    """Median and quartiles of the regret, ten times along the way."""
+    """Median and quartiles of the regret, twenty times along the way."""
     regrets = np.array(curves) / unit
     length = regrets.shape[1]
     found = []
-    for trials in sorted({max(1, length * tenth // 10) for tenth in range(1, 11)}):
-        low, median, high = np.quantile(regrets[:, trials - 1], [0.25, 0.5, 0.75])
-        found.append({"trials": trials, "median": median, "quartiles": [low, high]})
+    for trials in sorted({max(1, length * part // 20) for part in range(1, 21)}):
+        low, middle, high = np.quantile(regrets[:, trials - 1], [0.25, 0.5, 0.75]).round(5)
+        found.append({"trials": trials, "median": middle, "quartiles": [low, high]})
     return found

@@ -1,41 +1,139 @@
-"""The sides that are compared: Optuna by itself, and OptunAPI's server over HTTP."""
+"""The sides that are compared: Optuna by itself, and OptunAPI as engine or over HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import optuna
 import requests
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
 
-from optunapi.engine.spec import parse_distribution
+from optunapi.engine.catalog import create_study
+from optunapi.engine.lifecycle import Result
+from optunapi.engine.samplers import native_sampler
+from optunapi.engine.spec import StudySpec, parse_distribution, spec_from_mapping
+from optunapi.engine.state import StudyState
+from optunapi.engine.store import Commit
+from optunapi.engine.study import LiveStudy
+from optunapi.engine.views import AskRequest
+from optunapi.storage import WriteThroughStorage, open_storage
 from tests.benchmarks.quality.problems import Params, Problem
+
+N_STARTUP_TRIALS = 10  # the default of both
 
 
 class OptunaStudy:
-    """A study of Optuna's in this process's memory."""
+    """A study of Optuna's in this process's memory.
 
-    def __init__(self, problem: Problem, sampler: BaseSampler) -> None:
+    Until so many trials are told, what is asked for are the points of `start`, by their number.
+    """
+
+    def __init__(
+        self, problem: Problem, sampler: BaseSampler, start: "RandomPoints | None" = None
+    ) -> None:
         self._study = optuna.create_study(sampler=sampler)
+        self._start = start
+        self._asked = self._told = 0
         self._space = {
             name: parse_distribution(parameter) for name, parameter in problem.parameters.items()
         }
 
     def ask(self) -> tuple[int, Params]:
+        if self._start is not None and self._told < N_STARTUP_TRIALS:
+            self._study.enqueue_trial(self._start.point(self._asked))
+        self._asked += 1
         trial = self._study.ask(self._space)
         return trial.number, trial.params
 
     def tell(self, number: int, loss: float) -> None:
         self._study.tell(number, loss)
+        self._told += 1
+
+
+class RandomPoints:
+    """The random points with which the server's TPE begins: drawn by the law that Optuna's has too.
+
+    Both sides get the same ones, as they get the same times: what is left of chance is the samplers'.
+    """
+
+    def __init__(self, spec: StudySpec) -> None:
+        found = native_sampler(spec)
+        assert found is not None, "rustuna is not installed"
+        self._sampler = found  # is never told of a trial, so that it never begins with TPE
+
+    def point(self, number: int) -> dict[str, Any]:
+        """The point of trial `number`."""
+        return self._sampler.sample(number, {})
+
+
+def spec_of(problem: Problem, seed: int) -> dict[str, Any]:
+    """The study's configuration: the default sampler, and a seed."""
+    return {"parameters": problem.parameters, "sampler": {"name": "tpe", "seed": seed}}
 
 
 def optuna_tpe(problem: Problem, seed: int) -> OptunaStudy:
     """Optuna's default sampler."""
-    return OptunaStudy(problem, TPESampler(seed=seed))
+    start = RandomPoints(spec_from_mapping(spec_of(problem, seed)))
+    return OptunaStudy(problem, TPESampler(seed=seed), start)
 
 
 def optuna_random(problem: Problem, seed: int) -> OptunaStudy:
     """Random search, the scale of all regrets."""
     return OptunaStudy(problem, RandomSampler(seed=seed))
+
+
+class EngineStudy:
+    """A study as the server holds it, without HTTP: its lifecycle, its sampler, its storage."""
+
+    def __init__(
+        self, storage: WriteThroughStorage, name: str, problem: Problem, seed: int
+    ) -> None:
+        spec = spec_from_mapping(spec_of(problem, seed))
+        study_id = create_study(storage, name, spec, _clock())
+        ids = iter(range(10**9))
+        state = StudyState(
+            storage,
+            study_id,
+            name=name,
+            spec=spec,
+            clock=_clock,
+            new_id=lambda: str(next(ids)),
+        )
+        self._study = LiveStudy(state)
+        self._commits: list[Commit] = []
+
+    def ask(self) -> tuple[int, Params]:
+        view, commit = self._study.ask(AskRequest(leased=False))
+        self._wait_for(commit)
+        return view.trial.number, view.trial.params
+
+    def tell(self, number: int, loss: float) -> None:
+        _, commit = self._study.tell(number, Result(state=TrialState.COMPLETE, values=(loss,)))
+        self._wait_for(commit)
+
+    def _wait_for(self, commit: Commit) -> None:
+        # What is decided next is decided in memory: commits need not be waited for one by one.
+        self._commits.append(commit)
+        if len(self._commits) >= 50:
+            for each in self._commits:
+                each.result()
+            self._commits.clear()
+
+
+def _clock() -> float:
+    return 1_800_000_000.0
+
+
+@contextmanager
+def engine(folder: Path) -> Iterator[WriteThroughStorage]:
+    """A SQLite file for studies."""
+    storage = open_storage(f"sqlite:///{folder / 'quality.db'}")
+    try:
+        yield storage
+    finally:
+        storage.close()
 
 
 class ServedStudy:
