@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo serve test soak check bench clean
+.PHONY: help env demo serve test soak check bench bench-quality clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 15
 
 env: $(VENV)/.complete ## create .venv with everything the tests need
 
@@ -43,8 +43,13 @@ check: env ## ruff, mypy, import-linter, bandit
 	$(BIN)/lint-imports
 	$(BIN)/bandit -q -c pyproject.toml -r optunapi
 
-bench: env ## measure; prints ratios
-	$(BIN)/python -m tests.benchmarks
+bench: env ## measure; prints ratios, floors and goals
+	$(INSTALL) -e '.[bench]'
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-quality: env ## optimisation quality beside Optuna's own, in half an hour
+	$(BIN)/python -m tests.benchmarks.quality --json docs/figures/quality.json \
+		--figure docs/figures/quality.svg --document docs/samplers.md $(ARGS)
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
