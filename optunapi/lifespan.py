@@ -36,6 +36,7 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
 
     @asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[None]:
+        show_log()
         await run_in_threadpool(catalog.open)
         await run_in_threadpool(settle_uploads, catalog)
         sweeping = asyncio.create_task(_sweep(catalog))
@@ -50,6 +51,14 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
             await run_in_threadpool(catalog.close)
 
     return run
+
+
+def show_log() -> None:
+    """Let uvicorn show our log as it shows its own, unless somebody has said where it goes."""
+    ours, theirs = logging.getLogger("optunapi"), logging.getLogger("uvicorn")
+    if not ours.handlers and not logging.root.handlers:
+        ours.handlers = list(theirs.handlers)
+        ours.setLevel(theirs.getEffectiveLevel())
 
 
 def settle_uploads(catalog: Catalog) -> None:

@@ -104,6 +104,15 @@ def one_line_error(*options: str | Path, code: int, **environment: str) -> str:
     return lines[0]
 
 
+def test_its_log_says_once_what_draws_a_study(home: Path) -> None:
+    with serving(home) as server:
+        ask(server.url)
+        ask(server.url)
+    said = [line for line in server.log.read_text().splitlines() if "optunapi-test is open" in line]
+    assert len(said) == 1
+    assert said[0].endswith("sampler tpe by rustuna")
+
+
 def test_a_port_that_is_taken_is_refused_in_a_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
