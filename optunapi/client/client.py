@@ -7,13 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from optunapi.client.connection import Connection
+from optunapi.client.connection import STUDY_FIELDS, Connection
 from optunapi.client.profiles import server_of
 from optunapi.client.states import StudyDirection
 from optunapi.client.study import Study
 from optunapi.errors import NameInvalid, SpecConflict, StudyExists, StudyNotFound, TryLater
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+BY_DEFAULT = [StudyDirection.MINIMIZE]
 
 Spec = Mapping[str, Any] | str | os.PathLike[str]
 
@@ -79,13 +80,14 @@ class Client:
             StudyNotFound: it is not.
             NameInvalid: it cannot be.
         """
-        return Study(self._connection, self._connection.call("GET", *_path(name)))
+        found = self._connection.call("GET", *_path(name), fields=STUDY_FIELDS)
+        return Study(self._connection, found)
 
     def create_study(
         self,
         name: str,
         spec: Spec | None = None,
-        direction: Any = None,
+        direction: Any = "minimize",
         directions: Sequence[Any] | None = None,
         load_if_exists: bool = True,
     ) -> Study:
@@ -95,8 +97,8 @@ class Client:
             name: 1 to 128 letters, digits, dots, hyphens and underscores.
             spec: What a configuration file says: as a mapping, or the path of a YAML file. Without
                 one, every parameter is named by the objective as it runs (define-by-run).
-            direction: `minimize` (if nothing is said) or `maximize`, or Optuna's StudyDirection; not
-                beside a spec that has its own.
+            direction: `minimize` or `maximize`, or Optuna's StudyDirection. A spec that has its own
+                rules over the default, and takes no other beside it.
             directions: One for each of several objectives, then called value_0, value_1 …
             load_if_exists: Whether it may be there already, with the same spec; where none was given,
                 with the same directions.
@@ -110,27 +112,28 @@ class Client:
         wanted = _directions(direction, directions)
         if not load_if_exists and self._is_there(name):
             raise StudyExists(f"there is a study {name!r} already")
-        put = ("PUT", *_path(name))
         if isinstance(spec, str | os.PathLike):
-            if wanted is not None:
+            if wanted != BY_DEFAULT:
                 raise ValueError("a YAML file says the direction itself")
-            content = Path(spec).read_bytes()
-            made = self._connection.call(*put, content=content, content_type="application/yaml")
-            return Study(self._connection, made)
+            return self._put(name, content=Path(spec).read_bytes(), content_type="application/yaml")
         body = dict(spec) if spec is not None else {"parameters": {}}
-        if wanted is not None:
+        if wanted != BY_DEFAULT:
             if {"direction", "objectives"} & set(body):
                 raise ValueError("the spec says the direction itself")
             body |= _objectives(wanted)
         try:
-            return Study(self._connection, self._connection.call(*put, body=body))
+            return self._put(name, body=body)
         except SpecConflict:
             if spec is not None:
                 raise
             there = self.study(name)
-            if there.directions != (wanted or [StudyDirection.MINIMIZE]):
+            if there.directions != wanted:
                 raise
             return there
+
+    def _put(self, name: str, **content: Any) -> Study:
+        made = self._connection.call("PUT", *_path(name), fields=STUDY_FIELDS, **content)
+        return Study(self._connection, made)
 
     def _is_there(self, name: str) -> bool:
         try:
@@ -149,10 +152,11 @@ def _path(name: str) -> tuple[str, str]:
     return "studies", name
 
 
-def _directions(direction: Any, directions: Sequence[Any] | None) -> list[StudyDirection] | None:
+def _directions(direction: Any, directions: Sequence[Any] | None) -> list[StudyDirection]:
+    only = BY_DEFAULT if direction is None else [StudyDirection.of(direction)]
     if directions is None:
-        return None if direction is None else [StudyDirection.of(direction)]
-    if direction is not None:
+        return only
+    if only != BY_DEFAULT:
         raise ValueError("give `direction` or `directions`, not both")
     if not directions:
         raise ValueError("`directions` is empty: one is needed for each objective")

@@ -9,7 +9,9 @@ import math
 import threading
 import uuid
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,17 @@ from optunapi.errors import (
     LeaseLost,
     OptunAPIError,
     TrialNotFound,
+    TrialWaiting,
     TryLater,
     UnexpectedReply,
 )
 
 PAGE = 500
+# What a reply has, whatever else it may have: a login page of some network has none of it.
+STUDY_FIELDS = ("slug", "spec_version")
+TRIAL_FIELDS = ("number", "spec_version")
+# Whether the server has it is unknown, and it may have it another time.
+UNDELIVERED = (TryLater, Internal, UnexpectedReply)
 RELEASE_SECONDS = 5.0
 
 logger = logging.getLogger("optunapi")
@@ -54,7 +62,8 @@ class Connection:
         self.url = self.session.url
         self.retry_for = retry_for
         self.spool = Spool(self.url)
-        self.leases = LeaseKeeper(self._renew)
+        # Weakly: with the last of client, studies and trials ends what this process could still tell.
+        self.leases = LeaseKeeper(weakref.WeakMethod(self._renew))
         self._timeout = timeout
         self._settings = (url, token, timeout, retry_for, verify)
         self._holds: dict[tuple[str, int], Hold] = {}
@@ -74,11 +83,13 @@ class Connection:
         content: bytes | Path | None = None,
         content_type: str = "application/json",
         key: str | None = None,
+        fields: tuple[str, ...] = (),
         patience: float = 0.0,
     ) -> Any:
         """The content of the reply to a request under v1; kept tells are handed in first.
 
-        `patience` is how many seconds the server may take beyond the usual: it waits for something.
+        `fields` are some that the reply has. `patience` is how many seconds the server may take beyond
+        the usual: it waits for something.
 
         Raises:
             OptunAPIError: what the server answers.
@@ -92,6 +103,7 @@ class Connection:
             content=content,
             content_type=content_type,
             key=key,
+            fields=fields,
             timeout=self._timeout + patience,
         )
         return self.session.send(request, first=self.deliver)
@@ -105,14 +117,21 @@ class Connection:
         """
         page: dict[str, str | float] = {"limit": PAGE}
         while True:
-            found = self.call("GET", *path, query={**(query or {}), **page})
+            found = self.call(
+                "GET", *path, query={**(query or {}), **page}, fields=("items", "next")
+            )
             yield from found["items"]
             if found["next"] is None:
                 return
             page["page"] = found["next"]
 
     def ask(
-        self, path: tuple[str, ...], body: Mapping[str, Any], *, wait: float = 0.0
+        self,
+        path: tuple[str, ...],
+        body: Mapping[str, Any],
+        *,
+        fields: tuple[str, ...],
+        wait: float = 0.0,
     ) -> dict[str, Any]:
         """The content of the reply to an ask, which is made once however often it is sent.
 
@@ -127,6 +146,7 @@ class Connection:
                     body=body,
                     query={"wait": wait} if wait else {},
                     key=key,
+                    fields=fields,
                     patience=wait,
                 )
             except LeaseLost as error:
@@ -158,7 +178,8 @@ class Connection:
 
     def _deliver_one(self, kept: KeptTell) -> None:
         trial = ("studies", kept.study, "trials", str(kept.number))
-        there = self.session.send(Request(method="GET", path=trial), once=True)
+        get = Request(method="GET", path=trial, fields=("created_at", "params"))
+        there = self.session.send(get, once=True)
         is_same = kept.created_at in (None, there["created_at"]) and all(
             name in there["params"] and there["params"][name] == value
             for name, value in kept.params.items()
@@ -168,7 +189,7 @@ class Connection:
                 f"trial {kept.number} of study {kept.study!r} is another one now: the study was made "
                 "anew, or another server answers"
             )
-        tell = Request(method="POST", path=(*trial, "tell"), body=kept.body)
+        tell = Request(method="POST", path=(*trial, "tell"), body=kept.body, fields=TRIAL_FIELDS)
         self.session.send(tell, once=True)
 
     # Trials in hand
@@ -228,8 +249,8 @@ class Connection:
         # From here on the trial has a result: no interrupt may release it, nor lose the result.
         self.forget(hold)
         try:
-            closed: dict[str, Any] = self.call("POST", *path, body=body)
-        except (TryLater, Internal, UnexpectedReply) as error:
+            closed: dict[str, Any] = self.call("POST", *path, body=body, fields=TRIAL_FIELDS)
+        except UNDELIVERED as error:
             where = self._keep(hold, body, error)
             warnings.warn(
                 f"trial {hold.number} of study {hold.study!r} is told later: {error}. "
@@ -269,17 +290,24 @@ class Connection:
             raise error from full
 
     def release(self, hold: Hold) -> None:
-        """Give the trial back. Where that fails it is handed on when its lease runs out."""
+        """Give the trial back, if it is still this worker's. Where that fails it is handed on when its
+        lease runs out.
+
+        Raises:
+            TrialFinished: it is closed.
+            TryLater: the server was not reached within seconds.
+        """
         self.forget(hold)
         request = Request(
             method="POST",
             path=("studies", hold.study, "trials", str(hold.number), "release"),
             body={"lease": hold.lease},
+            fields=TRIAL_FIELDS,
             timeout=min(self._timeout, RELEASE_SECONDS),  # who asked us to end will not wait long
         )
-        Retries(seconds=min(self.retry_for, RELEASE_SECONDS)).run(
-            lambda: self.session.send(request, once=True)
-        )
+        retries = Retries(seconds=min(self.retry_for, RELEASE_SECONDS))
+        with suppress(LeaseLost, TrialWaiting):  # as after a try whose reply was lost
+            retries.run(lambda: self.session.send(request, once=True))
 
 
 def _term(document: Mapping[str, Any]) -> float:

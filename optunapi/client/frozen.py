@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from optunapi.client.distributions import Distribution
 from optunapi.client.states import TrialState
+
+if TYPE_CHECKING:
+    from optunapi.client.study import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,7 @@ class FrozenTrial:
     handed out; `fail_reason` is the reported reason, or lease-expired, timeout, cancelled.
     """
 
-    study: str
+    study: "Study" = field(compare=False)
     number: int
     state: TrialState
     params: Mapping[str, Any]
@@ -37,22 +40,23 @@ class FrozenTrial:
 
     @classmethod
     def of(
-        cls, document: Mapping[str, Any], distributions: Mapping[str, Distribution] | None = None
+        cls,
+        study: "Study",
+        document: Mapping[str, Any],
+        distributions: Mapping[str, Distribution],
     ) -> Self:
         """The trial of a reply."""
         params = {
-            name: distributions[name].value_of(value)
-            if distributions and name in distributions
-            else value
+            name: distributions[name].value_of(value) if name in distributions else value
             for name, value in document["params"].items()
         }
         return cls(
-            study=document["study"],
+            study=study,
             number=document["number"],
             state=TrialState.of(document["state"]),
             params=params,
             values=document["values"],
-            distributions={n: d for n, d in (distributions or {}).items() if n in params},
+            distributions={n: d for n, d in distributions.items() if n in params},
             intermediate_values={int(k): v for k, v in document["intermediate_values"].items()},
             constraints=document["constraints"],
             user_attrs=document["user_attrs"],
@@ -61,8 +65,8 @@ class FrozenTrial:
             stop_requested=document["stop_requested"],
             fail_reason=document["fail_reason"],
             spec_version=document["spec_version"],
-            datetime_start=_local(document["started_at"]),
-            datetime_complete=_local(document["finished_at"]),
+            datetime_start=local_time(document["started_at"]),
+            datetime_complete=local_time(document["finished_at"]),
         )
 
     @property
@@ -91,7 +95,8 @@ class FrozenTrial:
         return self.datetime_complete - self.datetime_start
 
 
-def _local(text: str | None) -> datetime | None:
+def local_time(text: str | None) -> datetime | None:
+    """A time of the wire as Optuna has it: naive, local."""
     if text is None:
         return None
     return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)

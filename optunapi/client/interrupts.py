@@ -3,55 +3,73 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from optunapi.client.processes import generation
 
-_open_blocks = 0
+Ask = Callable[[], None]
+
+_open_blocks: list[Ask] = []
+_former: Any = signal.SIG_DFL
 _installed_in = 0
 
 
-def _end(number: int, _: FrameType | None) -> None:
+def _end(number: int, frame: FrameType | None) -> None:
     if generation() != _installed_in:
-        # A fork, a data loader's worker for example, dies of it as it would without us.
-        signal.signal(number, signal.SIG_DFL)
+        # A fork, a data loader's worker for example, does with it what it would do without us.
+        signal.signal(number, _former)
         os.kill(os.getpid(), number)
         return
-    raise SystemExit(128 + number)
+    if not callable(_former):
+        raise SystemExit(128 + number)
+    _former(number, frame)
+    for ask in tuple(_open_blocks):
+        ask()
 
 
 @contextmanager
-def sigterm_ends_block() -> Iterator[None]:
+def sigterm_ends_block(ask: Ask) -> Iterator[None]:
     """SIGTERM raises SystemExit in the block, where it would have killed the process at once.
 
-    Only in the main thread, which alone gets signals, and only where nobody else handles it: a handler
-    of somebody's own is left alone. What was there before is there again after the last open block.
+    A handler that was there before is called instead. What it raises goes through the block; where it
+    returns, the end of the process is its affair, and `ask` is called: end the block soon. That is in
+    the middle of whatever the main thread does, so `ask` may take no lock.
+
+    Only in the main thread, which alone gets signals. What was there before is there again after the
+    last open block; a handler set within it stays.
     """
-    enter_block()
+    enter_block(ask)
     try:
         yield
     finally:
-        leave_block()
+        leave_block(ask)
 
 
-def enter_block() -> None:
+def enter_block(ask: Ask) -> None:
     """Begin a block of `sigterm_ends_block`; blocks need not be nested."""
-    global _open_blocks, _installed_in
+    global _former, _installed_in
     if threading.current_thread() is not threading.main_thread():
         return
-    _open_blocks += 1
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+    if generation() != _installed_in:  # what is open is the parent's
+        _open_blocks.clear()
+    present = signal.getsignal(signal.SIGTERM)
+    if present is _end:
         _installed_in = generation()
+    elif present == signal.SIG_DFL or (callable(present) and not _open_blocks):
+        # While blocks are open, theirs may call ours: it came later, and knows ours as the former one.
+        _former, _installed_in = present, generation()
         signal.signal(signal.SIGTERM, _end)
+    _open_blocks.append(ask)
 
 
-def leave_block() -> None:
+def leave_block(ask: Ask) -> None:
     """End a block of `sigterm_ends_block`."""
-    global _open_blocks
     if threading.current_thread() is not threading.main_thread():
         return
-    _open_blocks = max(0, _open_blocks - 1)
-    if _open_blocks == 0 and signal.getsignal(signal.SIGTERM) is _end:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if ask in _open_blocks:
+        _open_blocks.remove(ask)
+    if not _open_blocks and signal.getsignal(signal.SIGTERM) is _end:
+        signal.signal(signal.SIGTERM, _former)

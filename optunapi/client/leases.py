@@ -25,6 +25,7 @@ class Hold:
     """A trial that was handed to this process, and what is to be told with its result.
 
     `lease_seconds` is the lease's term. `lost` says why the trial is not this process's any more.
+    `ending`: the process is to end, and gives the trial back unless that has a result by then.
     """
 
     study: str
@@ -34,6 +35,7 @@ class Hold:
     lease_seconds: float = 60.0
     stop_requested: bool = False
     lost: OptunAPIError | None = None
+    ending: bool = False
     closed: bool = False
     params: dict[str, Any] = field(default_factory=dict)
     user_attrs: dict[str, Any] = field(default_factory=dict)
@@ -49,15 +51,19 @@ class Hold:
         self.stop_requested = bool(answer.get("stop_requested"))
 
 
+Renewer = Callable[[], Callable[[Hold], None] | None]
+
+
 class LeaseKeeper:
     """Renews leases in the background. Its thread ends with the last lease. Thread- and fork-safe:
     a child renews nothing of its parent's.
+
+    `renewer` gives what renews a lease, and None once nobody is left who could tell a result: then the
+    trials are left to be handed on.
     """
 
-    def __init__(
-        self, renew: Callable[[Hold], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._renewing = PerProcess(lambda: _Renewing(renew, clock))
+    def __init__(self, renewer: Renewer, clock: Callable[[], float] = time.monotonic) -> None:
+        self._renewing = PerProcess(lambda: _Renewing(renewer, clock))
 
     def keep(self, hold: Hold) -> None:
         """Renew this hold's lease from now on."""
@@ -72,8 +78,8 @@ class LeaseKeeper:
 class _Renewing:
     """One process's leases, and the thread that renews them."""
 
-    def __init__(self, renew: Callable[[Hold], None], clock: Callable[[], float]) -> None:
-        self._renew = renew
+    def __init__(self, renewer: Renewer, clock: Callable[[], float]) -> None:
+        self._renewer = renewer
         self._clock = clock
         self._changed = threading.Condition()
         self._due: dict[Hold, float] = {}
@@ -116,9 +122,13 @@ class _Renewing:
         with self._changed:
             if hold not in self._due:
                 return
+        renew = self._renewer()
+        if renew is None:
+            self.remove(hold)
+            return
         pause, began = hold.interval, self._clock()
         try:
-            self._renew(hold)
+            renew(hold)
         except (Conflict, NotFound) as error:
             if not hold.closed:
                 hold.lost = error

@@ -13,7 +13,7 @@ from optunapi.client.interrupts import sigterm_ends_block
 from optunapi.client.progress import Progress
 from optunapi.client.scalars import numbers_of
 from optunapi.client.study import Callback, Study
-from optunapi.client.trial import STOPPED, Trial, is_taken_away
+from optunapi.client.trial import Trial, is_taken_away
 from optunapi.errors import NoSlot, OptunAPIError, StudyFinished, StudyPaused
 
 LONG_POLL = 10.0  # seconds; a thread that waits for a place ends at most so long after `stop`
@@ -38,23 +38,34 @@ class Loop:
     gc_after_trial: bool
     _begun: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stopping: threading.Event = field(default_factory=threading.Event)
+    _stopping: bool = False  # and no Event, whose lock a signal's handler could find taken
     _error: BaseException | None = None
     _open: dict[Trial, None] = field(default_factory=dict)
 
     def stop(self) -> None:
         """Begin no more trials."""
-        self._stopping.set()
+        self._stopping = True
+
+    def ask_to_end(self) -> None:
+        """End soon: the process is to end."""
+        self.stop()
+        for trial in tuple(self._open):
+            trial.ask_to_end()
 
     def run(self, *, show_progress_bar: bool) -> None:
         """Return when there is nothing more to do; raise what ended it otherwise."""
         self._started = time.monotonic()
         self._progress = Progress.of(self.study, self.n_trials, shown=show_progress_bar)
-        with self._progress, sigterm_ends_block():
-            if self.n_jobs == 1:
-                self._work()
-            else:
-                self._work_in_threads()
+        # Here too where threads work: a signal's handler that calls `study.stop()` is run here.
+        self.study.enter_loop(self)
+        try:
+            with self._progress, sigterm_ends_block(self.ask_to_end):
+                if self.n_jobs == 1:
+                    self._work()
+                else:
+                    self._work_in_threads()
+        finally:
+            self.study.enter_loop(None)
 
     def _work_in_threads(self) -> None:
         # Daemons, since an objective cannot be interrupted from here: Ctrl-C must end the process.
@@ -76,6 +87,7 @@ class Loop:
             raise self._error
 
     def _work_or_note(self) -> None:
+        self.study.enter_loop(self)
         try:
             self._work()
         except BaseException as error:
@@ -93,17 +105,13 @@ class Loop:
                 logger.warning("%r was not given back: %s", trial, error)
 
     def _work(self) -> None:
-        self.study.enter_loop(self)
-        try:
-            while self._take_turn():
-                trial = self._next()
-                if trial is None:
-                    return
-                self._run(trial)
-                if self.gc_after_trial:
-                    gc.collect()
-        finally:
-            self.study.enter_loop(None)
+        while self._take_turn():
+            trial = self._next()
+            if trial is None:
+                return
+            self._run(trial)
+            if self.gc_after_trial:
+                gc.collect()
 
     def _take_turn(self) -> bool:
         with self._lock:
@@ -119,7 +127,7 @@ class Loop:
         return self.timeout - (time.monotonic() - self._started)
 
     def _is_over(self) -> bool:
-        return self._stopping.is_set() or self._left() <= 0
+        return self._stopping or self._left() <= 0
 
     def _next(self) -> Trial | None:
         """The next trial, however long it takes; None when there will be none for this call."""
@@ -137,9 +145,9 @@ class Loop:
                 continue
             except StudyPaused:
                 logger.info("study %s is paused: waiting", self.study.name)
-                self._stopping.wait(min(PAUSED_POLL, max(0.0, self._left())))
+                time.sleep(min(PAUSED_POLL, max(0.0, self._left())))
             else:
-                if not self._stopping.is_set():
+                if not self._stopping:
                     return trial
                 trial.release()
         return None
@@ -171,8 +179,7 @@ class Loop:
         if not trial.is_open:  # the objective told, or gave back, the trial itself
             return
         if returned is None and trial.stop_requested:
-            trial.fail(STOPPED)
-            return
+            return  # the end of the block knows what to do
         try:
             values = numbers_of(returned)
         except TypeError as error:

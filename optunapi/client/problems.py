@@ -5,9 +5,17 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from optunapi.errors import OptunAPIError, ServerUnavailable, TryLater, UnexpectedReply
+from optunapi.errors import (
+    OptunAPIError,
+    RateLimited,
+    ServerUnavailable,
+    TryLater,
+    UnexpectedReply,
+)
 
-PASSING = frozenset({408, 425, 502, 503, 504})  # what proxies say for a server they do not reach
+# What proxies say for a server they do not reach, or that broke down before it could say anything.
+PASSING = frozenset({408, 425, 500, 502, 503, 504, *range(520, 528), 530})
+TOO_MANY = 429
 STANDARD = frozenset({"type", "title", "status", "detail", "code"})
 
 
@@ -30,10 +38,13 @@ def error_of(
     """
     headers = headers or {}
     if not isinstance(document, Mapping) or not isinstance(document.get("code"), str):
+        wait = retry_after(headers, default=0.0)
         if status in PASSING:
-            wait = retry_after(headers, default=0.0)
-            detail = f"{url} answers {status}: its server is not reached"
+            detail = f"{url} answers {status}: its server is not reached, or broke down"
             return ServerUnavailable(detail, retry_after=wait, status=status)
+        if status == TOO_MANY:
+            detail = f"{url} answers {status}: a proxy before it lets no more requests through"
+            return RateLimited(detail, retry_after=wait, status=status)
         return UnexpectedReply(
             f"{url} answers {status}{_location(headers)}, and not as an OptunAPI server does: "
             "is the URL that of the server?",
@@ -58,7 +69,7 @@ def retry_after(headers: Mapping[str, str], *, default: float) -> float:
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return default
 
 

@@ -46,7 +46,8 @@ class Retries:
     seconds: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    draw: Callable[[float, float], float] = random.uniform
+    # Not of `random` itself: a training that seeds it would find its numbers used up.
+    draw: Callable[[float, float], float] = random.SystemRandom().uniform
 
     def run(self, attempt: Callable[[], Result]) -> Result:
         """What `attempt` returns, or its last error once it will not pass or the time is up.

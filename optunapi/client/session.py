@@ -37,8 +37,9 @@ V1 = f"{API}/v1"
 class Request:
     """One request. `path` is below v1, in parts that need no quoting.
 
-    `body` goes as JSON, `content` as it is; a path's file is read anew at each try. `timeout` is in
-    seconds, the session's unless given.
+    `body` goes as JSON, `content` as it is; a path's file is read anew at each try. `fields` are some
+    that its reply has: without them it is no reply of an OptunAPI server, whatever its status says.
+    `timeout` is in seconds, the session's unless given.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Request:
     query: Mapping[str, str | float] = field(default_factory=dict)
     more_headers: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
+    fields: tuple[str, ...] = ()
     timeout: float | None = None
 
     @property
@@ -164,14 +166,16 @@ class Session:
                 headers=request.headers,
                 params=request.query,
             )
-        if reply.status_code == 204:
+        if reply.status_code == 204 and not request.fields:
             return None
         document = _json(reply)
-        if reply.ok and document is not None:
+        if not reply.ok:
+            raise error_of(self.url, reply.status_code, document, reply.headers)
+        if isinstance(document, dict) and all(name in document for name in request.fields):
             return document
-        if reply.ok and "json" in reply.headers.get("Content-Type", ""):
+        if document is None and "json" in reply.headers.get("Content-Type", ""):
             raise ServerUnavailable(f"{self.url}: the reply was cut off", retry_after=0.0)
-        raise error_of(self.url, reply.status_code, document, reply.headers)
+        raise error_of(self.url, reply.status_code, None, reply.headers)
 
     def _exchange(
         self, method: str, place: str, timeout: float, **options: Any
@@ -246,5 +250,5 @@ def _innermost(error: BaseException) -> BaseException:
 def _json(reply: requests.Response) -> Any:
     try:
         return reply.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

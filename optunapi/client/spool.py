@@ -16,14 +16,21 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from optunapi.client.scalars import plain
 from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, TryLater
 
 FORMAT = 1
+KINDS: Mapping[str, Any] = {
+    "study": str,
+    "number": int,
+    "params": dict,
+    "created_at": str | None,
+    "body": dict,
+}
 
 logger = logging.getLogger("optunapi")
 
@@ -39,6 +46,22 @@ class KeptTell:
     params: Mapping[str, Any]
     created_at: str | None
     body: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, content: Any) -> Self:
+        """The tell of a file.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        found = {each.name: content[each.name] for each in fields(cls)}
+        for name, kind in KINDS.items():
+            if not isinstance(found[name], kind):
+                raise TypeError(f"{name} is {found[name]!r}")
+        if found["study"] in ("", ".", "..") or "/" in found["study"]:
+            raise ValueError(f"{found['study']!r} is no study's name")
+        json.dumps(found["body"], allow_nan=False)
+        return cls(**found)
 
 
 def spool_folder() -> Path:
@@ -91,8 +114,8 @@ class Spool:
     def deliver(self, send: Callable[[KeptTell], None]) -> int:
         """Hand each waiting tell to `send`, oldest first; return how many it took.
 
-        What the server refuses for good is set aside with a warning. While another process delivers,
-        nothing is done.
+        What the server refuses for good, or what is no tell, is set aside with a warning, and what cannot
+        be read now waits on. While another process delivers, nothing is done.
 
         Raises:
             TryLater: `send` did, and the rest waits on.
@@ -127,17 +150,13 @@ class Spool:
 
     def _read(self, path: Path) -> KeptTell | None:
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return KeptTell(
-                study=content["study"],
-                number=content["number"],
-                params=content["params"],
-                created_at=content["created_at"],
-                body=content["body"],
-            )
+            return KeptTell.of(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:  # where there is no lock: another process was quicker
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            logger.warning("%s waits on: %s", path, error)
+            return None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             where = self._set_aside(path)
             _warn(f"a kept result cannot be read ({error!r}); it is in {where}")
             return None

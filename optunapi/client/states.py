@@ -12,6 +12,9 @@ class Word(IntEnum):
             return self.word == other.lower()
         return int.__eq__(self, other) if isinstance(other, int) else NotImplemented
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # or it would be int's
+
     __hash__ = IntEnum.__hash__  # of the number: look it up by that, not by its word
 
     def __str__(self) -> str:

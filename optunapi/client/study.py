@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from optunapi.client.connection import Connection
+from optunapi.client.connection import STUDY_FIELDS, TRIAL_FIELDS, Connection
 from optunapi.client.distributions import Distribution, from_wire
 from optunapi.client.events import StudyEvent, follow
 from optunapi.client.frozen import FrozenTrial
@@ -95,11 +95,11 @@ class Study:
 
     def document(self) -> dict[str, Any]:
         """All that the server says of it, now, as the wire has it."""
-        return self._remember(self._call("GET"))
+        return self._remember(self._call("GET", fields=STUDY_FIELDS))
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Set an attribute of the study."""
-        self._call("PATCH", body={"user_attrs": {key: value}})
+        self._change({"user_attrs": {key: value}})
 
     # Trials
 
@@ -137,7 +137,9 @@ class Study:
             began = time.monotonic()
             patience = round(min(max(0.0, deadline - began), LONGEST_WAIT), 3)
             try:
-                return self._handed_out(self.connection.ask(path, body, wait=patience))
+                return self._handed_out(
+                    self.connection.ask(path, body, fields=TRIAL_FIELDS, wait=patience)
+                )
             except NoSlot as refusal:
                 now = time.monotonic()
                 if now >= deadline:
@@ -159,7 +161,7 @@ class Study:
         """
         body = self._ask_body(worker, False, lease_seconds, None, user_attrs)
         documents = self.connection.ask(
-            ("studies", self.slug, "trials", "batch"), {**body, "count": count}
+            ("studies", self.slug, "trials", "batch"), {**body, "count": count}, fields=("items",)
         )
         return [self._handed_out(document) for document in documents["items"]]
 
@@ -255,7 +257,7 @@ class Study:
         if document is not None:
             return self.frozen(document, known)
         return FrozenTrial(
-            study=self.name,
+            study=self,
             number=hold.number,
             state=told,
             values=numbers,
@@ -272,7 +274,7 @@ class Study:
         Raises:
             TrialNotFound: there is none of this number.
         """
-        return self.frozen(self._call("GET", "trials", str(number)))
+        return self.frozen(self._call("GET", "trials", str(number), fields=TRIAL_FIELDS))
 
     def trials(self, state: Any = None) -> Iterator[FrozenTrial]:
         """The trials by number, all or those in one state, looked up as they are iterated over."""
@@ -283,7 +285,8 @@ class Study:
     @property
     def best_trials(self) -> list[FrozenTrial]:
         """The best trial; with several objectives those that no other beats in all (Pareto's front)."""
-        return [self.frozen(each) for each in self._call("GET", "best")["items"]]
+        found = self._call("GET", "best", fields=("items",))
+        return [self.frozen(each) for each in found["items"]]
 
     @property
     def best_trial(self) -> FrozenTrial:
@@ -334,7 +337,8 @@ class Study:
             "user_attrs": dict(user_attrs or {}),
             "skip_if_exists": skip_if_exists,
         }
-        return self.frozen(self._call("POST", "queue", body=body, key=uuid.uuid4().hex))
+        key = uuid.uuid4().hex
+        return self.frozen(self._call("POST", "queue", body=body, key=key, fields=TRIAL_FIELDS))
 
     def enqueue_trial(
         self,
@@ -355,7 +359,8 @@ class Study:
             ValueInvalid: one does not fit the study.
         """
         body = {"items": [dict(item) for item in items]}
-        reply = self._call("POST", "import", body=body, key=uuid.uuid4().hex)
+        key = uuid.uuid4().hex
+        reply = self._call("POST", "import", body=body, key=key, fields=("imported",))
         return int(reply["imported"])
 
     # The whole
@@ -398,11 +403,14 @@ class Study:
 
         Raises:
             RuntimeError: it is called within an objective or callback of itself.
+            ValueError: `n_jobs` is no number of threads.
         """
         from optunapi.client.optimize import Loop
 
         if self._loop() is not None:
             raise RuntimeError("`optimize` is called by its own objective or callback")
+        if n_jobs < 1 and n_jobs != -1:
+            raise ValueError(f"`n_jobs` is {n_jobs}: it is 1 or more, or -1 for each processor")
         caught = (catch,) if isinstance(catch, type) else tuple(catch)
         Loop(
             study=self,
@@ -427,15 +435,15 @@ class Study:
         if loop is not None:
             loop.stop()
         else:
-            self._call("PATCH", body={"state": "finished"})
+            self._change({"state": "finished"})
 
     def pause(self) -> None:
         """Hand out nothing until `resume`; running trials go on."""
-        self._call("PATCH", body={"state": "paused"})
+        self._change({"state": "paused"})
 
     def resume(self) -> None:
         """Open a study that was paused or stopped."""
-        self._call("PATCH", body={"state": "open"})
+        self._change({"state": "open"})
 
     def events(self) -> Iterator[StudyEvent]:
         """What happens in the study from now on, as it happens; ends when the study is deleted.
@@ -463,7 +471,7 @@ class Study:
     ) -> FrozenTrial:
         """The trial of a reply, with the distributions of the configuration and those `known`."""
         configured = self.distributions_of(document["spec_version"])
-        return FrozenTrial.of(document, {**configured, **(known or {})})
+        return FrozenTrial.of(self, document, {**configured, **(known or {})})
 
     def distributions_of(self, spec_version: str | None) -> Mapping[str, Distribution]:
         """The configuration's parameters at a version; where that has gone, at the present one."""
@@ -491,10 +499,16 @@ class Study:
         self,
         method: str,
         *path: str,
+        fields: tuple[str, ...],
         body: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> Any:
-        return self.connection.call(method, "studies", self.slug, *path, body=body, key=key)
+        return self.connection.call(
+            method, "studies", self.slug, *path, body=body, key=key, fields=fields
+        )
+
+    def _change(self, body: Mapping[str, Any]) -> None:
+        self._call("PATCH", body=body, fields=STUDY_FIELDS)
 
     @property
     def slug(self) -> str:

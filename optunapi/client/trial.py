@@ -12,18 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from optunapi.client.connection import TRIAL_FIELDS, UNDELIVERED
 from optunapi.client.distributions import (
     CategoricalDistribution,
     Distribution,
     FloatDistribution,
     IntDistribution,
 )
-from optunapi.client.frozen import FrozenTrial
+from optunapi.client.frozen import FrozenTrial, local_time
 from optunapi.client.interrupts import enter_block, leave_block
 from optunapi.client.leases import Hold
 from optunapi.client.processes import generation
 from optunapi.client.scalars import number_of, unwrapped
-from optunapi.errors import LeaseLost, OptunAPIError, TrialFinished, TryLater
+from optunapi.errors import LeaseLost, OptunAPIError, TrialFinished
 
 if TYPE_CHECKING:
     from optunapi.client.study import Study
@@ -104,7 +105,7 @@ class Trial:
     @property
     def datetime_start(self) -> datetime | None:
         """When this attempt began: naive, local time."""
-        return FrozenTrial.of(self._document).datetime_start
+        return local_time(self._document["started_at"])
 
     @property
     def attempt(self) -> int:
@@ -123,10 +124,10 @@ class Trial:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the trial should end now: somebody asked for it, its time is over, or it was handed
-        on. Learnt from the answers to reports and renewals.
+        """Whether the trial should end now: somebody asked for it, its time is over, it was handed on, or
+        this process got SIGTERM. Learnt from the answers to reports and renewals.
         """
-        return self._hold.stop_requested or self._hold.lost is not None
+        return self._should_stop or self._hold.lost is not None
 
     # Parameters
 
@@ -192,9 +193,8 @@ class Trial:
         else:
             # The server knows what else the name may stand for, in other trials too.
             known = distribution
-            value = self._send("suggest", {"name": name, "distribution": distribution.to_wire()})[
-                "value"
-            ]
+            asked = {"name": name, "distribution": distribution.to_wire()}
+            value = self._send("suggest", asked, "value")["value"]
             self._hold.params[name] = value
         self._suggested[name] = known
         # In Optuna a trial's params hold the caller's own choice objects, None and True included.
@@ -233,7 +233,7 @@ class Trial:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        answer = self._send("report", {"step": whole, "value": value})
+        answer = self._send("report", {"step": whole, "value": value}, "should_prune")
         self._reported.setdefault(whole, value)
         self._should_prune = bool(answer["should_prune"])
         self._hold.learn(answer)
@@ -241,7 +241,8 @@ class Trial:
 
     def should_prune(self) -> bool:
         """Whether to raise `TrialPruned`: the pruner said so to the last report, or the trial has been
-        asked to stop (and then it fails, reason `stopped`).
+        asked to stop (and then it fails, reason `stopped`), or this process to end (and then the trial
+        is given back).
 
         Raises:
             NotImplementedError: the study has several objectives.
@@ -250,7 +251,11 @@ class Trial:
         self._refuse_several_objectives("should_prune")
         if self._hold.lost is not None:
             raise self._hold.lost.again()
-        return self._should_prune or self._hold.stop_requested
+        return self._should_prune or self._should_stop
+
+    @property
+    def _should_stop(self) -> bool:
+        return self._hold.stop_requested or self._hold.ending
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Keep an attribute with the trial, at once; if the server is not reached, with its result.
@@ -260,8 +265,8 @@ class Trial:
         """
         body = {"user_attrs": {**self._hold.user_attrs, key: value}}
         try:
-            self._study.connection.call("PATCH", *self._path, body=body)
-        except TryLater as error:
+            self._study.connection.call("PATCH", *self._path, body=body, fields=TRIAL_FIELDS)
+        except UNDELIVERED as error:
             logger.warning("attribute %r goes with the result of %r: %s", key, self, error)
             self._hold.user_attrs[key] = value
         else:
@@ -303,7 +308,11 @@ class Trial:
         filename = name or file.name
         place = (*self._path, "artifacts", filename)
         self._study.connection.call(
-            "PUT", *place, content=file, content_type="application/octet-stream"
+            "PUT",
+            *place,
+            content=file,
+            content_type="application/octet-stream",
+            fields=("filename",),
         )
         return filename
 
@@ -335,12 +344,16 @@ class Trial:
         return self.tell(None, "pruned")
 
     def release(self) -> None:
-        """Give the trial back: the next ask gets it.
+        """Give the trial back: the next ask gets it. One that was handed on is somebody else's already.
 
         Raises:
-            LeaseLost: it was handed on.
+            TrialFinished: it is closed.
         """
         self._study.connection.release(self._hold)
+
+    def ask_to_end(self) -> None:
+        """Say that this process is to end: `stop_requested` becomes True."""
+        self._hold.ending = True
 
     @property
     def is_open(self) -> bool:
@@ -348,8 +361,10 @@ class Trial:
         return not self._hold.closed
 
     def __enter__(self) -> Self:
-        """Begin the block; until its end SIGTERM raises SystemExit where it would kill the process."""
-        enter_block()
+        """Begin the block; until its end SIGTERM raises SystemExit where it would kill the process, and
+        where there is a handler makes `stop_requested` True beside it.
+        """
+        enter_block(self.ask_to_end)
         return self
 
     def __exit__(
@@ -369,25 +384,24 @@ class Trial:
                 raise
             error.add_note(f"and the server was not told: {refusal}")
         finally:
-            leave_block()
+            leave_block(self.ask_to_end)
         return error is not None and is_pruned(error)
 
     def _settle(self, error: BaseException | None) -> None:
-        if error is None:
-            if not self.stop_requested:
-                warnings.warn(
-                    f"{self!r} was not told a value: it failed, reason {NOT_TOLD}",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
-            self.fail(STOPPED if self.stop_requested else NOT_TOLD)
+        pruned = error is not None and is_pruned(error)
+        if self.stop_requested and (error is None or (pruned and not self._should_prune)):
+            self.release() if self._hold.ending else self.fail(STOPPED)
+        elif error is None:
+            warnings.warn(
+                f"{self!r} was not told a value: it failed, reason {NOT_TOLD}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            self.fail(NOT_TOLD)
         elif is_taken_away(error):
             self._study.connection.forget(self._hold)
-        elif is_pruned(error):
-            if self._should_prune or not self.stop_requested:
-                self.prune()
-            else:
-                self.fail(STOPPED)
+        elif pruned:
+            self.prune()
         elif isinstance(error, Exception):
             self.fail(f"{type(error).__name__}: {error}")
         else:
@@ -399,11 +413,11 @@ class Trial:
     def _path(self) -> tuple[str, ...]:
         return ("studies", self._hold.study, "trials", str(self.number))
 
-    def _send(self, verb: str, body: dict[str, Any]) -> Any:
+    def _send(self, verb: str, body: dict[str, Any], *fields: str) -> Any:
         if self._hold.lease is not None:
             body["lease"] = self._hold.lease
         try:
-            return self._study.connection.call("POST", *self._path, verb, body=body)
+            return self._study.connection.call("POST", *self._path, verb, body=body, fields=fields)
         except LeaseLost as error:
             self._hold.lost = error
             raise

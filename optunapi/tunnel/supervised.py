@@ -21,6 +21,8 @@ from optunapi.tunnel.sessions import Entry, Session
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 STEADY_SECONDS = 60.0  # a session that lasted so long was a good one: begin with short delays again
 CLOSE_SECONDS = 2.0
+# Not of `random` itself: a training that seeds it would find its numbers used up.
+CHANCE = random.SystemRandom()
 
 log = logging.getLogger("optunapi.tunnel")
 
@@ -29,7 +31,7 @@ def delays() -> Iterator[float]:
     """Seconds to wait before each attempt: doubling, with full jitter, up to half a minute."""
     for attempt in count():
         longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempt, 10))
-        yield random.uniform(0, longest)  # nosec B311
+        yield CHANCE.uniform(0, longest)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,30 +113,38 @@ def test_the_tuned_classifier_beats_its_defaults_on_images_it_never_saw(home: Pa
         assert ("eta0" in trial.params) == (trial.params["learning_rate"] != "optimal")
 
 
-def through(gateway: Gateway, server: str, known_hosts: Path) -> tuple[str | Path, ...]:
+SECURED = {"secured_trainer.py": PARABOLOID, "ssh_gateway.py": "behind-a-gateway"}
+
+
+def through(
+    gateway: Gateway, server: str, known_hosts: Path, example: str
+) -> tuple[str | Path, ...]:
     """The command of a trainer whose only way to the server is the gateway."""
     files = ("--key", gateway.key, "--known-hosts", known_hosts)
-    script = EXAMPLES / "secured_trainer.py"
-    return (sys.executable, script, gateway.address, server, *files, "--trials", "3")
+    return (sys.executable, EXAMPLES / example, gateway.address, server, *files, "--trials", "3")
 
 
-def test_the_secured_trainer_works_through_a_gateway(home: Path, gateway: Gateway) -> None:
+@pytest.mark.parametrize("example", SECURED)
+def test_a_secured_trainer_works_through_a_gateway(
+    home: Path, gateway: Gateway, example: str
+) -> None:
     with running_server(home) as server:
-        run(*through(gateway, f"127.0.0.1:{server.port}", gateway.known_hosts))
-    assert len(completed(home, PARABOLOID)) == 3
+        run(*through(gateway, f"127.0.0.1:{server.port}", gateway.known_hosts, example))
+    assert len(completed(home, SECURED[example])) == 3
     assert "Accepted publickey" in gateway.log.read_text()
 
 
 @pytest.mark.parametrize("known", ["nothing", "another key"])
-def test_the_secured_trainer_refuses_a_gateway_whose_host_key_it_does_not_know(
-    home: Path, tmp_path: Path, gateway: Gateway, known: str
+@pytest.mark.parametrize("example", SECURED)
+def test_a_secured_trainer_refuses_a_gateway_whose_host_key_it_does_not_know(
+    home: Path, tmp_path: Path, gateway: Gateway, example: str, known: str
 ) -> None:
     known_hosts = tmp_path / "known"
     line = known_hosts_line(gateway.port, make_key(tmp_path / "other_key"))
     known_hosts.write_text(line if known == "another key" else "")
     with running_server(home) as server:
-        trainer = run_unchecked(*through(gateway, f"127.0.0.1:{server.port}", known_hosts))
+        trainer = run_unchecked(*through(gateway, f"127.0.0.1:{server.port}", known_hosts, example))
     assert trainer.returncode != 0
     assert "host key" in trainer.stderr
     assert "Accepted publickey" not in gateway.log.read_text()
-    assert not os.path.exists(home / "db" / f"{PARABOLOID}.db")
+    assert not os.path.exists(home / "db" / f"{SECURED[example]}.db")

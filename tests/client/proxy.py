@@ -22,16 +22,19 @@ Fault = Literal[
 
 @dataclass
 class Proxy:
-    """Faults to come, and what came through: the method and path of each request."""
+    """Faults to come, and what came through: the method and path of each request.
+
+    A fault that is given in bytes is all that is answered, and the request goes no further.
+    """
 
     url: str
     seen: list[tuple[str, str]] = field(default_factory=list)
-    faults: list[tuple[str, Fault]] = field(default_factory=list)
+    faults: list[tuple[str, Fault | bytes]] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None  # called once a reply is lost
     ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def disturb(self, path_end: str, *faults: Fault) -> None:
+    def disturb(self, path_end: str, *faults: Fault | bytes) -> None:
         """Do these to the next requests whose path ends so, one each."""
         with self._lock:
             self.faults += [(path_end, fault) for fault in faults]
@@ -41,7 +44,7 @@ class Proxy:
         with self._lock:
             self.faults.clear()
 
-    def take(self, method: str, path: str) -> Fault | None:
+    def take(self, method: str, path: str) -> Fault | bytes | None:
         with self._lock:
             self.seen.append((method, path))
             for place, (path_end, fault) in enumerate(self.faults):
@@ -65,6 +68,8 @@ def proxy_before(server_url: str) -> Iterator[Proxy]:
             fault = proxy.take(self.command, self.path.partition("?")[0])
             if fault == "reset":
                 return self.reset()
+            if isinstance(fault, bytes):
+                return self.answer_with(fault)
             if fault == "bad-gateway":
                 return self.answer(502, [("Content-Type", "text/html")], b"<h1>Bad Gateway</h1>")
             try:
@@ -112,6 +117,11 @@ def proxy_before(server_url: str) -> Iterator[Proxy]:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content[:cut])
+
+        def answer_with(self, raw: bytes) -> None:
+            self.close_connection = True
+            with suppress(OSError):
+                self.wfile.write(raw)
 
         def reset(self) -> None:
             """Close so that the other side gets an RST."""

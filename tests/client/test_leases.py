@@ -9,10 +9,11 @@ import threading
 import pytest
 
 from optunapi import Client, Study
+from optunapi.client.leases import Hold, LeaseKeeper
 from optunapi.errors import LeaseLost, NoSlot
 from tests.client.conftest import MakeStudy
 from tests.client.proxy import Proxy
-from tests.support import ROOT, Server, clean_environment
+from tests.support import ROOT, Server, clean_environment, scaled
 
 
 def renewers() -> set[threading.Thread]:
@@ -32,18 +33,28 @@ def test_a_trial_is_held_for_much_longer_than_its_lease(single: Study, server: S
     assert trial.tell(1.0).attempt == 1
 
 
+@pytest.mark.parametrize(
+    ("term", "interval"), [(9.0, 3.0), (30.0, 10.0), (60.0, 10.0), (1e6, 10.0)]
+)
+def test_a_lease_is_renewed_after_a_third_of_its_term_and_ten_seconds_at_most(
+    term: float, interval: float
+) -> None:
+    assert Hold(study="s", number=0, lease="x", lease_seconds=term).interval == interval
+
+
 def test_a_training_that_holds_the_gil_for_seconds_keeps_its_trial(
     single: Study, server: Server
 ) -> None:
+    lease, held = scaled(6, 24), scaled(750_000, 3_000_000)
     rival = f"""
 from optunapi import Client
 from optunapi.errors import NoSlot
 try:
-    print(Client({server.url!r}).study({single.name!r}).ask(wait=12))
+    print(Client({server.url!r}).study({single.name!r}).ask(wait={2 * lease}))
 except NoSlot:
     print("nothing")
 """
-    trial = single.ask(lease_seconds=6)
+    trial = single.ask(lease_seconds=lease)
     asking = subprocess.Popen(
         [sys.executable, "-c", rival],
         cwd=ROOT,
@@ -53,7 +64,7 @@ except NoSlot:
     )
     usleep = ctypes.PyDLL(None).usleep  # called with the GIL held
     while asking.poll() is None:
-        usleep(750_000)
+        usleep(held)
     assert asking.communicate()[0] == "nothing\n"
     assert trial.tell(1.0).attempt == 1
 
@@ -108,6 +119,19 @@ def test_the_thread_that_renews_ends_with_the_last_lease(server: Server, study: 
     assert not thread.is_alive()
 
 
+def test_a_trial_that_nobody_here_can_tell_any_more_is_left_to_be_handed_on(
+    single: Study, server: Server
+) -> None:
+    before = renewers()
+    number = Client(server.url).study(single.name).ask(lease_seconds=0.5).number
+    again = single.ask(wait=30)  # as nobody renews the lease
+    assert (again.number, again.attempt) == (number, 2)
+    again.tell(1.0)
+    for thread in renewers() - before:
+        thread.join(30)
+    assert renewers() <= before
+
+
 def test_a_trial_without_a_lease_needs_no_thread(server: Server, study: Study) -> None:
     study = Client(server.url).study(study.name)
     before = renewers()
@@ -118,8 +142,6 @@ def test_a_trial_without_a_lease_needs_no_thread(server: Server, study: Study) -
 def test_a_fault_of_our_own_does_not_end_the_renewals_of_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from optunapi.client.leases import Hold, LeaseKeeper
-
     renewed = threading.Event()
 
     def renew(hold: Hold) -> None:
@@ -127,7 +149,7 @@ def test_a_fault_of_our_own_does_not_end_the_renewals_of_others(
             raise ZeroDivisionError
         renewed.set()
 
-    keeper = LeaseKeeper(renew)
+    keeper = LeaseKeeper(lambda: renew)
     holds = [Hold(study="s", number=n, lease="x", lease_seconds=0.3) for n in (0, 1)]
     with caplog.at_level(logging.WARNING):
         for hold in holds:

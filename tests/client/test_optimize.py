@@ -1,6 +1,7 @@
 """Optuna's loop over HTTP: what ends it, what does not, and what each trial becomes."""
 
 import logging
+import os
 import re
 import threading
 import time
@@ -11,6 +12,7 @@ import pytest
 import requests
 
 from optunapi import Client, Study, Trial, TrialPruned
+from optunapi.client import optimize
 from optunapi.client.frozen import FrozenTrial
 from optunapi.client.progress import Progress
 from tests.client.conftest import MakeStudy
@@ -45,6 +47,24 @@ def test_with_several_threads_the_share_is_the_same(study: Study) -> None:
     assert states(study) == ["complete"] * 11
 
 
+def test_minus_one_is_a_thread_for_each_processor_and_nothing_else_below_one_is_any(
+    study: Study,
+) -> None:
+    processors = os.cpu_count() or 1
+    together = threading.Barrier(processors)
+
+    def objective(trial: Trial) -> float:
+        together.wait(30)
+        return parabola(trial)
+
+    study.optimize(objective, n_trials=processors, n_jobs=-1)
+    assert states(study) == ["complete"] * processors
+    for n_jobs in (0, -2):
+        with pytest.raises(ValueError, match="n_jobs"):
+            study.optimize(parabola, n_trials=1, n_jobs=n_jobs)
+    assert len(states(study)) == processors
+
+
 def test_the_studys_limits_end_all_machines_together_and_normally(make_study: MakeStudy) -> None:
     study = make_study(max_trials=10)
     machines = [
@@ -59,10 +79,14 @@ def test_the_studys_limits_end_all_machines_together_and_normally(make_study: Ma
     study.optimize(parabola)  # there is nothing to do, and that is no error
 
 
-def test_nobody_gives_up_while_a_place_may_come_back(make_study: MakeStudy) -> None:
+def test_nobody_gives_up_while_a_place_may_come_back_however_short_an_outage_is_borne(
+    make_study: MakeStudy, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimize, "LONG_POLL", 0.05)
     study = make_study(max_trials=1)
     other = study.ask()
-    machine = threading.Thread(target=study.optimize, args=(parabola,))
+    there = Client(server.url, retry_for=0).study(study.name)
+    machine = threading.Thread(target=there.optimize, args=(parabola,))
     machine.start()
     machine.join(0.5)
     assert machine.is_alive()
@@ -161,7 +185,8 @@ def test_callbacks_get_the_study_and_the_finished_trial(study: Study) -> None:
     seen: list[FrozenTrial] = []
 
     def callback(of: Study, trial: FrozenTrial) -> None:
-        assert of is study
+        assert of is study is trial.study
+        assert trial.study.directions == ["minimize"]
         seen.append(trial)
 
     def objective(trial: Trial) -> float:
@@ -268,7 +293,6 @@ def test_where_there_is_no_terminal_nothing_is_shown(
 
 
 def test_on_a_terminal_a_bar_shows_the_trials_and_the_best_value(study: Study) -> None:
-    import os
     import pty
     import subprocess
     import sys

@@ -13,7 +13,7 @@ import requests
 from optunapi import Client, Study
 from optunapi.client.frozen import FrozenTrial
 from optunapi.errors import NoSlot, ServerUnavailable
-from tests.client.conftest import MakeStudy
+from tests.client.conftest import XY, MakeStudy
 from tests.client.proxy import Fault, Proxy
 from tests.support import Server, free_port, running_server
 
@@ -23,7 +23,7 @@ FAULTS = get_args(Fault)
 @pytest.fixture
 def hasty(proxy: Proxy) -> Client:
     """A client that soon stops waiting for a reply, and tries on."""
-    return Client(proxy.url, timeout=1, retry_for=60)
+    return Client(proxy.url, timeout=0.5, retry_for=60)
 
 
 @pytest.fixture
@@ -93,6 +93,37 @@ def read(study: Study) -> None:
     assert list(study.trials()) == []
 
 
+def fail(study: Study) -> None:
+    assert study.ask().fail("no memory").fail_reason == "no memory"
+
+
+def prune(study: Study) -> None:
+    assert study.ask().report(0.5, 1).prune().values == [0.5]
+
+
+def release(study: Study) -> None:
+    study.ask().release()
+    assert study.trial(0).state == "waiting"
+    assert study.ask().attempt == 2
+
+
+def resume(study: Study) -> None:
+    study.ask(worker="gpu-03")
+    again = study.ask(worker="gpu-03", resume=True)
+    assert (again.number, again.attempt) == (0, 2)
+
+
+def create_study(study: Study) -> None:
+    spec = {**XY, "max_trials": 3}
+    client = Client(study.connection.url, timeout=0.5)
+    assert client.create_study(f"{study.name}-b", spec).ask().number == 0
+
+
+def attributes_of_the_study(study: Study) -> None:
+    study.set_user_attr("team", "vision")
+    assert study.user_attrs == {"team": "vision"}
+
+
 OPERATIONS: dict[Callable[[Study], None], str] = {
     ask: "/trials",
     ask_batch: "/batch",
@@ -104,6 +135,12 @@ OPERATIONS: dict[Callable[[Study], None], str] = {
     user_attrs: "/0",
     artifacts: ".py",
     read: "/trials",
+    fail: "/tell",
+    prune: "/tell",
+    release: "/release",
+    resume: "/trials",
+    create_study: "-b",
+    attributes_of_the_study: "",
 }
 
 
@@ -117,7 +154,7 @@ def test_a_disturbed_request_does_what_it_is_to_do_once(
     fault: Fault,
 ) -> None:
     through = hasty.study(study.name)
-    proxy.disturb(OPERATIONS[operation], fault)
+    proxy.disturb(OPERATIONS[operation] or f"/{study.name}", fault)
     operation(through)
     assert not proxy.faults, "the fault was not met"
 
@@ -148,6 +185,19 @@ def test_an_ask_whose_reply_was_lost_until_its_trial_was_handed_on_asks_anew(
     trial = through.ask(lease_seconds=0.05)
     assert other == [2]
     assert trial.number > 0
+
+
+def test_a_trial_that_somebody_got_before_the_release_was_heard_of_is_given_back(
+    study: Study, hasty: Client, proxy: Proxy
+) -> None:
+    trial = hasty.study(study.name).ask()
+    other: list[int] = []
+    proxy.meanwhile = lambda: other.append(study.ask().attempt)
+    proxy.disturb("/release", "lose-reply")
+    trial.release()
+    assert other == [2]
+    trial.release()
+    assert study.trial(0).state == "running"
 
 
 def test_who_waits_for_a_place_waits_over_lost_connections(

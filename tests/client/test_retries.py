@@ -1,6 +1,7 @@
 """What is tried again, and when: no clock, no sleep and no chance but the test's own."""
 
 import math
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -130,6 +131,14 @@ def test_a_fault_of_the_server_is_borne_twice() -> None:
         time.retries(1000).run(failing(*[Internal("x")] * 3))
     assert len(time.pauses) == 2
     assert [may_pass(Internal("x"), faults) for faults in (1, 2, 3)] == [True, True, False]
+
+
+def test_the_numbers_that_a_training_draws_are_its_own() -> None:
+    random.seed(7)
+    expected = random.getstate()
+    tried = failing(*[outage()] * 3)
+    assert Retries(seconds=60, sleep=lambda _: None).run(tried) == "answer"
+    assert random.getstate() == expected
 
 
 def test_a_lasting_outage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

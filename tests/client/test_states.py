@@ -29,3 +29,9 @@ def test_states_differ_and_no_other_word_is_one() -> None:
     assert len(set(TrialState)) == 5
     with pytest.raises(ValueError, match="'done' is none of running, complete, pruned"):
         TrialState.of("done")
+
+
+def test_unequal_is_the_opposite_of_equal() -> None:
+    for state in TrialState:
+        for other in (*TrialState, *(each.word for each in TrialState), "", None, 1, optuna):
+            assert (state != other) is not (state == other)

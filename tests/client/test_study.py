@@ -111,6 +111,8 @@ def test_a_study_without_a_spec_is_made_once_by_any_number_of_trainers(client: C
         StudyDirection.MINIMIZE,
         StudyDirection.MAXIMIZE,
     ]
+    spec = {"objectives": {"a": "maximize"}, "parameters": {}}
+    assert client.create_study("its-own", spec).directions == ["maximize"]  # not the default
 
 
 def test_without_a_spec_a_configured_study_of_the_same_direction_is_the_one_meant(
@@ -146,9 +148,14 @@ def test_a_bad_spec_is_refused_with_every_error(client: Client) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"direction": "minimize", "directions": ["minimize"]},
+        {"direction": "maximize", "directions": ["minimize"]},
         {"directions": []},
-        {"spec": {"direction": "minimize", "parameters": {}}, "direction": "minimize"},
+        {"spec": {"direction": "minimize", "parameters": {}}, "direction": "maximize"},
+        {
+            "spec": {"objectives": {"a": "minimize"}, "parameters": {}},
+            "directions": ["minimize"] * 2,
+        },
+        {"spec": "study.yaml", "direction": "maximize"},
         {"direction": "upwards"},
     ],
 )

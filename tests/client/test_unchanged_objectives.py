@@ -17,7 +17,7 @@ def locally(case: Case) -> optuna.Study:
     pruners = {"none": optuna.pruners.NopPruner, "median": optuna.pruners.MedianPruner}
     study = optuna.create_study(
         directions=case.directions,
-        sampler=optuna.samplers.NSGAIISampler(seed=SEED),
+        sampler=optuna.samplers.TPESampler(seed=SEED),
         pruner=pruners[case.pruner](),
     )
     study.optimize(case.objective, n_trials=case.n_trials)

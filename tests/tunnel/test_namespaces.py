@@ -15,10 +15,10 @@ import pytest
 from tests.support import ROOT, clean_environment, scaled
 from tests.tunnel.namespaces import GATEWAY_OUTSIDE, PRIVATE, Network, three_machines
 from tests.tunnel.sshd import Sshd, make_key, running, until
+from tests.tunnel.trainer import STEPS
 
 PORT = 8000
-STUDY = "optunapi-test"
-TRIALS = scaled(60, 1000)
+TRIALS = scaled(40, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +31,17 @@ class Site:
 
     @contextmanager
     def running(
-        self, within: tuple[str, ...], log: Path, *words: object
+        self, within: tuple[str, ...], log: Path, *words: object, is_read: bool
     ) -> Iterator["subprocess.Popen[str]"]:
-        """A Python program on that machine, which is ended with the block; the log has stderr."""
+        """A Python program on that machine, which is ended with the block; the log has stderr, and stdout
+        too unless that is read: a pipe that nobody empties would hold the program up.
+        """
         with log.open("w") as errors:
             process = subprocess.Popen(
                 [*within, sys.executable, *map(str, words)],
                 cwd=ROOT,
                 env=clean_environment(HOME=os.environ["HOME"], OPTUNAPI_HOME=str(self.home)),
-                stdout=subprocess.PIPE,
+                stdout=subprocess.PIPE if is_read else errors,
                 stderr=errors,
                 text=True,
             )
@@ -63,14 +65,21 @@ class Site:
             check=False,
         )
 
-    def training(self) -> AbstractContextManager["subprocess.Popen[str]"]:
+    def training(
+        self, study: str, known_hosts: Path
+    ) -> AbstractContextManager["subprocess.Popen[str]"]:
+        """A trainer of a study of its own."""
+        config = self.home / "config"
+        shutil.copy(config / "optunapi-test.yaml", config / f"{study}.yaml")
         words = [self.gateway.address, f"{PRIVATE}:{PORT}", self.gateway.key]
-        words += [self.gateway.known_hosts, STUDY, TRIALS]
-        return self.running(self.network.trainer, self.log, "-m", "tests.tunnel.trainer", *words)
+        words += [known_hosts, study, TRIALS]
+        program = ["-m", "tests.tunnel.trainer", *words]
+        return self.running(self.network.trainer, self.log, *program, is_read=True)
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    tmp_path = tmp_path_factory.mktemp("site")
     home = tmp_path / "home"
     shutil.copytree(ROOT / "config", home / "config")
     with three_machines() as network:
@@ -82,7 +91,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         serve = ["-c", program, "serve", "--host", PRIVATE, "--port", PORT]
         with (
             running(sshd),
-            site.running(network.private, home / "server.log", *serve) as server,
+            site.running(network.private, home / "server.log", *serve, is_read=False) as server,
         ):
             until(
                 lambda: (
@@ -119,7 +128,8 @@ def test_every_trial_is_finished_once_whatever_is_lost_on_the_way(
     direct = site.fetched(site.network.trainer, "/optunapi/ping")
     assert direct.returncode in {7, 28}  # curl: no connection, or no answer
     told = []
-    with site.training() as trainer:
+    study = lose.__name__
+    with site.training(study, site.gateway.known_hosts) as trainer:
         assert trainer.stdout is not None
         for number, line in enumerate(trainer.stdout, start=1):
             told.append(json.loads(line))
@@ -129,14 +139,23 @@ def test_every_trial_is_finished_once_whatever_is_lost_on_the_way(
     assert site.log.read_text().count("has a new SSH session") >= 2
     assert [trial["number"] for trial in told] == list(range(TRIALS))
     assert len({trial["port"] for trial in told}) == 1
-    shown = site.fetched(site.network.private, f"/optunapi/v1/studies/{STUDY}")
+    shown = site.fetched(site.network.private, f"/optunapi/v1/studies/{study}")
     states = json.loads(shown.stdout)["trials"]
     assert {state: n for state, n in states.items() if n} == {"complete": TRIALS}
+    path = f"/optunapi/v1/studies/{study}/trials?limit=1000"
+    stored = json.loads(site.fetched(site.network.private, path).stdout)["items"]
+    assert [trial["attempt"] for trial in stored] == [1] * TRIALS  # and none handed on
+    assert {len(trial["intermediate_values"]) for trial in stored} == {STEPS}
+    assert "is told later" not in site.log.read_text()
 
 
-def test_a_gateway_with_another_host_key_gets_neither_login_nor_request(site: Site) -> None:
-    site.gateway.known_hosts.write_text(f"{GATEWAY_OUTSIDE} {make_key(site.home / 'key')}\n")
-    with site.training() as trainer:
+def test_a_gateway_with_another_host_key_gets_neither_login_nor_request(
+    site: Site, tmp_path: Path
+) -> None:
+    lose_sshd(site)  # whose log begins anew
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text(f"{GATEWAY_OUTSIDE} {make_key(tmp_path / 'key')}\n")
+    with site.training("refused", known_hosts) as trainer:
         shown, _ = trainer.communicate(timeout=60)
     assert (trainer.returncode, shown) == (1, "")
     assert f"HostKeyChanged: The host key of {GATEWAY_OUTSIDE} is not" in site.log.read_text()

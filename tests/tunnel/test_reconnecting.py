@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 import signal
 import socket
 import threading
@@ -179,3 +180,10 @@ def test_attempts_are_spread_and_never_more_than_half_a_minute_apart() -> None:
         waits = [waits[number] for waits in series]
         assert all(0 <= wait <= longest for wait in waits)
         assert max(waits) - min(waits) > longest / 4
+
+
+def test_the_numbers_that_a_training_draws_are_its_own() -> None:
+    random.seed(7)
+    expected = random.getstate()
+    assert len(list(islice(delays(), 5))) == 5
+    assert random.getstate() == expected

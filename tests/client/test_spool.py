@@ -1,0 +1,194 @@
+"""Results on disk: half-written, shared by processes, on a full disk, across restarts."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from optunapi import Client, Study
+from optunapi.client.spool import Spool, spool_folder
+from optunapi.errors import ServerUnavailable
+from tests.client.outage import tell_over_an_outage
+from tests.client.proxy import Proxy
+from tests.support import ROOT, Server, clean_environment, missing
+
+
+def waiting(spool: Path) -> list[Path]:
+    return sorted(spool.glob("*/*.json"))
+
+
+def keep(study: Study, proxy: Proxy, count: int) -> None:
+    """Have so many results wait for the proxy's server: trial n's is n."""
+    through = Client(proxy.url, timeout=5, retry_for=0).study(study.name)
+    for trial in through.ask_batch(count):
+        proxy.disturb("", "reset", "reset")  # what waits already, and this one
+        with pytest.warns(UserWarning, match="is told later"):
+            trial.tell(trial.number)
+        proxy.calm()
+
+
+GOOD = {"study": "s", "number": 0, "params": {}, "created_at": None, "body": {"state": "fail"}}
+NO_TELLS = {
+    "nothing": "",
+    "half of one": json.dumps(GOOD)[:40],
+    "no object": "[]",
+    "a number": "7",
+    "too deep": "[" * 200_000,
+    "no text": b"\xff\xfe\x00\x01",
+    "a part missing": json.dumps({"study": "s", "number": 0}),
+    "a study that is none": json.dumps({**GOOD, "study": "../../tokens"}),
+    "a study by number": json.dumps({**GOOD, "study": 7}),
+    "a number that is none": json.dumps({**GOOD, "number": "0"}),
+    "parameters that are none": json.dumps({**GOOD, "params": ["x"]}),
+    "a body that is none": json.dumps({**GOOD, "body": "complete"}),
+    "a value that JSON has not": json.dumps({**GOOD, "body": {"values": [float("nan")]}}),
+}
+
+
+@pytest.mark.parametrize("content", NO_TELLS.values(), ids=list(NO_TELLS))
+def test_a_file_that_is_no_tell_is_set_aside_and_those_behind_it_are_delivered(
+    study: Study, proxy: Proxy, spool: Path, content: str | bytes
+) -> None:
+    keep(study, proxy, 1)
+    (kept,) = waiting(spool)
+    bad = kept.with_name(f"{0:020d}-bad.json")
+    bad.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.warns(UserWarning, match="cannot be read"):
+        Client(proxy.url)
+    assert study.trial(0).values == [0.0]
+    assert [path.name for path in spool.glob("*/*.refused")] == [f"{0:020d}-bad.refused"]
+    assert not waiting(spool)
+
+
+def test_a_file_that_cannot_be_opened_waits_and_those_behind_it_are_delivered(
+    study: Study, proxy: Proxy, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(study, proxy, 1)
+    (kept,) = waiting(spool)
+    unreadable = kept.with_name(f"{0:020d}-bad.json")
+    unreadable.mkdir()  # permissions mean nothing to root
+    Client(proxy.url)
+    assert study.trial(0).values == [0.0]
+    assert waiting(spool) == [unreadable]
+    assert "waits on" in caplog.text
+
+
+def test_a_result_whose_delivery_was_not_heard_of_is_delivered_again_without_harm(
+    study: Study, proxy: Proxy, spool: Path
+) -> None:
+    keep(study, proxy, 2)
+    proxy.disturb("/0/tell", "lose-reply")
+    Client(proxy.url)
+    assert len(waiting(spool)) == 2
+    proxy.disturb("/1/tell", "repeat")
+    Client(proxy.url)
+    assert not list(spool.glob("*/*.*s*"))  # neither waiting nor set aside
+    assert [trial.values for trial in study.trials()] == [[0.0], [1.0]]
+
+
+def python(code: str, *words: str, **options: Any) -> "subprocess.Popen[str]":
+    """A process of its own, that shares this one's spool."""
+    environment = clean_environment(OPTUNAPI_SPOOL=os.environ["OPTUNAPI_SPOOL"])
+    command = [sys.executable, "-W", "error", "-c", code, *words]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **options)
+
+
+def test_processes_that_share_a_spool_deliver_each_result_once(
+    study: Study, proxy: Proxy, spool: Path
+) -> None:
+    keep(study, proxy, 20)
+    proxy.seen.clear()
+    # Whoever finds the spool taken goes on, as another one delivers; so each looks until it is empty.
+    code = """
+import sys
+from pathlib import Path
+from optunapi import Client
+while list(Path(sys.argv[2]).glob("*/*.json")):
+    Client(sys.argv[1])
+"""
+    processes = [python(code, proxy.url, str(spool)) for _ in range(4)]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    assert [trial.values for trial in study.trials()] == [[float(n)] for n in range(20)]
+    assert not list(spool.glob("*/*.refused"))
+    assert sum(path.endswith("/tell") for _, path in proxy.seen) == 20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        missing("a small disk needs root and mount")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "optunapi-test", str(folder)]
+    if error := subprocess.run(mount, capture_output=True, check=False).stderr:
+        missing(f"a small disk cannot be mounted here: {error.decode()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_on_a_full_disk_the_result_is_in_the_error_and_nothing_half_written_is_left(
+    study: Study, proxy: Proxy, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPTUNAPI_SPOOL", str(small_disk / "spool"))
+    through = Client(proxy.url, timeout=5, retry_for=0).study(study.name)
+    first, second, third = through.ask_batch(3)
+    proxy.disturb("/tell", "reset")
+    with pytest.warns(UserWarning, match="is told later"):
+        first.tell(0.25)
+    free = os.statvfs(small_disk)
+    (small_disk / "filler").write_bytes(bytes(free.f_bavail * free.f_bsize))
+
+    proxy.disturb("", "reset")
+    with pytest.raises(ServerUnavailable) as raised:
+        second.tell(0.5)
+    assert "'values': [0.5]" in raised.value.__notes__[0]
+    assert "No space left" in raised.value.__notes__[0]
+    assert len(waiting(small_disk / "spool")) == 1
+    assert not list(small_disk.glob("spool/*/*.part"))
+
+    assert second.tell(0.5).values == [0.5]  # what waited is delivered before, from the full disk
+    assert study.trial(0).values == [0.25]
+    assert third.tell(0.75).values == [0.75]
+    assert not waiting(small_disk / "spool")
+
+
+def test_a_result_outlives_its_server_and_its_trainer_and_a_later_process_delivers_it(
+    tmp_path: Path, spool: Path
+) -> None:
+    (tmp_path / "config").mkdir()
+    tell_over_an_outage(sys.executable, tmp_path, spool, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("settings", "folder"),
+    [
+        ({"OPTUNAPI_SPOOL": "/a/b", "XDG_STATE_HOME": "/c"}, "/a/b"),
+        ({"XDG_STATE_HOME": "/c"}, "/c/optunapi/spool"),
+        ({"HOME": "/d"}, "/d/.local/state/optunapi/spool"),
+    ],
+)
+def test_results_are_kept_where_the_user_says_or_in_the_state_directory(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], folder: str
+) -> None:
+    for name in ("OPTUNAPI_SPOOL", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert spool_folder() == Path(folder)
+
+
+def test_a_spool_for_a_server_by_its_own_name_is_not_that_of_another(
+    server: Server, tmp_path: Path
+) -> None:
+    urls = ("http://head:8000", "http://head:8001", "https://head:8000", "http://head:8000/a")
+    assert len({Spool(url, tmp_path).folder for url in urls}) == len(urls)
+    assert Client(server.url).url == server.url
