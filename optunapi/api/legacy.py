@@ -129,6 +129,7 @@ def router(catalog: Catalog, desk: Desk) -> APIRouter:
             return legacy_tell(view, board), told, seen
 
         body = await settled(find, operation, short_cut=at_once(catalog, model_name))
+        desk.prepare(model_name)
         return JsonReply(body)
 
     key = query(

@@ -80,6 +80,19 @@ class Asking:
         """Whether an ask takes no longer than a few trials' sampling in Rust."""
         return self._state.native is not None
 
+    @property
+    def may_prepare(self) -> bool:
+        """Whether what the next ask gets can be drawn now: nobody trains, and no trial waits."""
+        counts = self._state.store.counts(self._state.id)
+        is_alone = not (counts[TrialState.RUNNING] or counts[TrialState.WAITING])
+        return is_alone and self.is_quick and not self._samples_at_once
+
+    def prepare(self) -> None:
+        """Draw for the next ask ahead. With others about it would be in vain, and is left."""
+        native = self._state.native
+        if native is not None and self.may_prepare:
+            native.prepare(self._state.store.n_trials(self._state.id))
+
     def _ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
         state = self._state
         while True:

@@ -3,7 +3,8 @@
 The engine owns this Protocol and knows no SQL; `optunapi.storage` fulfils it, `app` joins the two.
 """
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -26,6 +27,9 @@ class Commit(Protocol):
 
     def __await__(self) -> Generator[Any, None, None]:
         """Return when committed, without holding a thread."""
+
+    def notify(self, loop: AbstractEventLoop, call: Callable[[], None]) -> None:
+        """Have the loop call it once this is settled, whatever the outcome. From any thread."""
 
 
 class Unit(Protocol):

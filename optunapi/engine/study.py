@@ -71,6 +71,9 @@ class LiveStudy:
         self.artifacts = Artifacts(state)
         self.queue = Queue(state)
         self.orphaned = Removed()
+        # After the latest tell: whether the next ask's point can be drawn before it comes. To be read
+        # without a lock: who reads it too late draws in vain.
+        self.is_awaiting_ask = False
 
     @property
     def name(self) -> str:
@@ -246,6 +249,10 @@ class LiveStudy:
         """Whether an ask takes no longer than a few trials' sampling in Rust."""
         return self._asking.is_quick
 
+    def prepare(self) -> None:
+        """Draw for the next ask ahead, if that can be done."""
+        self._asking.prepare()
+
     def ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
         """Hand out a trial; see `Asking.ask`."""
         return self._asking.ask(request)
@@ -272,6 +279,7 @@ class LiveStudy:
         """
         with self._state.unit() as unit:
             view = self._tell(number, result)
+            self.is_awaiting_ask = self._asking.may_prepare
         return view, unit.commit
 
     def tell_many(

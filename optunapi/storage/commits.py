@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from optunapi.errors import StorageUnavailable
@@ -20,7 +21,7 @@ class Commit:
         self._lock = threading.Lock()
         self._settled = threading.Event()
         self._refusal: StorageUnavailable | None = None
-        self._waiting: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
 
     def done(self) -> bool:
         """Whether it is settled, one way or the other."""
@@ -50,22 +51,29 @@ class Commit:
             yield from future
         self.result()
 
+    def notify(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+        """Have the loop call it once this is settled, whatever the outcome. From any thread."""
+        with self._lock:
+            if not self._settled.is_set():
+                self._waiting.setdefault(loop, []).append(call)
+                return
+        _wake(loop, [call])
+
     def settle(self, refusal: StorageUnavailable | None = None) -> None:
         """Tell everyone who waits."""
         with self._lock:
             self._refusal = refusal
             self._settled.set()
             waiting, self._waiting = self._waiting, {}
-        for loop, futures in waiting.items():
-            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                loop.call_soon_threadsafe(_wake, futures)
+        for loop, calls in waiting.items():
+            _wake(loop, calls)
 
     def _join(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None] | None:
         with self._lock:
             if self._settled.is_set():
                 return None
             future = loop.create_future()
-            self._waiting.setdefault(loop, []).append(future)
+            self._waiting.setdefault(loop, []).append(partial(_resolve, future))
             return future
 
 
@@ -76,7 +84,17 @@ def committed() -> Commit:
     return commit
 
 
-def _wake(futures: list[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():  # its task may have been cancelled
-            future.set_result(None)
+def _wake(loop: asyncio.AbstractEventLoop, calls: list[Callable[[], None]]) -> None:
+    """Have the loop make all the calls, woken once."""
+
+    def make() -> None:
+        for call in calls:
+            call()
+
+    with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+        loop.call_soon_threadsafe(make)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():  # its task may have been cancelled
+        future.set_result(None)

@@ -185,7 +185,9 @@ def router(catalog: Catalog, waiting: Waiting, desk: Desk) -> APIRouter:
     ) -> JsonReply:
         """Close a trial. The first result wins; repeating it is harmless."""
         result = result_of(told)
-        return await changed(name, lambda study: study.tell(n, result))
+        reply = await changed(name, lambda study: study.tell(n, result))
+        desk.prepare(name)
+        return reply
 
     @routes.post(
         f"{TRIAL}/report",

@@ -278,6 +278,9 @@ class GatedNative:
         self._gate.pass_()
         return self._sampler.sample(number, fixed, attempt)
 
+    def prepare(self, number: int) -> None:
+        self._sampler.prepare(number)
+
 
 class Gated(BaseSampler):
     """One of Optuna's samplers that lets draw only who passes the gate."""
