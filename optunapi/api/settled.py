@@ -69,16 +69,18 @@ def outcome_of(study: LiveStudy, operation: Operation[Value]) -> Outcome[Value]:
 
     Raises:
         Superseded, StorageClosed: it may succeed if it is tried again.
+        StorageUnavailable: nobody knows now what the study is.
     """
     try:
         reloads = study.reloads()
-        return operation(study)
-    except (Superseded, StorageClosed):
-        raise
+        try:
+            return operation(study)
+        except (Superseded, StorageClosed, StudyNotFound):
+            raise
+        except OptunAPIError as error:
+            return Refusal(study, reloads, error), study.committed()
     except StudyNotFound as error:  # deleted meanwhile: there may be another of its name
         raise Superseded(error.detail) from error
-    except OptunAPIError as error:
-        return Refusal(study, reloads, error), study.committed()
 
 
 def at_once(catalog: Catalog, name: str) -> ShortCut:
