@@ -9,7 +9,6 @@ take the interpreter from the writer meanwhile.
 from __future__ import annotations  # those of inner functions are made at every call otherwise
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from optunapi.api.settled import Operation, Outcome, ShortCut, Value, outcome_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-
-logger = logging.getLogger(__name__)
 
 THREADS = 8  # as many studies are served at once
 
@@ -103,13 +100,19 @@ class Desk:
         try:
             # Here it follows its configuration; who waits for a commit must not do so below.
             study = self._catalog.find(name)
-            if study is not None:
-                outcomes, commit = _outcomes(study, operations)
-                commit.notify(loop, partial(tell, outcomes))
-                return
-        except Exception as error:
-            logger.debug("%s, which the long way says to each who asks", error)
-        loop.call_soon_threadsafe(tell, cast(Outcomes, [None] * len(operations)))
+        except Exception:
+            study = None  # the long way says so, to each who asks
+        if study is None:
+            loop.call_soon_threadsafe(tell, cast(Outcomes, [None] * len(operations)))
+            return
+        try:
+            outcomes, commit = _outcomes(study, operations)
+        except (
+            Exception
+        ) as error:  # not the long way: trials may have been handed out, and would be again
+            loop.call_soon_threadsafe(tell, cast(Outcomes, [error] * len(operations)))
+            return
+        commit.notify(loop, partial(tell, outcomes))
 
 
 def _outcomes(study: LiveStudy, operations: list[Operation[Any]]) -> tuple[Outcomes, Commit]:

@@ -1,0 +1,47 @@
+"""What the server does on the side: points drawn ahead after a tell, memory that is not looked at again."""
+
+import gc
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+
+from optunapi.engine.samplers.native import TPE
+from tests.api.conftest import serving
+
+
+def drawn_ahead(app: FastAPI, client: httpx.Client) -> int:
+    """The number of the trial whose point is drawn ahead, once one is."""
+    sampler = app.state.catalog.find("m")._state.native
+    assert isinstance(sampler, TPE)
+    while (ahead := sampler._ahead) is None:
+        assert client.get("/optunapi/ping").status_code == 200
+    return ahead.number
+
+
+def test_after_a_score_that_leaves_nobody_training_the_next_point_is_drawn(
+    client: httpx.Client, app: FastAPI
+) -> None:
+    for number in range(2):
+        assert client.get("/optunapi/hparams/m").json()["trial_id"] == number
+        client.get(f"/optunapi/score/m?trial_id={number}&score=1").raise_for_status()
+        assert drawn_ahead(app, client) == number + 1
+
+
+def test_after_a_tell_of_v1_too(client: httpx.Client, app: FastAPI) -> None:
+    trials = "/optunapi/v1/studies/m/trials"
+    for number in range(2):
+        assert client.post(trials).json()["number"] == number
+        client.post(f"{trials}/{number}/tell", json={"value": 1.0}).raise_for_status()
+        assert drawn_ahead(app, client) == number + 1
+
+
+def test_what_is_in_memory_is_set_aside_while_a_server_runs_and_taken_back_for_a_deleted_study(
+    home: Path,
+) -> None:
+    with serving(home) as client:
+        assert gc.get_freeze_count()
+        client.get("/optunapi/hparams/m").raise_for_status()
+        client.delete("/optunapi/v1/studies/m?force=true").raise_for_status()
+        while gc.get_freeze_count():
+            assert client.get("/optunapi/ping").status_code == 200
