@@ -177,8 +177,13 @@ def _ask_request(request: Request) -> AskRequest:
         worker=worker or (request.client.host if request.client else None),
         leased=False,
         key=key,
-        digest=hashlib.sha256(json.dumps(["hparams", worker]).encode()).hexdigest()[:16],
+        digest="" if key is None else _digest(worker),
     )
+
+
+def _digest(worker: str | None) -> str:
+    """What tells a repeated request from another one under the same key."""
+    return hashlib.sha256(json.dumps(["hparams", worker]).encode()).hexdigest()[:16]
 
 
 def _optional(request: Request, name: str) -> str | None:

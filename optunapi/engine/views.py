@@ -17,7 +17,8 @@ class AskRequest:
 
     `params` fixes some parameters. `lease_seconds` None takes the study's; `leased` False holds the
     trial without a lease whatever the study says. `key` makes repeating the request harmless; `digest`
-    stands for what the client sent, to tell a repeat from another request under the same key. `place`
+    stands for what the client sent, to tell a repeat from another request under the same key; without
+    a key it may be empty. `place`
     is the request's among those that were sent as one.
     """
 

@@ -307,7 +307,7 @@ def request_of(kind: str, asked: AskBody, key: str | None) -> AskRequest:
         params=asked.params,
         user_attrs=asked.user_attrs,
         key=key,
-        digest=digest(kind, asked),
+        digest="" if key is None else digest(kind, asked),
     )
 
 
