@@ -5,8 +5,9 @@ import time
 
 from fastapi import FastAPI
 
-from optunapi.api import direct, health, legacy, problems, v1
+from optunapi.api import health, legacy, problems, v1
 from optunapi.api.desk import Desk
+from optunapi.api.direct import DirectAnswers, DirectRoutes
 from optunapi.engine.catalog import Catalog, Stores
 from optunapi.lifespan import PlainStartup, lifespan
 from optunapi.settings import Settings
@@ -49,12 +50,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # start where the exporter is not installed.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
+    direct = DirectRoutes()
+    app.add_middleware(DirectAnswers, routes=direct)
     app.add_middleware(PlainStartup)
     app.state.catalog = catalog
     app.state.max_body = settings.max_body
     problems.install(app)
     desk = Desk(catalog)
-    app.include_router(v1.router(catalog, desk))
+    app.include_router(legacy.router(catalog, desk, direct))
+    app.include_router(v1.router(catalog, desk, direct))
     app.include_router(health.router(catalog, "sqlite"))
-    direct.install(app, [legacy.router(catalog, desk)])
     return app

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from optuna.trial import TrialState
 
 from optunapi.api.desk import Desk
-from optunapi.api.direct import direct_router, name_parameter
+from optunapi.api.direct import DirectRoutes, name_parameter
 from optunapi.api.documents import gives, query
 from optunapi.api.replies import JsonReply
 from optunapi.api.schemas import LegacyAskReply, LegacyTellReply
@@ -84,9 +84,9 @@ SCORE_REPLY = gives(
 )
 
 
-def router(catalog: Catalog, desk: Desk) -> APIRouter:
+def router(catalog: Catalog, desk: Desk, direct: DirectRoutes) -> APIRouter:
     """The routes over the studies of `catalog`."""
-    routes = direct_router(tags=["OptunAPI 0.1"])
+    routes = APIRouter(tags=["OptunAPI 0.1"])
 
     @routes.get("/optunapi/ping", summary="Whether the server answers", response_model=str)
     async def ping(_: Request) -> JsonReply:
@@ -168,6 +168,8 @@ def router(catalog: Catalog, desk: Desk) -> APIRouter:
                 responses=replies,
                 openapi_extra={"parameters": [name_parameter("model_name"), *parameters]},
             )
+        direct.add("GET", f"/optun(?:api|a)/{path}/(?P<model_name>[^/]+)", handler)
+    direct.add("GET", "/optunapi/ping", ping)
     return routes
 
 

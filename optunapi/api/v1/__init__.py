@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 
 from optunapi.api.desk import Desk
+from optunapi.api.direct import DirectRoutes
 from optunapi.api.v1 import (
     analysis,
     artifacts,
@@ -21,7 +22,7 @@ from optunapi.api.waiting import Waiting
 from optunapi.engine.catalog import Catalog
 
 
-def router(catalog: Catalog, desk: Desk) -> APIRouter:
+def router(catalog: Catalog, desk: Desk, direct: DirectRoutes) -> APIRouter:
     """The routes over the studies of `catalog`."""
     routes = APIRouter(
         prefix="/optunapi/v1",
@@ -30,7 +31,7 @@ def router(catalog: Catalog, desk: Desk) -> APIRouter:
     )
     routes.include_router(studies.router(catalog))
     waiting = Waiting(catalog)
-    routes.include_router(trials.router(catalog, waiting, desk))
+    routes.include_router(trials.router(catalog, waiting, desk, direct))
     routes.include_router(suggest.router(catalog, waiting.turns))
     routes.include_router(events.router(catalog))
     routes.include_router(analysis.router(catalog))

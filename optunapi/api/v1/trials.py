@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from optunapi.api.bodies import body
 from optunapi.api.desk import Desk
+from optunapi.api.direct import DirectRoutes
 from optunapi.api.documents import READS_BODY, gives, takes
 from optunapi.api.replies import JsonReply, cursor_of, page
 from optunapi.api.schemas import (
@@ -79,7 +80,7 @@ REFUSES_ASK = (
 HOLDER = (*READS_BODY, *ON_TRIAL, TrialFinished, TrialWaiting, LeaseLost, *CHANGES)
 
 
-def router(catalog: Catalog, waiting: Waiting, desk: Desk) -> APIRouter:
+def router(catalog: Catalog, waiting: Waiting, desk: Desk, direct: DirectRoutes) -> APIRouter:
     """The routes over the trials of `catalog`'s studies."""
     routes = APIRouter(tags=["trials"])
 
@@ -295,6 +296,9 @@ def router(catalog: Catalog, waiting: Waiting, desk: Desk) -> APIRouter:
             {"cancelled": await settled(lambda: catalog.find(name), operation, absent=0)}
         )
 
+    direct.add_on_trial("report", ReportBody, report)
+    direct.add_on_trial("renew", RenewBody, renew)
+    direct.add_on_trial("tell", TellBody, tell, optional=True)
     return routes
 
 

@@ -6,7 +6,7 @@ changes, and draw in Rust, without Python's lock.
 
 import hashlib
 import inspect
-import os
+import random
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -136,7 +136,7 @@ class _Ahead:
     number: int
     version: int
     seed: int
-    drawn: tuple[Params, Params | None]
+    drawn: tuple[Params, Sequence[Params]]
 
 
 class TPE:
@@ -192,11 +192,11 @@ class TPE:
         seed = self._seeds.of(number, attempt)
         ahead = None if attempt else self._taken_ahead(number)
         if ahead is not None and (self._seeds.are_random or ahead.seed == seed):
-            seed, (point, best) = ahead.seed, ahead.drawn
+            seed, (point, leaders) = ahead.seed, ahead.drawn
         else:
-            point, best = self.drawn(seed, number)
-        if best is not None:
-            other = mixed(self._axes, point, best, seed)
+            point, leaders = self.drawn(seed, number)
+        if leaders:
+            other = mixed(self._axes, point, leaders, seed)
             point = point if self._mirror.has(other) else other
         params = _completed(self._parameters, point, fixed)
         if self._fits(params):
@@ -212,21 +212,21 @@ class TPE:
                 return None
             return ahead
 
-    def drawn(self, seed: int, number: int | None = None) -> tuple[Params, Params | None]:
-        """What TPE draws, which follows from seed and history, and the best trial to mix it with.
+    def drawn(self, seed: int, number: int) -> tuple[Params, Sequence[Params]]:
+        """What TPE draws, which follows from seed and history, and the best trials to mix it with.
 
-        There is none with several objectives, and none before TPE begins. Of the history is not what
+        There are none with several objectives, and none before TPE begins. Of the history is not what
         is known of trial `number` itself.
         """
         with self._mirror_lock:
             with self._window_lock:
-                changes, best = self._window.changes(number), self._window.best
+                changes, leaders = self._window.changes(number), self._window.leaders(number)
                 n_finished = self._window.n_finished
             self._mirror.update(changes)
             if n_finished < self._n_startup_trials or not self._axes:
-                return self._random.drawn(seed, {}), None
+                return self._random.drawn(seed, {}), ()
             coordinates = self._mirror.draw(seed)
-        return {name: axis.value(coordinates[name]) for name, axis in self._axes.items()}, best
+        return {name: axis.value(coordinates[name]) for name, axis in self._axes.items()}, leaders
 
     def _fits(self, params: Params) -> bool:
         """Whether a trial has all parameters, each in its present range."""
@@ -271,8 +271,13 @@ class _Seeds:
         return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest())
 
 
+# The system's own randomness, asked once: a call to it gives Python's lock away, and who draws beside a
+# busy event loop then waits for its turn longer than drawing takes. One call in C is safe for threads.
+_CHANCE = random.Random()  # nosec B311  # no secret
+
+
 def _by_chance() -> int:
-    return int.from_bytes(os.urandom(8))
+    return _CHANCE.getrandbits(64)
 
 
 class _Shares:
