@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+from optunapi.storage.databases import rehearse
 from optunapi.storage.errors import DatabaseUnusable, StorageClosed
 from optunapi.storage.ownership import Ownership
 from optunapi.storage.write_through import WriteThroughStorage, open_storage
@@ -30,6 +31,8 @@ class StudyFiles:
         except OSError as error:
             raise DatabaseUnusable(f"{called} cannot be made: {error.strerror}") from error
         self._ownership = Ownership(self._folder / "server", called)
+        if not self.names():
+            rehearse()  # or whoever asks first, and all who come meanwhile, would wait for it
 
     def find(self, name: str) -> tuple[WriteThroughStorage, int] | None:
         """The study's storage and its id there; None if there is no such file or study."""

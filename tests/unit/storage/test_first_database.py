@@ -1,0 +1,48 @@
+"""A server without databases does what the first one takes long for before anybody asks."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from optunapi.storage import databases
+from optunapi.storage.shelves import StudyFiles
+
+
+@pytest.fixture
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known of Optuna's schema yet."""
+    databases._schema.cache_clear()
+    monkeypatch.setattr(databases, "_statements", {})
+
+
+def refused(*_: Any, **__: Any) -> NoReturn:
+    raise AssertionError("this takes a tenth of a second or more")
+
+
+@pytest.mark.usefixtures("fresh_process")
+def test_the_first_study_needs_no_more_of_optunas_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = StudyFiles(tmp_path)
+    with closing(files):
+        files.open()
+        monkeypatch.setattr(databases, "RDBStorage", refused)
+        monkeypatch.setattr(databases, "Statements", refused)
+        assert files.for_new("a").get_all_studies() == []
+    assert files.names() == ["a"]
+
+
+@pytest.mark.usefixtures("fresh_process")
+def test_a_server_that_has_databases_starts_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(StudyFiles(tmp_path)) as files:
+        files.open()
+        files.for_new("a")
+    monkeypatch.setattr(databases, "RDBStorage", refused)
+    databases._schema.cache_clear()
+    with closing(StudyFiles(tmp_path)) as files:
+        files.open()
+        assert files.find("a") is None  # the file holds no study
