@@ -46,6 +46,12 @@ class TrialRecord:
             return cls()
         return cls(**{name: value for name, value in stored.items() if name in _DEFAULTS})
 
+    @staticmethod
+    def keys_of(trial: FrozenTrial) -> Mapping[str, tuple[int | None, str, *tuple[int, ...]]]:
+        """The record's `keys` alone, without making the record."""
+        stored = trial.system_attrs.get(TRIAL)
+        return stored.get("keys", {}) if isinstance(stored, Mapping) else {}
+
     def with_(self, **changes: Any) -> Self:
         """A copy with `changes`."""
         return replace(self, **changes)

@@ -11,6 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.lifecycle import NOT_FAILURES
 from optunapi.engine.records import TrialRecord
 
+_RECORDED = (TrialState.FAIL, TrialState.RUNNING)  # of others the record's keys alone are looked at
+
 
 def counts_as_failure(trial: FrozenTrial, record: TrialRecord) -> bool:
     """Whether the trial counts towards `max_failed_trials`."""
@@ -44,10 +46,9 @@ class Tally:
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take a changed or new trial into account."""
         if before is not None:
-            self._count(before, TrialRecord.of(before), -1)
-        record = TrialRecord.of(after)
-        self._count(after, record, 1)
-        for key, (attempt, request, *places) in record.keys.items():
+            self._count(before, -1)
+        self._count(after, 1)
+        for key, (attempt, request, *places) in TrialRecord.keys_of(after).items():
             self.keys.setdefault(key, {})[after.number] = KeyUse(
                 number=after.number, attempt=attempt, request=request, places=tuple(places)
             )
@@ -60,11 +61,14 @@ class Tally:
         """The numbers of the trials that run at this worker, in order."""
         return sorted(self._held_by.get(worker, ()))
 
-    def _count(self, trial: FrozenTrial, record: TrialRecord, sign: int) -> None:
-        if counts_as_failure(trial, record):
-            self.failures += sign
+    def _count(self, trial: FrozenTrial, sign: int) -> None:
         if "cost" in trial.user_attrs:
             self.cost += sign * _cost(trial.user_attrs["cost"])
+        if trial.state not in _RECORDED:
+            return
+        record = TrialRecord.of(trial)
+        if counts_as_failure(trial, record):
+            self.failures += sign
         if trial.state == TrialState.RUNNING and record.worker is not None:
             if sign > 0:
                 self._held_by[record.worker].add(trial.number)

@@ -1,8 +1,14 @@
-"""Reading studies and trials from Optuna's tables: row by row, in one pass, a broken row at a time."""
+"""Reading studies and trials from Optuna's tables: row by row, in one pass, a broken row at a time.
 
+A study of 100,000 trials has a million rows: what is done for each counts.
+"""
+
+import gc
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +27,11 @@ from optunapi.storage.rows import (
     to_local,
 )
 from optunapi.storage.statements import CHILDREN, Scope, Statements
+
+Rows = Iterator[tuple[Any, ...]]
+
+# What a row that makes no sense raises.
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(kw_only=True)
@@ -45,7 +56,7 @@ class Head:
 class Trials:
     """What was read: per study its trials by ascending id, or the first row that cannot be read."""
 
-    by_study: dict[int, list[FrozenTrial]] = field(default_factory=dict)
+    by_study: dict[int, list[FrozenTrial]] = field(default_factory=lambda: defaultdict(list))
     broken: dict[int, str] = field(default_factory=dict)
     highest_id: int = 0
 
@@ -59,9 +70,10 @@ class Loader:
 
     def everything(self, session: Session) -> tuple[list[Study], int]:
         """Every study with all its trials, and the highest trial id in use."""
-        heads = self.heads(session)
-        trials = self.trials(session, Scope.ALL)
-        return [assemble(head, trials) for head in heads.values()], trials.highest_id
+        with uncollected():
+            heads = self.heads(session)
+            trials = self.trials(session, Scope.ALL)
+            return [assemble(head, trials) for head in heads.values()], trials.highest_id
 
     def study(self, session: Session, head: Head) -> Study:
         """One study with all its trials."""
@@ -108,124 +120,127 @@ class Loader:
 
 
 class _Pass:
-    """One reading of trials: a trial's row first, then what belongs to it, table by table.
+    """One reading of trials: what belongs to them table by table, then their own rows.
 
     Tables are read in the order their rows were written, which keeps parameters in the order they
-    were suggested; a trial's own rows need not be neighbours.
+    were suggested. A trial's rows in a table are mostly neighbours, but need not be.
     """
 
     def __init__(self, statements: Statements, distributions: Distributions) -> None:
         self._statements = statements
         self._distributions = distributions
-        self._trials: dict[int, FrozenTrial] = {}
-        self._study_ids: dict[int, int] = {}
+        self._params: dict[int, dict[str, Any]] = {}
         self._shapes: dict[int, Shape] = {}
-        self._found = Trials()
+        self._values: dict[int, list[float]] = {}
+        self._reports: dict[int, dict[int, float]] = {}
+        self._user_attrs: dict[int, dict[str, Any]] = {}
+        self._system_attrs: dict[int, dict[str, Any]] = {}
+        self._broken: dict[int, str] = {}  # by trial, its first row that cannot be read
 
     def run(self, session: Session, scope: Scope, parameters: tuple[Any, ...]) -> Trials:
-        self._read_trials(session.query(self._statements.trials[scope], *parameters))
-        readers: dict[str, Callable[..., None]] = {
-            "trial_values": self._value,
-            "trial_intermediate_values": self._intermediate_value,
-            "trial_user_attributes": self._user_attr,
-            "trial_system_attributes": self._system_attr,
+        readers: dict[str, Callable[[Rows], None]] = {
+            "trial_params": self._read_params,
+            "trial_values": self._read_values,
+            "trial_intermediate_values": self._read_reports,
+            "trial_user_attributes": self._read_user_attrs,
+            "trial_system_attributes": self._read_system_attrs,
         }
         for table in CHILDREN:
-            rows = session.query(self._statements.children[table, scope], *parameters)
-            if table == "trial_params":
-                self._read_params(rows)
-            else:
-                self._read_children(table, rows, readers[table])
-        for trial_id, shape in self._shapes.items():
-            self._trials[trial_id].distributions = shape.distributions
-        return self._found
+            readers[table](session.query(self._statements.children[table, scope], *parameters))
+        return self._trials(session.query(self._statements.trials[scope], *parameters))
 
-    def _read_trials(self, rows: Iterator[tuple[Any, ...]]) -> None:
-        decode, local = self._statements.decode_time, LocalTimes().of
-        empty = self._distributions.empty.distributions
-        by_study, study_ids, trials = self._found.by_study, self._study_ids, self._trials
-        trial_id = 0
+    def _read_params(self, rows: Rows) -> None:
+        """The parameters: most rows of a study are theirs."""
+        found, shapes = self._params, self._shapes
+        nothing, add = self._distributions.empty, self._distributions.add
+        present: int | None = None
+        params, shape = {}, nothing
+        for row, trial_id, name, value, text in rows:
+            if trial_id != present:
+                present = trial_id
+                params, shape = found.setdefault(trial_id, {}), shapes.get(trial_id, nothing)
+            try:
+                then_name, then_text, then = shape.usual
+                is_usual = text == then_text and name == then_name
+                shapes[trial_id] = shape = then if is_usual else add(shape, name, text)
+                params[shape.newest] = shape.decode(value + 0.0)
+            except UNREADABLE as error:
+                self._report(trial_id, "trial_params", row, error)
+
+    def _read_values(self, rows: Rows) -> None:
+        for row, trial_id, objective, value, kind in rows:
+            values = self._values.setdefault(trial_id, [])
+            try:
+                if not 0 <= objective <= len(values):
+                    raise ValueError(f"objective {objective} follows {len(values) - 1}")
+                values[objective : objective + 1] = [decode_float(value, kind)]
+            except UNREADABLE as error:
+                self._report(trial_id, "trial_values", row, error)
+
+    def _read_reports(self, rows: Rows) -> None:
+        for row, trial_id, step, value, kind in rows:
+            reports = self._reports.setdefault(trial_id, {})
+            try:
+                reports[step] = decode_float(value, kind)
+            except UNREADABLE as error:
+                self._report(trial_id, "trial_intermediate_values", row, error)
+
+    def _read_user_attrs(self, rows: Rows) -> None:
+        self._read_attrs("trial_user_attributes", rows, self._user_attrs)
+
+    def _read_system_attrs(self, rows: Rows) -> None:
+        self._read_attrs("trial_system_attributes", rows, self._system_attrs)
+
+    def _read_attrs(self, table: str, rows: Rows, found: dict[int, dict[str, Any]]) -> None:
+        for row, trial_id, key, text in rows:
+            attrs = found.setdefault(trial_id, {})
+            try:
+                attrs[sys.intern(key)] = json.loads(text)
+            except UNREADABLE as error:
+                self._report(trial_id, table, row, error)
+
+    def _report(self, trial_id: int, table: str, row: int, error: Exception) -> None:
+        self._broken.setdefault(trial_id, _reason(table, row, error))
+
+    def _trials(self, rows: Rows) -> Trials:
+        """The trials, each with what was read of it."""
+        found = Trials()
+        decode = self._statements.decode_time
+        started, completed = LocalTimes().of, LocalTimes().of
+        params, shapes, nothing = self._params, self._shapes, self._distributions.empty
+        values, reports = self._values, self._reports
+        user_attrs, system_attrs = self._user_attrs, self._system_attrs
+        broken, trial_id = self._broken, 0
         for trial_id, number, study_id, state, start, complete in rows:
-            study_ids[trial_id] = study_id
-            siblings = by_study.setdefault(study_id, [])
+            if trial_id in broken:
+                found.broken.setdefault(study_id, broken[trial_id])
             try:
                 trial = FrozenTrial(
                     number=int(number),
                     state=STATES[state],
                     value=None,
-                    datetime_start=local(decode(start)),
-                    datetime_complete=local(decode(complete)),
-                    params={},
-                    distributions=empty,
-                    user_attrs={},
-                    system_attrs={},
-                    intermediate_values={},
+                    values=values.pop(trial_id, None),
+                    datetime_start=started(decode(start)),
+                    datetime_complete=completed(decode(complete)),
+                    params=params.pop(trial_id, {}),
+                    distributions=shapes.pop(trial_id, nothing).distributions,
+                    user_attrs=user_attrs.pop(trial_id, {}),
+                    system_attrs=system_attrs.pop(trial_id, {}),
+                    intermediate_values=reports.pop(trial_id, {}),
                     trial_id=trial_id,
                 )
-            except (KeyError, TypeError, ValueError) as error:
-                self._report(trial_id, "trials", trial_id, error)
-                continue
-            trials[trial_id] = trial
-            siblings.append(trial)
-        self._found.highest_id = trial_id
+            except UNREADABLE as error:
+                found.broken.setdefault(study_id, _reason("trials", trial_id, error))
+            else:
+                found.by_study[study_id].append(trial)
+        # What a deleted trial left behind must not become a new one's.
+        left = (*params, *values, *reports, *user_attrs, *system_attrs)
+        found.highest_id = max((trial_id, *filter(None, left)))
+        return found
 
-    def _read_params(self, rows: Iterator[tuple[Any, ...]]) -> None:
-        """The parameters: most rows of a study are theirs, so that a call for each would take longest."""
-        trials, shapes = self._trials, self._shapes
-        empty, add = self._distributions.empty, self._distributions.add
-        for row, trial_id, name, value, text in rows:
-            trial = trials.get(trial_id)
-            if trial is None:
-                self._pass_over(trial_id)
-                continue
-            try:
-                shape = shapes.get(trial_id, empty)
-                shapes[trial_id] = shape = shape.additions.get((name, text)) or add(
-                    shape, name, text
-                )
-                distribution = shape.distributions[name]
-                trial.params[shape.newest] = distribution.to_external_repr(value + 0.0)
-            except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-                self._report(trial_id, "trial_params", row, error)
 
-    def _read_children(
-        self, table: str, rows: Iterator[tuple[Any, ...]], read: Callable[..., None]
-    ) -> None:
-        trials = self._trials
-        for row, trial_id, *columns in rows:
-            trial = trials.get(trial_id)
-            if trial is None:
-                self._pass_over(trial_id)
-                continue
-            try:
-                read(trial, *columns)
-            except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-                self._report(trial_id, table, row, error)
-
-    def _pass_over(self, trial_id: int | None) -> None:
-        """What a deleted trial left behind must not become a new one's."""
-        self._found.highest_id = max(self._found.highest_id, trial_id or 0)
-
-    def _report(self, trial_id: int, table: str, row: int, error: Exception) -> None:
-        reason = f"{table} row {row}: {type(error).__name__}: {error}"
-        self._found.broken.setdefault(self._study_ids[trial_id], reason)
-
-    def _value(self, trial: FrozenTrial, objective: int, value: float | None, kind: str) -> None:
-        values = trial.values or []
-        if not 0 <= objective <= len(values):
-            raise ValueError(f"objective {objective} follows {len(values) - 1}")
-        trial.values = [*values[:objective], decode_float(value, kind), *values[objective + 1 :]]
-
-    def _intermediate_value(
-        self, trial: FrozenTrial, step: int, value: float | None, kind: str
-    ) -> None:
-        trial.intermediate_values[step] = decode_float(value, kind)
-
-    def _user_attr(self, trial: FrozenTrial, key: str, text: str) -> None:
-        trial.user_attrs[sys.intern(key)] = json.loads(text)
-
-    def _system_attr(self, trial: FrozenTrial, key: str, text: str) -> None:
-        trial.system_attrs[sys.intern(key)] = json.loads(text)
+def _reason(table: str, row: int, error: Exception) -> str:
+    return f"{table} row {row}: {type(error).__name__}: {error}"
 
 
 def assemble(head: Head, trials: Trials) -> Study:
@@ -237,5 +252,20 @@ def assemble(head: Head, trials: Trials) -> Study:
         if trial.number != number and study.broken is None:
             study.broken = f"trials row {trial._trial_id}: number {trial.number}, not {number}"
     if study.broken is None:
-        study.fill(own)
+        try:
+            study.fill(own)
+        except UNREADABLE as error:  # constraints that are no numbers
+            study.broken = f"its trials cannot be ranked: {type(error).__name__}: {error}"
     return study
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection in the block, which makes very many objects and no cycles of them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

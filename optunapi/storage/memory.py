@@ -47,14 +47,17 @@ class Study:
         """Take many trials at once, in the order of their numbers."""
         self.trials.extend(trials)
         ranked = []
+        latest = None
         for trial in self.trials:
             self.counts[trial.state] += 1
-            if not trial.state.is_finished():
-                self.open.append(trial.number)
             if (loss := losses(trial, self.directions)) is not None:
                 ranked.append((trial.number, loss, feasible(trial)))
-            self.learn(trial)
-        self.standings.fill(iter(ranked))
+            elif not trial.state.is_finished():
+                self.open.append(trial.number)
+            if trial.distributions is not latest:  # the same dict for most
+                self.learn(trial)
+                latest = trial.distributions
+        self.standings.fill(ranked)
 
     def append(self, trial: FrozenTrial) -> None:
         """Take the next trial."""

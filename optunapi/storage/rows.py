@@ -8,7 +8,7 @@ attribute is JSON (Python's, with NaN and Infinity), a time is UTC where a Froze
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,7 @@ DIRECTIONS: Mapping[str, StudyDirection] = {d.name: d for d in StudyDirection}
 _SCALARS = (str, int, float, bool, type(None))
 _EXACT_INT = 2**53  # beyond it, the column's double loses digits
 _KEPT_DISTRIBUTIONS = 4096
+_NO_TIME, _QUARTER = timedelta(), timedelta(minutes=15)
 
 
 def encode_float(value: float) -> tuple[float | None, str]:
@@ -63,23 +64,27 @@ def to_local(time: datetime | None) -> datetime | None:
 
 
 class LocalTimes:
-    """`to_local` for very many times: asking for each anew takes longer than reading its trial."""
+    """`to_local` for very many times, each mostly near to the one before; asking anew takes long."""
 
     def __init__(self) -> None:
-        self._offsets: dict[datetime, tuple[timedelta, int]] = {}
+        self._offsets: dict[datetime, timedelta] = {}  # of quarters of an hour
+        self._quarter, self._offset = datetime.max, timedelta()  # the latest of them
 
     def of(self, time: datetime | None) -> datetime | None:
         """The local time."""
         if time is None:
             return None
+        if not _NO_TIME <= time - self._quarter < _QUARTER:
+            self._turn_to(time)
+        return time + self._offset
+
+    def _turn_to(self, time: datetime) -> None:
         minute = time.minute - time.minute % 15  # clocks change between two quarters of an hour
         quarter = time.replace(minute=minute, second=0, microsecond=0)
-        known = self._offsets.get(quarter)
-        if known is None:
+        if quarter not in self._offsets:
             local = quarter.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
-            known = self._offsets[quarter] = (local - quarter, local.fold)
-        offset, fold = known
-        return (time + offset).replace(fold=1) if fold else time + offset
+            self._offsets[quarter] = local - quarter
+        self._quarter, self._offset = quarter, self._offsets[quarter]
 
 
 def normal_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,9 +94,18 @@ def normal_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
         TypeError, ValueError: a value is not JSON.
     """
     return {
-        text(key): value if type(value) in _SCALARS else json.loads(json.dumps(value))
+        text(key): value if type(value) in _SCALARS else _copied(value)
         for key, value in attrs.items()
     }
+
+
+def _copied(value: Any) -> Any:
+    """A value as it comes back from JSON. Most are flat, and need not go there."""
+    if type(value) is dict and all(
+        type(key) is str and type(item) in _SCALARS for key, item in value.items()
+    ):
+        return dict(value)
+    return json.loads(json.dumps(value))
 
 
 def text(name: str) -> str:
@@ -129,7 +143,7 @@ def normal_value(distribution: BaseDistribution, value: Any) -> Any:
         ValueError: it is not one of the choices, or NaN, which Optuna's schema cannot hold.
     """
     if type(value) is float and type(distribution) is FloatDistribution and value == value:
-        return value
+        return value + 0.0  # a zero loses its sign in SQLite
     if (
         type(value) is int
         and type(distribution) is IntDistribution
@@ -146,13 +160,18 @@ class Shape:
     """The distributions of one trial, shared by all trials with the same.
 
     Shapes form a tree: adding a parameter to one gives another, and the same addition always the same.
-    `newest` is the parameter that was added last.
+    `newest` is the parameter that was added last, `decode` makes its value of the float that is stored.
+    `usual` is an addition made before, most likely made again: name, distribution as written, and shape.
     """
 
     def __init__(self, distributions: dict[str, BaseDistribution], newest: str = "") -> None:
         self.distributions = distributions
         self.newest = newest
+        self.decode: Callable[[float], Any] = float
+        if newest and type(distributions[newest]) is not FloatDistribution:
+            self.decode = distributions[newest].to_external_repr
         self.additions: dict[tuple[str, str], Shape] = {}
+        self.usual: tuple[str | None, str | None, Shape] = (None, None, self)
 
 
 class Distributions:
@@ -197,6 +216,7 @@ class Distributions:
             found = shape.additions.setdefault(
                 (name, written), Shape({**shape.distributions, name: self.decode(written)}, name)
             )
+        shape.usual = (name, written, found)
         return found
 
     def shared(self, distributions: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:

@@ -1,7 +1,7 @@
 """Which complete trials are best, kept while trials come and go."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -18,19 +18,18 @@ def losses(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> Losses |
     if trial.state != TrialState.COMPLETE:
         return None
     values = trial.values
-    if values is None or len(values) != len(directions) or any(math.isnan(v) for v in values):
+    if values is None or len(values) != len(directions) or any(map(math.isnan, values)):
         return None
-    return tuple(
-        -value if direction == StudyDirection.MAXIMIZE else value
-        for value, direction in zip(values, directions, strict=True)
-    )
+    maximize = StudyDirection.MAXIMIZE
+    return tuple([-v if d == maximize else v for v, d in zip(values, directions, strict=True)])
 
 
 def feasible(trial: FrozenTrial) -> bool:
     """Whether no constraint of the trial is above zero."""
-    if not any(key.startswith("constraints") for key in trial.system_attrs):
-        return True
-    return all(value <= 0 for value in trial.constraints.values())
+    for key in trial.system_attrs:
+        if key.startswith("constraints"):
+            return all(value <= 0 for value in trial.constraints.values())
+    return True
 
 
 class Standings:
@@ -77,7 +76,7 @@ class Standings:
                 self._front = {other: (other_value,)}
                 return
 
-    def fill(self, trials: Iterator[tuple[int, Losses, bool]]) -> None:
+    def fill(self, trials: Iterable[tuple[int, Losses, bool]]) -> None:
         """Rank many trials at once: what `add` would do, for (number, loss, feasible)."""
         order = []
         for number, loss, is_feasible in trials:

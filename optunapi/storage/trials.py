@@ -132,14 +132,14 @@ def _merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 def _values(values: Sequence[float] | None) -> list[float] | None:
     if values is None:
         return None
-    floats = [float(value) for value in values]
+    floats = [float(value) + 0.0 for value in values]  # a zero loses its sign in SQLite
     if any(math.isnan(value) for value in floats):
         raise ValueError("an objective's value cannot be NaN: Optuna could not read it again")
     return floats
 
 
 def _intermediate_values(values: Mapping[int, float]) -> dict[int, float]:
-    floats = {int(step): float(value) for step, value in values.items()}
+    floats = {int(step): float(value) + 0.0 for step, value in values.items()}  # see `_values`
     if any(step not in _STEPS for step in floats):
         raise ValueError("a step must fit in 64 bits")
     return floats

@@ -1,5 +1,6 @@
 """What Optuna wrote is served as it is; what cannot be served says so in one line."""
 
+import gc
 import math
 import os
 import time
@@ -7,14 +8,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from optunapi.errors import StorageUnavailable
 from optunapi.storage import DatabaseUnusable, WriteThroughStorage, open_storage
+from optunapi.storage.databases import HEAD_VERSIONS
 from optunapi.storage.rows import LocalTimes, to_local
 from tests.unit.storage.support import (
     MINIMIZE,
@@ -23,6 +27,7 @@ from tests.unit.storage.support import (
     opened,
     optuna_storage,
     path_of,
+    python,
     sql,
     template,
 )
@@ -117,15 +122,41 @@ def test_a_database_of_optuna_s_loads_and_goes_on(url: str) -> None:
 def test_times_are_local_also_while_clocks_are_changed() -> None:
     local = LocalTimes()
     for month, day_of_month in ((3, 8), (4, 4), (10, 3), (11, 1)):
-        day = datetime(2026, month, day_of_month)
-        for minute in range(2 * 24 * 60):
-            found = day + timedelta(minutes=minute, seconds=minute % 60, microseconds=7)
+        day, n_minutes = datetime(2026, month, day_of_month), 2 * 24 * 60
+        for minute in (*range(0, n_minutes, 2), *range(n_minutes - 1, 0, -2)):  # there and back
+            past = minute % 30  # clocks change at whole and half hours, to the second
+            found = day + timedelta(minutes=minute, seconds=past, microseconds=past)
             expected = to_local(found)
             assert expected is not None
             got = local.of(found)
             assert got == expected
             assert got.fold == expected.fold  # which comparisons do not look at
     assert local.of(None) is None
+
+
+def test_trials_whose_rows_lie_mixed_up_are_read_as_optuna_reads_them(url: str) -> None:
+    with optuna_storage(url) as other:
+        study = optuna.create_study(storage=other, study_name="study")
+        for names, highs in (("bac", [1, 2, 1]), ("abcd", [1]), ("bac", [1, 1, 1])):
+            trials = [study.ask() for _ in highs]
+            for name in names:
+                for trial, high in zip(trials, highs, strict=True):
+                    trial.suggest_float(name, 0, high)
+                    trial.suggest_int(f"{name} whole", 0, high)
+            for step in (1, 0):
+                for trial in trials:
+                    trial.report(step, step)
+                    trial.set_user_attr(f"step {step}", trial.number)
+                    trial.set_constraint(f"limit {step}", -trial.number)
+            for trial in reversed(trials):
+                study.tell(trial, trial.number)
+    with opened(url) as storage:
+        assert_database_equals_memory(storage)
+        study_id = storage.get_study_id_from_name("study")
+        assert_kept_is_true(storage, study_id)
+        shared = [id(trial.distributions) for trial in storage.get_all_trials(study_id, False)]
+        assert [shared.index(each) for each in shared] == [0, 1, 0, 3, 0, 0, 0]
+        assert storage.distribution(study_id, "d") == FloatDistribution(0, 1)
 
 
 def test_an_objective_of_nan_that_optuna_cannot_read_is_ignored(url: str) -> None:
@@ -238,14 +269,16 @@ def test_a_file_that_is_no_optuna_database_is_left_alone(url: str) -> None:
         ("trials", "UPDATE trials SET datetime_start = 'noon' WHERE trial_id = 2"),
         ("trial_params", "UPDATE trial_params SET distribution_json = '{' WHERE trial_id = 2"),
         ("trial_params", "UPDATE trial_params SET param_value = NULL WHERE trial_id = 2"),
+        ("trial_params", "UPDATE trial_params SET param_value = 9e999 WHERE trial_id = 2"),
         ("trial_values", "UPDATE trial_values SET value_type = 'HUGE' WHERE trial_id = 2"),
+        ("trial_values", "UPDATE trial_values SET objective = 1 WHERE trial_id = 2"),
         ("trial_user_attributes", "UPDATE trial_user_attributes SET value_json = 'x'"),
         ("trial_system_attributes", "UPDATE trial_system_attributes SET value_json = NULL"),
         (
             "trial_intermediate_values",
             "UPDATE trial_intermediate_values SET intermediate_value_type = 'ODD'",
         ),
-        ("study_directions", "UPDATE study_directions SET direction = 'UP' WHERE study_id = 1"),
+        ("study_directions", "UPDATE study_directions SET direction = 'UP' WHERE study_id = 2"),
         ("study_user_attributes", "UPDATE study_user_attributes SET value_json = '['"),
     ],
 )
@@ -253,6 +286,8 @@ def test_a_broken_row_is_named_and_stops_only_its_own_study(
     url: str, table: str, change: str
 ) -> None:
     with opened(url) as storage:
+        sound = storage.create_new_study(MINIMIZE, "sound")
+        storage.create_new_trial(sound)
         broken = storage.create_new_study(MINIMIZE, "broken")
         storage.set_study_user_attr(broken, "a", 1)
         for _ in range(3):
@@ -261,14 +296,12 @@ def test_a_broken_row_is_named_and_stops_only_its_own_study(
                 template(
                     TrialState.COMPLETE,
                     values=[1],
-                    params={"x": 0.5},
+                    params={"x": 0.5, "n": 5},
                     user_attrs={"a": 1},
                     system_attrs={"b": 1},
                     reports={1: 1},
                 ),
             )
-        sound = storage.create_new_study(MINIMIZE, "sound")
-        storage.create_new_trial(sound)
     with sql(url) as connection:
         connection.execute(change)
     with opened(url) as storage:
@@ -278,6 +311,24 @@ def test_a_broken_row_is_named_and_stops_only_its_own_study(
             storage.create_new_trial(broken)
         assert storage.get_trial(storage.create_new_trial(sound)).number == 1
         assert [study.study_name for study in storage.get_all_studies()] == ["sound"]
+
+
+def test_constraints_that_are_no_numbers_stop_only_their_own_study(url: str) -> None:
+    with opened(url) as storage:
+        sound = storage.create_new_study(MINIMIZE, "sound")
+        broken = storage.create_new_study(MINIMIZE, "broken")
+        attrs = {"constraints": [1.0]}
+        for study_id in (sound, broken):
+            complete = template(TrialState.COMPLETE, values=[1], system_attrs=attrs)
+            storage.create_new_trial(study_id, complete)
+    with sql(url) as connection:
+        connection.execute(
+            "UPDATE trial_system_attributes SET value_json = '[\"one\"]' WHERE trial_id = 2"
+        )
+    with opened(url) as storage:
+        with pytest.raises(StorageUnavailable, match="cannot be ranked"):
+            storage.get_all_trials(broken)
+        assert storage.best_trials(sound) == []
 
 
 def test_a_row_broken_by_others_while_we_run_stops_only_its_own_study(
@@ -293,12 +344,59 @@ def test_a_row_broken_by_others_while_we_run_stops_only_its_own_study(
     storage.create_new_trial(other)
 
 
-def test_rows_a_deleted_trial_left_behind_do_not_become_a_new_trial_s(url: str) -> None:
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"params": {"x": 0.5}},
+        {"values": [1.0], "state": TrialState.COMPLETE},
+        {"reports": {1: 1.0}},
+        {"user_attrs": {"a": 1}},
+        {"system_attrs": {"a": 1}},
+    ],
+    ids=lambda left: next(iter(left)),
+)
+def test_rows_a_deleted_trial_left_behind_do_not_become_a_new_trial_s(
+    url: str, left: dict[str, Any]
+) -> None:
     with opened(url) as storage:
         study_id = storage.create_new_study(MINIMIZE, "study")
-        trial_id = storage.create_new_trial(study_id, template(user_attrs={"a": 1}))
+        trial_id = storage.create_new_trial(study_id, template(**left))
     with sql(url) as connection:
         connection.execute("DELETE FROM trials")
     with opened(url) as storage:
         assert storage.create_new_trial(study_id) > trial_id
         assert_database_equals_memory(storage)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_opening_leaves_garbage_collection_as_it_was(url: str, enabled: bool) -> None:
+    with opened(url):
+        pass
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with opened(url):
+            assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+
+
+def test_a_schema_version_that_is_known_without_asking_is_optuna_s(url: str) -> None:
+    with optuna_storage(url) as storage:
+        head = storage.get_head_version()
+    assert HEAD_VERSIONS.get(optuna.__version__, head) == head
+
+
+def test_opening_a_database_does_not_wait_for_the_import_of_migrations(url: str) -> None:
+    with opened(url):
+        pass
+    code = """
+import sys
+from optunapi.storage import open_storage
+open_storage(sys.argv[1]).close()
+print(*sys.modules)
+"""
+    with python(code, url) as process:
+        imported = process.communicate()[0].split()
+    assert "optunapi.storage" in imported
+    assert "alembic" not in imported

@@ -25,7 +25,9 @@ from tests.unit.storage.support import (
 
 Result = TypeVar("Result")
 
-FLOATS = st.floats(allow_nan=False)
+# A zero loses its sign in SQLite, and so here at once: see test_as_read.py.
+FLOATS = st.floats(allow_nan=False).map(lambda value: value + 0.0)
+NUMBERS = st.floats().map(lambda value: value + 0.0)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -103,7 +105,7 @@ class Storages(RuleBasedStateMachine):
         value=FLOATS,
         params=PARAMS,
         attrs=st.dictionaries(KEYS.filter(lambda key: "constraints" not in key), JSON),
-        reports=st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.floats(), max_size=3),
+        reports=st.dictionaries(st.integers(-(2**63), 2**63 - 1), NUMBERS, max_size=3),
         infeasible=st.booleans(),
     )
     def create_trial(
@@ -143,7 +145,7 @@ class Storages(RuleBasedStateMachine):
     def set_param(self, place: int, name: str, value: float) -> None:
         self.on_trial(place, lambda s, i: s.set_trial_param(i, name, value, DISTRIBUTIONS["x"]))
 
-    @rule(place=PLACES, step=st.integers(-3, 3), value=st.floats())
+    @rule(place=PLACES, step=st.integers(-3, 3), value=NUMBERS)
     def report(self, place: int, step: int, value: float) -> None:
         self.on_trial(place, lambda s, i: s.set_trial_intermediate_value(i, step, value))
 
