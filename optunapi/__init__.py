@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optunapi.client.client import Client
+    from optunapi.client.endings import TrialPruned
     from optunapi.client.study import Study
-    from optunapi.client.trial import Trial, TrialPruned
+    from optunapi.client.trial import Trial
     from optunapi.errors import OptunAPIError
     from optunapi.tunnel import open_tunnel
 
@@ -37,7 +38,7 @@ _PLACES = {
     "OptunAPIError": "optunapi.errors",
     "Study": "optunapi.client.study",
     "Trial": "optunapi.client.trial",
-    "TrialPruned": "optunapi.client.trial",
+    "TrialPruned": "optunapi.client.endings",
     "open_tunnel": "optunapi.tunnel",
 }
 

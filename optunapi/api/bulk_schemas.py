@@ -14,20 +14,15 @@ from pydantic import (
 )
 
 from optunapi.api.bodies import Body
-from optunapi.api.schemas import (
+from optunapi.api.problem_schema import Problem
+from optunapi.api.schema_parts import WHOLE, NewAttrs, Params, Reply, Value, example
+from optunapi.api.trial_schemas import (
     ONE_WAY_OF_GIVING_VALUES,
     TRIAL,
-    WHOLE,
     AskBody,
-    NewAttrs,
-    Params,
-    Problem,
-    Reply,
     ResultBody,
     TellBody,
     TrialReply,
-    Value,
-    example,
 )
 
 _RFC_3339 = re.compile(

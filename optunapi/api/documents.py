@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from optunapi.api.bodies import Body
-from optunapi.api.schemas import Problem, Reply
+from optunapi.api.problem_schema import Problem
+from optunapi.api.schema_parts import Reply
 from optunapi.api.statuses import status_of
 from optunapi.errors import (
     Internal,

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from optunapi.api.documents import refusals
+from optunapi.api.health_schemas import StatusReply, VersionReply
 from optunapi.api.replies import JsonReply
-from optunapi.api.schemas import StatusReply, VersionReply
 from optunapi.engine.catalog import Catalog
 from optunapi.errors import Standby, StorageUnavailable
 

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 from optunapi.api.desk import Desk
 from optunapi.api.direct import DirectRoutes, name_parameter
 from optunapi.api.documents import gives, query
+from optunapi.api.legacy_schemas import LegacyAskReply, LegacyTellReply
 from optunapi.api.replies import JsonReply
-from optunapi.api.schemas import LegacyAskReply, LegacyTellReply
 from optunapi.api.settled import at_once, settled
 from optunapi.api.wire import legacy_ask, legacy_tell
 from optunapi.engine.catalog import Catalog

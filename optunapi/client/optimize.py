@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from optunapi.client.endings import is_taken_away
 from optunapi.client.interrupts import sigterm_ends_block
 from optunapi.client.progress import Progress
 from optunapi.client.scalars import numbers_of
 from optunapi.client.study import Callback, Study
-from optunapi.client.trial import Trial, is_taken_away
+from optunapi.client.trial import Trial
 from optunapi.errors import NoSlot, OptunAPIError, StudyFinished, StudyPaused
 
 LONG_POLL = 10.0  # seconds; a thread that waits for a place ends at most so long after `stop`

@@ -1,21 +1,20 @@
-"""One study on a server: ask, tell, and everything else about it."""
+"""One study on a server: its trials asked for, told, looked at and queued, and Optuna's loop."""
 
 import os
-import socket
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from optunapi.client.connection import STUDY_FIELDS, TRIAL_FIELDS, Connection
-from optunapi.client.distributions import Distribution, from_wire
-from optunapi.client.events import StudyEvent, follow
+from optunapi.client.asking import ask_body
+from optunapi.client.connection import TRIAL_FIELDS, Connection
+from optunapi.client.distributions import Distribution
 from optunapi.client.frozen import FrozenTrial
+from optunapi.client.known_study import KnownStudy
 from optunapi.client.leases import Hold
-from optunapi.client.scalars import finite, numbers_of
-from optunapi.client.states import StudyDirection, TrialState
+from optunapi.client.states import TrialState
+from optunapi.client.telling import tell_held
 from optunapi.client.trial import Trial
 from optunapi.errors import NoSlot
 
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
     from optunapi.client.optimize import Loop
 
 LONGEST_WAIT = 60.0  # of one request: proxies cut off what takes longer
-LONGEST_POLL = 5.0
 
 Callback = Callable[["Study", FrozenTrial], None]
 Exceptions = type[Exception] | Iterable[type[Exception]]
 
 
-class Study:
+class Study(KnownStudy):
     """A study. Every method that asks the server something raises what that refuses, and
     `ServerUnavailable` when it was not reached for the client's `retry_for` seconds.
 
@@ -38,70 +36,11 @@ class Study:
     """
 
     def __init__(self, connection: Connection, document: Mapping[str, Any]) -> None:
-        self.connection = connection
-        self._document = document
-        self._distributions: dict[str, dict[str, Distribution]] = {}
+        super().__init__(connection, document)
         self._loops = threading.local()
-        self._remember(document)
-
-    def __repr__(self) -> str:
-        return f"<Study {self.name!r} at {self.connection.url}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Study, (self.connection, self._document)
-
-    # What it is
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self._document["name"])
-
-    @property
-    def study_name(self) -> str:
-        """Its name, as Optuna calls it."""
-        return self.name
-
-    @property
-    def directions(self) -> list[StudyDirection]:
-        """The direction of each objective."""
-        return [StudyDirection.of(each["direction"]) for each in self._document["objectives"]]
-
-    @property
-    def direction(self) -> StudyDirection:
-        """The direction of the only objective.
-
-        Raises:
-            RuntimeError: there are several.
-        """
-        self._refuse_several("direction", "directions")
-        return self.directions[0]
-
-    @property
-    def state(self) -> str:
-        """`open`, `paused` or `finished`, now."""
-        return str(self.document()["state"])
-
-    @property
-    def finished_reason(self) -> str | None:
-        """Why it is finished, now, such as max_trials, target or stopped; None while it is not."""
-        reason: str | None = self.document()["finished_reason"]
-        return reason
-
-    @property
-    def user_attrs(self) -> dict[str, Any]:
-        """Its user attributes, now."""
-        return dict(self.document()["user_attrs"])
-
-    def document(self) -> dict[str, Any]:
-        """All that the server says of it, now, as the wire has it."""
-        return self._remember(self._call("GET", fields=STUDY_FIELDS))
-
-    def set_user_attr(self, key: str, value: Any) -> None:
-        """Set an attribute of the study."""
-        self._change({"user_attrs": {key: value}})
-
-    # Trials
 
     def ask(
         self,
@@ -130,7 +69,7 @@ class Study:
             SpecConflict: the study's configuration no longer fits its trials.
             ValueInvalid: a fixed value is not of the search space.
         """
-        body = self._ask_body(worker, resume, lease_seconds, fixed_params, user_attrs)
+        body = ask_body(worker, resume, lease_seconds, fixed_params, user_attrs)
         path = ("studies", self.slug, "trials")
         deadline = time.monotonic() + wait
         while True:
@@ -159,28 +98,11 @@ class Study:
 
         Raises: as `ask`.
         """
-        body = self._ask_body(worker, False, lease_seconds, None, user_attrs)
+        body = ask_body(worker, False, lease_seconds, None, user_attrs)
         documents = self.connection.ask(
             ("studies", self.slug, "trials", "batch"), {**body, "count": count}, fields=("items",)
         )
         return [self._handed_out(document) for document in documents["items"]]
-
-    def _ask_body(
-        self,
-        worker: str | None,
-        resume: bool,
-        lease_seconds: float | None,
-        params: Mapping[str, Any] | None,
-        user_attrs: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
-        body: dict[str, Any] = {"worker": worker or this_worker()}
-        given = {
-            "resume": resume or None,
-            "lease_seconds": lease_seconds,
-            "params": params and dict(params),
-            "user_attrs": user_attrs and dict(user_attrs),
-        }
-        return body | {name: value for name, value in given.items() if value is not None}
 
     def _handed_out(self, document: Mapping[str, Any]) -> Trial:
         return Trial(self, document, self.connection.hold(self.slug, document))
@@ -219,54 +141,7 @@ class Study:
         hold = self.connection.held(self.slug, number)
         if hold is None or (lease is not None and lease != hold.lease):
             hold = Hold(study=self.slug, number=number, lease=lease)
-        return self.tell_held(hold, values, state, reason=reason)
-
-    def tell_held(
-        self,
-        hold: Hold,
-        values: Any,
-        state: Any,
-        *,
-        reason: str | None = None,
-        trial: Trial | None = None,
-    ) -> FrozenTrial:
-        """`tell`, of a trial in hand."""
-        told = TrialState.COMPLETE if state is None else TrialState.of(state)
-        numbers = None if values is None else numbers_of(values)
-        diverged = False
-        if numbers is not None and not finite(numbers):
-            diverged = True
-            reason = f"{numbers[0] if len(numbers) == 1 else numbers} is not finite"
-            told, numbers = TrialState.FAIL, None
-        given = {
-            "values": numbers,
-            "reason": reason,
-            "lease": hold.lease,
-            "user_attrs": dict(hold.user_attrs) or None,
-            "constraints": dict(hold.constraints) or None,
-        }
-        body = {"state": told.word} | {k: v for k, v in given.items() if v is not None}
-        known = trial.distributions if trial is not None else None
-        document = self.connection.tell(hold, body)
-        if diverged:
-            warnings.warn(
-                f"trial {hold.number} of study {self.name!r} failed: {reason}",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        if document is not None:
-            return self.frozen(document, known)
-        return FrozenTrial(
-            study=self,
-            number=hold.number,
-            state=told,
-            values=numbers,
-            params=trial.params if trial is not None else dict(hold.params),
-            distributions=known or {},
-            fail_reason=reason,
-            user_attrs=trial.user_attrs if trial is not None else {},
-            constraints=dict(hold.constraints),
-        )
+        return tell_held(self, hold, values, state, reason=reason)
 
     def trial(self, number: int) -> FrozenTrial:
         """A trial as it is now.
@@ -363,8 +238,6 @@ class Study:
         reply = self._call("POST", "import", body=body, key=key, fields=("imported",))
         return int(reply["imported"])
 
-    # The whole
-
     def optimize(
         self,
         objective: Callable[[Any], Any],
@@ -437,33 +310,6 @@ class Study:
         else:
             self._change({"state": "finished"})
 
-    def pause(self) -> None:
-        """Hand out nothing until `resume`; running trials go on."""
-        self._change({"state": "paused"})
-
-    def resume(self) -> None:
-        """Open a study that was paused or stopped."""
-        self._change({"state": "open"})
-
-    def events(self) -> Iterator[StudyEvent]:
-        """What happens in the study from now on, as it happens; ends when the study is deleted.
-
-        Goes on where it was after a connection was lost. A `reset` event says that some were missed.
-        """
-        return follow(self.connection, self.slug)
-
-    def wait_until_finished(self, timeout: float | None = None) -> bool:
-        """Return True when the study is finished, False when `timeout` seconds pass first."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = 0.1
-        while self.state != "finished":
-            left = LONGEST_POLL if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                return False
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, LONGEST_POLL)
-        return True
-
     # For trials and loops
 
     def frozen(
@@ -473,61 +319,9 @@ class Study:
         configured = self.distributions_of(document["spec_version"])
         return FrozenTrial.of(self, document, {**configured, **(known or {})})
 
-    def distributions_of(self, spec_version: str | None) -> Mapping[str, Distribution]:
-        """The configuration's parameters at a version; where that has gone, at the present one."""
-        if spec_version not in self._distributions and spec_version is not None:
-            self.document()
-            present = self._distributions[self._document["spec_version"]]
-            self._distributions.setdefault(spec_version, present)
-        return self._distributions[spec_version or self._document["spec_version"]]
-
-    @property
-    def has_pruner(self) -> bool:
-        """Whether the study prunes trials at all."""
-        return bool(self._document["pruner"]["name"] != "none")
-
     def enter_loop(self, loop: "Loop | None") -> None:
         """Make `stop` in this thread end this loop."""
         self._loops.current = loop
 
     def _loop(self) -> "Loop | None":
         return getattr(self._loops, "current", None)
-
-    # Requests
-
-    def _call(
-        self,
-        method: str,
-        *path: str,
-        fields: tuple[str, ...],
-        body: Mapping[str, Any] | None = None,
-        key: str | None = None,
-    ) -> Any:
-        return self.connection.call(
-            method, "studies", self.slug, *path, body=body, key=key, fields=fields
-        )
-
-    def _change(self, body: Mapping[str, Any]) -> None:
-        self._call("PATCH", body=body, fields=STUDY_FIELDS)
-
-    @property
-    def slug(self) -> str:
-        """What the server's paths call it: its name, wherever that is one OptunAPI allows."""
-        return str(self._document["slug"])
-
-    def _remember(self, document: dict[str, Any] | Mapping[str, Any]) -> dict[str, Any]:
-        found = dict(document)
-        self._document = found
-        self._distributions[found["spec_version"]] = {
-            name: from_wire(each) for name, each in found["parameters"].items()
-        }
-        return found
-
-    def _refuse_several(self, name: str, instead: str) -> None:
-        if len(self._document["objectives"]) > 1:
-            raise RuntimeError(f"a study of several objectives has no `{name}`: use `{instead}`")
-
-
-def this_worker() -> str:
-    """This host's name and the process id: a worker's name stands for one process."""
-    return f"{socket.gethostname()[:200]}-{os.getpid()}"

@@ -1,6 +1,6 @@
 """One live study: trials are asked for, and told back, by many callers at once."""
 
-from collections.abc import Container, Hashable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -9,90 +9,46 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.artifacts import Artifacts, Removed
 from optunapi.engine.batch import BatchAsking
-from optunapi.engine.draft import blank_trial
-from optunapi.engine.feed import Feed
-from optunapi.engine.fork import Origin, origin_of
-from optunapi.engine.history import spec_of_history
-from optunapi.engine.importances import Importances
 from optunapi.engine.importing import ImportedTrial, import_trials
-from optunapi.engine.lifecycle import (
-    CANCELLED,
-    Result,
-    Verdict,
-    check_lease,
-    check_values,
-    filled_in,
-    judge,
-)
-from optunapi.engine.listing import Place, Selection, best_of, page_of
+from optunapi.engine.lifecycle import CANCELLED, Result, check_lease
 from optunapi.engine.queue import Queue
-from optunapi.engine.records import TrialRecord, constraint_attrs
-from optunapi.engine.snapshot import Snapshot, snapshot_of
-from optunapi.engine.spec import StudySpec, incompatibilities
+from optunapi.engine.records import TrialRecord
+from optunapi.engine.spec import StudySpec
 from optunapi.engine.state import StudyState
 from optunapi.engine.store import Commit
 from optunapi.engine.suggesting import Suggesting
-from optunapi.engine.views import (
-    Answer,
-    AskRequest,
-    Scoreboard,
-    StudyChange,
-    StudyView,
-    TrialView,
-)
+from optunapi.engine.telling import tell
+from optunapi.engine.views import Answer, AskRequest, StudyChange, TrialView
+from optunapi.engine.visible_study import VisibleStudy
 from optunapi.errors import (
     BadRequest,
     ConfigInvalid,
     Conflict,
     NotFound,
     OptunAPIError,
-    RequestInvalid,
     SpecConflict,
     StudyBusy,
-    StudyNotFound,
     TrialFinished,
     TrialWaiting,
 )
 
 
-class LiveStudy:
+class LiveStudy(VisibleStudy):
     """A study that is being served. Every method may be called from any thread.
 
     What a method returns has happened in memory; it may be shown once its `Commit` is done.
     """
 
     def __init__(self, state: StudyState) -> None:
-        self._state = state
+        super().__init__(state)
         self._asking = BatchAsking(state)
-        self._config_error: ConfigInvalid | SpecConflict | None = None
         self._suggesting = Suggesting(state, self._asking, self._held)
-        state.news.describe, state.news.status = self._view, self._status
-        self._importances = Importances()
         self.artifacts = Artifacts(state)
         self.queue = Queue(state)
         self.orphaned = Removed()
         # After the latest tell: whether the next ask's point can be drawn before it comes. To be read
         # without a lock: who reads it too late draws in vain.
         self.is_awaiting_ask = False
-
-    @property
-    def name(self) -> str:
-        """The study's name."""
-        return self._state.name
-
-    @property
-    def spec(self) -> StudySpec:
-        """The specification in force."""
-        return self._state.spec
-
-    @property
-    def feed(self) -> Feed:
-        """What happens in the study."""
-        return self._state.news.feed
-
-    def committed(self) -> Commit:
-        """All that is visible now."""
-        return self._state.store.committed()
 
     def at_once(self) -> AbstractContextManager[bool]:
         """Whether what does not sample can be done here without waiting for anything.
@@ -105,144 +61,10 @@ class LiveStudy:
         """A block in which what this thread does shares one commit; nobody may wait for it inside."""
         return self._state.store.together()
 
-    def reloads(self) -> int:
-        """Rises when what was seen of the study may not be true any more: look again."""
-        return self._state.reloads()
-
-    def is_gone(self) -> bool:
-        """Whether the study was deleted."""
-        try:
-            self._state.reloads()
-        except StudyNotFound:
-            return True
-        return False
-
     def settle(self) -> None:
         """Let happen what time alone brings about: time-outs, and leases that ran out for good."""
         with self._state.unit():
             self._state.settle()
-
-    def idle_for(self) -> float:
-        """Seconds since the study was last changed; 0 while it watches a lease or a time-out."""
-        return self._state.idle_for()
-
-    def due_in(self) -> float | None:
-        """Seconds until time alone may change what an ask gets, or None if it does not."""
-        with self._state.unit():
-            return self._state.due_in()
-
-    def keep_events(self) -> None:
-        """Keep every change in the study's feed from now on."""
-        with self._state.unit():
-            self._state.news.follow()
-
-    def view(self) -> tuple[StudyView, Commit]:
-        """The study as it is now."""
-        state = self._state
-        with state.settled_unit() as unit:
-            view = self._view()
-        return view, unit.commit
-
-    def _view(self) -> StudyView:
-        state = self._state
-        # A paused study is not finished, whatever its limits say: an ask would hear of the pause.
-        paused = state.record.state == "paused"
-        reason = None if paused else state.finished_reason()
-        return StudyView(
-            name=state.name,
-            spec=state.spec,
-            state="finished" if reason else "paused" if paused else "open",
-            finished_reason=reason,
-            limits=state.limits,
-            lease_seconds=state.lease_seconds,
-            counts=dict(state.store.counts(state.id)),
-            best=next(iter(state.store.best_trials(state.id)), None),
-            config_error=None if self._config_error is None else self._config_error.detail,
-            user_attrs=dict(state.store.get_study_user_attrs(state.id)),
-            created_at=state.record.created_at,
-            last_activity_at=state.last_activity_at,
-        )
-
-    def _status(self) -> Hashable:
-        paused = self._state.record.state == "paused"
-        error = None if self._config_error is None else self._config_error.detail
-        return paused, None if paused else self._state.finished_reason(), error
-
-    def scoreboard(self) -> tuple[Scoreboard, Commit]:
-        """How the study stands."""
-        state = self._state
-        with state.unit() as unit:
-            board = Scoreboard(
-                counts=dict(state.store.counts(state.id)),
-                best=tuple(state.store.best_trials(state.id)),
-            )
-        return board, unit.commit
-
-    def trial(self, number: int) -> tuple[TrialView, Commit]:
-        """One trial.
-
-        Raises:
-            TrialNotFound: the study has no such trial.
-        """
-        state = self._state
-        with state.settled_unit() as unit:
-            view = state.view(state.trial(number))
-        return view, unit.commit
-
-    def trials(
-        self, selection: Selection, *, after: Place | None, limit: int
-    ) -> tuple[list[TrialView], Commit]:
-        """A page of trials, behind `after` if given.
-
-        Raises:
-            RequestInvalid: an order by value where there are several objectives, or no such `after`.
-        """
-        state = self._state
-        if "value" in selection.order and len(state.spec.objectives) > 1:
-            raise _off("order", "trials with several objectives have no order by value")
-        with state.settled_unit() as unit:
-            if after is not None and not 0 <= after.number < state.store.n_trials(state.id):
-                raise _off("page", "this page is of another study: begin without `page`")
-            found = page_of(state.store, state.id, selection, after, limit)
-            views = [state.view(trial) for trial in found]
-        return views, unit.commit
-
-    def best(self, n: int | None) -> tuple[list[TrialView], Commit]:
-        """The best `n` trials (1 unless given); with several objectives of the Pareto front (whole)."""
-        state = self._state
-        with state.unit() as unit:
-            views = [state.view(trial) for trial in best_of(state.store, state.id, n)]
-        return views, unit.commit
-
-    def snapshot(self) -> tuple[Snapshot, Commit]:
-        """All of the study at this moment."""
-        state = self._state
-        with state.settled_unit() as unit:
-            found = snapshot_of(state)
-        return found, unit.commit
-
-    def importances(self, objective: str | None) -> tuple[dict[str, float], Commit]:
-        """Each parameter's share in an objective, the first unless named; see `importances_of`.
-
-        Raises:
-            RequestInvalid: the study has no such objective.
-        """
-        state = self._state
-        with state.unit() as unit:
-            names = [each.name for each in state.spec.objectives]
-            if objective is not None and objective not in names:
-                raise _off("objective", f"the study's objectives are {', '.join(names)}")
-            place = 0 if objective is None else names.index(objective)
-            direction = state.spec.directions[place]
-            version = (state.reloads(), state.store.counts(state.id)[TrialState.COMPLETE])
-            trials = state.store.get_all_trials(state.id, deepcopy=False)
-        return self._importances.of(trials, place, direction, version), unit.commit
-
-    def origin(self) -> tuple[Origin, Commit]:
-        """What a fork of the study begins with."""
-        with self._state.unit() as unit:
-            origin = origin_of(self._state)
-        return origin, unit.commit
 
     @property
     def asks_are_quick(self) -> bool:
@@ -278,7 +100,7 @@ class LiveStudy:
             LeaseLost: a `fail` or `pruned` from a worker that does not hold it any more.
         """
         with self._state.unit() as unit:
-            view = self._tell(number, result)
+            view = tell(self._state, number, result)
             self.is_awaiting_ask = self._asking.may_prepare
         return view, unit.commit
 
@@ -290,68 +112,10 @@ class LiveStudy:
         with self._state.unit() as unit:
             for number, result in results:
                 try:
-                    outcomes.append(self._tell(number, result))
+                    outcomes.append(tell(self._state, number, result))
                 except (BadRequest, NotFound, Conflict) as error:  # raised before anything changes
                     outcomes.append(error)
         return outcomes, unit.commit
-
-    def _tell(self, number: int, result: Result) -> TrialView:
-        state = self._state
-        trial = state.trial(number)
-        check_values(result, len(state.spec.objectives))
-        result = filled_in(result, trial, len(state.spec.objectives))
-        record = TrialRecord.of(trial)
-        try:
-            verdict = judge(trial, record, result)
-        except TrialFinished as error:
-            raise TrialFinished(error.detail, trial=state.view(trial)) from None
-        if verdict == Verdict.CLOSE:
-            trial = self._close(trial, record, result)
-        elif verdict == Verdict.LATE:
-            trial = self._keep_late(trial, record, result)
-        return state.view(trial)
-
-    def _close(self, trial: FrozenTrial, record: TrialRecord, result: Result) -> FrozenTrial:
-        notes = {
-            "user_attrs": result.user_attrs or None,
-            "system_attrs": constraint_attrs(result.constraints, trial.system_attrs),
-        }
-        if result.state == TrialState.FAIL:
-            return self._state.fail(trial, record, result.reason, **notes)
-        return self._state.close(trial, record, result.state, values=result.values, **notes)
-
-    def _keep_late(self, trial: FrozenTrial, record: TrialRecord, result: Result) -> FrozenTrial:
-        """A result that came after its trial had failed by time, as a finished trial of its own."""
-        state = self._state
-        if record.late is not None:
-            kept = state.trial(record.late)
-            if tuple(kept.values) != result.values:
-                raise TrialFinished(
-                    f"a late result of trial {trial.number} is kept as trial {kept.number}, "
-                    "with other values; the first one is kept",
-                    trial=state.view(kept),
-                )
-            return kept
-        template = blank_trial(-1, trial.datetime_start, TrialState.COMPLETE)
-        template.params = dict(trial.params)
-        template.distributions = dict(trial.distributions)
-        # What the trial has cost so far is counted with it already.
-        known = {key: value for key, value in trial.user_attrs.items() if key != "cost"}
-        template.user_attrs = {**known, **result.user_attrs, "late_for": trial.number}
-        template.system_attrs = constraint_attrs(result.constraints, {})
-        template.datetime_complete = state.local_time()
-        template.values = list(result.values or ())
-        kept = state.add(
-            template,
-            TrialRecord(
-                created_at=state.clock(),
-                spec_version=record.spec_version,
-                worker=record.worker,
-                attempt=record.attempt,
-            ),
-        )
-        state.update(trial, record.with_(late=kept.number))
-        return kept
 
     def report(
         self, number: int, step: int, value: float, lease: str | None
@@ -531,16 +295,6 @@ class LiveStudy:
                 trial=self._state.view(trial),
             )
 
-    def conflicts(self, spec: StudySpec) -> list[dict[str, Any]]:
-        """What the study's trials, and the specification in force, cannot share with `spec`."""
-        store, study_id = self._state.store, self._state.id
-        names = [objective.name for objective in self.spec.objectives]
-        trials = store.get_all_trials(study_id, deepcopy=False)
-        history = spec_of_history(store.get_study_directions(study_id), trials, names)
-        found = incompatibilities(self.spec, spec)
-        known = {conflict["key"] for conflict in found}
-        return found + [c for c in incompatibilities(history, spec) if c["key"] not in known]
-
     def hold_spec(self, error: ConfigInvalid | SpecConflict) -> None:
         """Keep to the specification in force, since the configuration has become unusable.
 
@@ -555,7 +309,3 @@ class LiveStudy:
         self._config_error = self._asking.conflict = None
         if spec != self.spec:
             self._asking.follow(spec)
-
-
-def _off(parameter: str, reason: str) -> RequestInvalid:
-    return RequestInvalid(reason, errors=[{"location": ["query", parameter], "reason": reason}])

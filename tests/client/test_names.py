@@ -1,5 +1,6 @@
 """What `import optunapi` gives, and what it costs."""
 
+import inspect
 import subprocess
 import sys
 
@@ -34,7 +35,7 @@ def test_an_unknown_name_is_no_attribute() -> None:
     "public", [optunapi.Client, optunapi.Study, optunapi.Trial], ids=lambda each: each.__name__
 )
 def test_every_public_method_says_what_it_does(public: type) -> None:
-    for name, member in vars(public).items():
+    for name, member in inspect.getmembers(public):
         if not name.startswith("_"):
             assert (member.fget if isinstance(member, property) else member).__doc__, name
 

@@ -14,8 +14,8 @@ import torch
 
 from optunapi import Client, Study
 from optunapi.client import connection
+from optunapi.client.asking import this_worker
 from optunapi.client.states import StudyDirection, TrialState
-from optunapi.client.study import this_worker
 from optunapi.errors import (
     ConfigInvalid,
     LeaseLost,

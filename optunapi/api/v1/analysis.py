@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from optunapi.api.analysis_schemas import ImportancesReply, SummaryReply
 from optunapi.api.documents import gives
 from optunapi.api.replies import JsonReply
-from optunapi.api.schemas import ImportancesReply, SummaryReply
 from optunapi.api.settled import in_thread, settled
 from optunapi.api.v1.parts import ON_STUDY, Name
 from optunapi.api.wire import summary_of

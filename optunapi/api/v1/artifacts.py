@@ -12,9 +12,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
+from optunapi.api.artifact_schemas import ArtifactList, ArtifactReply, PruneReply
 from optunapi.api.documents import gives
 from optunapi.api.replies import NO_STORE, JsonReply
-from optunapi.api.schemas import ArtifactList, ArtifactReply, PruneReply
 from optunapi.api.settled import settled
 from optunapi.api.v1.parts import CHANGES, CHANGES_STATE, ON_STUDY, ON_TRIAL, Digits, Name, Number
 from optunapi.api.wire import artifact_of

@@ -9,9 +9,9 @@ from optunapi.api.bulk_schemas import BatchAskBody, BatchTellBody, BatchTellRepl
 from optunapi.api.documents import READS_BODY, gives, takes
 from optunapi.api.problems import problem_of
 from optunapi.api.replies import JsonReply
-from optunapi.api.schemas import TrialList
 from optunapi.api.settled import settled
 from optunapi.api.statuses import status_of
+from optunapi.api.trial_schemas import TrialList
 from optunapi.api.v1.parts import CHANGES, CHANGES_STATE, ON_STUDY, Key, Name, Wait
 from optunapi.api.v1.trials import REFUSES_ASK, request_of, result_of
 from optunapi.api.waiting import Ask, Waiting

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from optunapi.api.bodies import body, parse_json, read_bytes
 from optunapi.api.documents import READS_BODY, gives, takes
 from optunapi.api.replies import NO_STORE, JsonReply, cursor_of, page
-from optunapi.api.schemas import ForkBody, StudyPage, StudyPatch, StudyReply, TrialList
 from optunapi.api.settled import in_thread, settled
 from optunapi.api.spec_schema import SPEC_BODY
+from optunapi.api.study_schemas import ForkBody, StudyPage, StudyPatch, StudyReply
+from optunapi.api.trial_schemas import TrialList
 from optunapi.api.v1.parts import CHANGES, CHANGES_STATE, ON_STUDY, Count, Limit, Name, Page
 from optunapi.api.wire import study_of, trial_of
 from optunapi.engine.catalog import Catalog

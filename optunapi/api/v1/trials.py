@@ -12,7 +12,8 @@ from optunapi.api.desk import Desk
 from optunapi.api.direct import DirectRoutes
 from optunapi.api.documents import READS_BODY, gives, takes
 from optunapi.api.replies import JsonReply, cursor_of, page
-from optunapi.api.schemas import (
+from optunapi.api.settled import at_once, settled
+from optunapi.api.trial_schemas import (
     AskBody,
     CancelReply,
     EmptyBody,
@@ -27,7 +28,6 @@ from optunapi.api.schemas import (
     TrialPatch,
     TrialReply,
 )
-from optunapi.api.settled import at_once, settled
 from optunapi.api.v1.parts import (
     CHANGES,
     CHANGES_STATE,

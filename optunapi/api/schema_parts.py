@@ -1,0 +1,63 @@
+"""What the wire's models are made of: the types of fields, the base of all replies, examples."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+Scalar = str | int | float | bool | None
+
+
+def _whole(value: Any) -> Any:
+    # JSON has one kind of number: 3.0 is 3 to JSON Schema, and to languages that know no integers.
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        raise ValueError("a parameter's value is a text, a number, a boolean or null")
+    return value
+
+
+def _names(longest: int) -> AfterValidator:
+    """For a mapping: its names fit Optuna's columns, and hold no NUL, which PostgreSQL refuses."""
+
+    def check(found: dict[str, Any]) -> dict[str, Any]:
+        for name in found:
+            if len(name) > longest or "\0" in name:
+                raise ValueError(f"a name has at most {longest} characters, and no NUL among them")
+        return found
+
+    return AfterValidator(check)
+
+
+def _names_schema(longest: int) -> dict[str, Any]:
+    return {"propertyNames": {"maxLength": longest, "pattern": r"^[^\u0000]*$"}}
+
+
+Value = Annotated[Scalar, BeforeValidator(_scalar)]
+Params = Annotated[
+    dict[str, Value],
+    _names(512),
+    Field(json_schema_extra=_names_schema(512)),
+]
+Constraints = Annotated[dict[str, float], _names(500), Field(json_schema_extra=_names_schema(500))]
+NewAttrs = Annotated[dict[str, Any], _names(512), Field(json_schema_extra=_names_schema(512))]
+Attrs = dict[str, Any]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Worker = Annotated[str, Field(min_length=1, max_length=255)]
+LeaseSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
+LeaseId = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class Reply(BaseModel):
+    """A reply; fields may be added to it."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def example(**fields: Any) -> dict[str, Any]:
+    """What adds an example to a model's schema."""
+    return {"examples": [fields]}
