@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
+    AbstractContextManager,
     asynccontextmanager,
     contextmanager,
     suppress,
@@ -19,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from optunapi.engine.catalog import Catalog
 from optunapi.errors import OptunAPIError, StorageUnavailable
@@ -42,7 +44,7 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
         sweeping = asyncio.create_task(_sweep(catalog))
         limit_stop()
         try:
-            with at_stop_signal(catalog.wind_down), survivors_set_aside():
+            with at_stop_signal(catalog.wind_down), survivors_set_aside(), one_core_a_draw():
                 yield
         finally:
             sweeping.cancel()
@@ -51,6 +53,12 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
             await run_in_threadpool(catalog.close)
 
     return run
+
+
+def one_core_a_draw() -> AbstractContextManager[object]:
+    """Let NumPy use one core for one calculation: draws are small, and several go on at a time."""
+    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def show_log() -> None:

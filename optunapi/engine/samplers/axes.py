@@ -55,6 +55,9 @@ class Axis(Protocol):
     def draw(self, share: float) -> Any:
         """The value that random search draws with the random number `share`, at least 0 and below 1."""
 
+    def share(self, value: Any) -> float:
+        """In the middle of the numbers with which `draw` gives this value."""
+
 
 def axis_of(distribution: BaseDistribution) -> Axis:
     """The axis of a parameter that has more than one value."""
@@ -99,6 +102,10 @@ class Line:
     def draw(self, share: float) -> float:
         """The value drawn; see `Axis.draw`."""
         return self._at(share)
+
+    def share(self, value: Any) -> float:
+        """Where from 0 to 1 it lies; see `Axis.share`."""
+        return (self._laid_out(value) - self._start) / self._length
 
     def _at(self, coordinate: float) -> float:
         found = self._start + coordinate * self._length
@@ -166,3 +173,7 @@ class Choices:
     def draw(self, share: float) -> Any:
         """Any choice; see `Axis.draw`."""
         return self.choices[int(share * len(self.choices))]
+
+    def share(self, value: Any) -> float:
+        """In the middle of the choice's stretch; see `Axis.share`."""
+        return (self.choices.index(value) + 0.5) / len(self.choices)

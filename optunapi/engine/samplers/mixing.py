@@ -1,33 +1,37 @@
-"""Points between what TPE drew and the best trial.
+"""Points between one of the best trials and another point: what TPE drew, or one drawn evenly.
 
-TPE's densities are wide while few trials are good: its draws explore. Some of them therefore take part
-of their parameters from the best trial, and may come nearer to it with the others: what crossover is to
-genetic algorithms. Measured to lose nothing and gain much, see docs/samplers.md.
+TPE's densities are wide while few trials are good, so that its draws explore; and they have little where
+nothing good was found. Most draws therefore take most of their parameters from one of the best trials,
+and the others from TPE's draw or from anywhere, or part of the way there: what crossover and mutation are
+to genetic algorithms. Measured, see docs/samplers.md.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optunapi.engine.samplers.axes import Axis
 
 Params = Mapping[str, Any]
 
-# Of all draws those that are mixed, of a mixed point the parameters that are the best trial's, and of
-# all mixed points those whose other numbers come nearer to it.
-MIXED, KEPT, NEARER = 2 / 3, 0.5, 0.5
+# Of all draws those that are mixed. Of those mixed, the parameters that are the good trial's, the points
+# whose others are drawn evenly, and those whose other numbers come nearer to it.
+MIXED, KEPT, EVENLY, NEARER = 2 / 3, 0.7, 1 / 3, 0.5
 
 
-def mixed(axes: Mapping[str, Axis], drawn: Params, best: Params, seed: int) -> Params:
-    """A point that follows from the seed: what was drawn, or with parts of the best trial."""
+def mixed(
+    axes: Mapping[str, Axis], draw: Callable[[], Params], leaders: Sequence[Params], seed: int
+) -> Params:
+    """A point that follows from the seed: what `draw` gives, or with most of one of the best trials."""
     source = random.Random(seed)  # nosec B311  # no secret
     if source.random() >= MIXED:
-        return drawn
-    kept = [name for name in axes if source.random() < KEPT]
-    if len(kept) == len(axes):
-        kept.remove(source.choice(kept))
+        return draw()
+    start = source.choice(leaders)
+    free = [name for name in axes if source.random() >= KEPT] or [source.choice([*axes])]
+    is_even = source.random() < EVENLY
     share = source.random() if source.random() < NEARER else 1.0
-    return {
-        name: best[name] if name in kept else axis.between(best[name], drawn[name], share)
-        for name, axis in axes.items()
-    }
+    end = {name: axes[name].draw(source.random()) for name in free} if is_even else draw()
+    point = {name: start[name] for name in axes}
+    for name in free:
+        point[name] = axes[name].between(start[name], end[name], share)
+    return point

@@ -8,9 +8,9 @@ import hashlib
 import inspect
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from optuna import samplers
@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 
 from optunapi.engine.samplers.axes import Axis, axis_of
 from optunapi.engine.samplers.mixing import mixed
+from optunapi.engine.samplers.screening import Screening
 from optunapi.engine.samplers.window import Window
 from optunapi.engine.space import Parameter
 
@@ -32,6 +33,9 @@ Params = Mapping[str, Any]
 # one objective at most 25: more of the best need not be kept for their values alone.
 N_BEST = 25
 HISTORY = 150
+
+# With one objective, one draw of so many is screened, the others are TPE's or mixed.
+SCREENED = 3
 
 # Asks at the same time draw for numbers that are close together: older ones need not be remembered.
 MAX_GIVEN = 10_000
@@ -136,7 +140,7 @@ class _Ahead:
     number: int
     version: int
     seed: int
-    drawn: tuple[Params, Sequence[Params]]
+    point: Params
 
 
 class TPE:
@@ -171,6 +175,7 @@ class TPE:
             lies=arguments["constant_liar"],
         )
         self._mirror = Mirror(self._axes, len(spec.objectives), multivariate=multivariate)
+        self._screening = Screening(self._axes)
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take a changed or new trial into account; see `NativeSampler.replace`."""
@@ -184,20 +189,17 @@ class TPE:
             with self._window_lock:
                 version = self._version
             seed = self._seeds.next(number)
-            drawn = self.drawn(seed, number)
-            self._ahead = _Ahead(number=number, version=version, seed=seed, drawn=drawn)
+            point = self.drawn(seed, number)
+            self._ahead = _Ahead(number=number, version=version, seed=seed, point=point)
 
     def sample(self, number: int, fixed: Params, attempt: int = 0) -> dict[str, Any]:
         """The parameters of a trial; see `NativeSampler.sample`."""
         seed = self._seeds.of(number, attempt)
         ahead = None if attempt else self._taken_ahead(number)
         if ahead is not None and (self._seeds.are_random or ahead.seed == seed):
-            seed, (point, leaders) = ahead.seed, ahead.drawn
+            point = ahead.point
         else:
-            point, leaders = self.drawn(seed, number)
-        if leaders:
-            other = mixed(self._axes, point, leaders, seed)
-            point = point if self._mirror.has(other) else other
+            point = self.drawn(seed, number)
         params = _completed(self._parameters, point, fixed)
         if self._fits(params):
             with self._window_lock:
@@ -212,21 +214,33 @@ class TPE:
                 return None
             return ahead
 
-    def drawn(self, seed: int, number: int) -> tuple[Params, Sequence[Params]]:
-        """What TPE draws, which follows from seed and history, and the best trials to mix it with.
-
-        There are none with several objectives, and none before TPE begins. Of the history is not what
-        is known of trial `number` itself.
-        """
+    def drawn(self, seed: int, number: int) -> Params:
+        """A point for trial `number`, which follows from the seed and the history but for that trial."""
         with self._mirror_lock:
             with self._window_lock:
                 changes, leaders = self._window.changes(number), self._window.leaders(number)
                 n_finished = self._window.n_finished
             self._mirror.update(changes)
+            self._screening.update(changes)
             if n_finished < self._n_startup_trials or not self._axes:
-                return self._random.drawn(seed, {}), ()
-            coordinates = self._mirror.draw(seed)
-        return {name: axis.value(coordinates[name]) for name, axis in self._axes.items()}, leaders
+                return self._random.drawn(seed, {})
+            for point in self._improved(seed, number, leaders):
+                if not self._mirror.has(point):
+                    return point
+            return self.by_law(seed)
+
+    def by_law(self, seed: int) -> Params:
+        """What TPE itself draws, which follows from the seed and the history last looked at."""
+        coordinates = self._mirror.draw(seed)
+        return {name: axis.value(coordinates[name]) for name, axis in self._axes.items()}
+
+    def _improved(self, seed: int, number: int, leaders: Sequence[Params]) -> Iterable[Params]:
+        """Points that are better than TPE's own on the whole, the best first; none without leaders."""
+        if not leaders:
+            return ()
+        if seed % SCREENED == 0:
+            return self._screening.points(seed, number)
+        return [mixed(self._axes, partial(self.by_law, seed), leaders, seed)]
 
     def _fits(self, params: Params) -> bool:
         """Whether a trial has all parameters, each in its present range."""

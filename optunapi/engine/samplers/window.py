@@ -8,8 +8,10 @@ what is drawn meanwhile lies elsewhere. Which trials are in the window follows f
 
 import heapq
 import math
+from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -27,16 +29,21 @@ _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 # ones, that would be too many of those finished.
 FINISHED_PER_RUNNING = 4
 
+# The best trial may have been lucky, or lie where nothing better is to be found: for every so many
+# trials without a better one, the next best leads as well.
+TRIALS_PER_LEADER = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
     """What became of a window: the trials that `came`, oldest change first, and those `gone`.
 
-    One that came may have been there before, as running.
+    One that came may have been there before, as running. Of all that are there now some are `running`.
     """
 
     came: Mapping[int, tuple[Params, Entry]]
     gone: Sequence[int]
+    running: frozenset[int]
 
 
 class Window:
@@ -59,6 +66,7 @@ class Window:
     ) -> None:
         self._directions = directions
         self._fits = fits
+        self._n_best = n_best
         self._n_newest = n_newest
         self._may_lie = lies
         self._best = best_of(n_best, len(directions))
@@ -66,15 +74,24 @@ class Window:
         self._came: dict[int, tuple[Params, Entry]] = {}
         self._gone: list[int] = []
         self._fitting: Mapping[str, BaseDistribution] | None = None
-        self._leader: tuple[Entry, Params] | None = None
+        self._leaders: list[tuple[Entry, Params]] = []  # the best first; none of several objectives
         self._running: dict[int, Params] = {}
         self._lies: set[int] = set()
         self.n_finished = 0
 
-    @property
-    def best(self) -> Params | None:
-        """The parameters of the best trial; None with several objectives, of which none is the best."""
-        return self._leader[1] if self._leader and len(self._directions) == 1 else None
+    def leaders(self, number: int) -> Sequence[Params]:
+        """The parameters of the best trials, for who is to draw trial `number`: the best first.
+
+        One, and another for every `TRIALS_PER_LEADER` trials since whose draw knew of it, but none
+        beyond the `n_best`. Of several objectives there are none.
+        """
+        if not self._leaders:
+            return ()
+        # Not those that run, and not those drawn while the best one ran: about as many.
+        n_running = len(self._running) - (number in self._running)
+        n_since = number - self._leaders[0][0].number - 2 * n_running
+        count = 1 + max(0, n_since) // TRIALS_PER_LEADER
+        return [params for _, params in self._leaders[:count]]
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take a changed or new trial into account."""
@@ -93,8 +110,7 @@ class Window:
             after.number,
         )
         self._came[after.number] = after.params, entry
-        if self._leader is None or entry < self._leader[0]:
-            self._leader = entry, after.params
+        self._follow(entry, after.params)
         if self._n_newest is not None:
             self._leave_out(self._best.add(entry), self._n_newest)
 
@@ -115,7 +131,7 @@ class Window:
             if number not in self._lies:
                 came[number] = self._running[number], Entry(0.0, worst, number)
         self._lies = set(lies)
-        return Changes(came=came, gone=gone)
+        return Changes(came=came, gone=gone, running=frozenset(lies))
 
     def _newest_running(self, besides: int | None) -> Sequence[int]:
         n_seen = self.n_finished
@@ -132,6 +148,13 @@ class Window:
                 return False
             self._fitting = trial.distributions
         return True
+
+    def _follow(self, entry: Entry, params: Params) -> None:
+        leaders = self._leaders
+        if len(self._directions) > 1 or (len(leaders) == self._n_best and leaders[-1][0] < entry):
+            return
+        insort(leaders, (entry, params), key=itemgetter(0))
+        del leaders[self._n_best :]
 
     def _leave_out(self, numbers: Sequence[int], n_newest: int) -> None:
         for number in numbers:

@@ -120,6 +120,53 @@ def _ellipsoid(x: Sequence[float]) -> float:
     return sum(10 ** (3 * i / (len(x) - 1)) * (v - 1.7) ** 2 for i, v in enumerate(x))
 
 
+_TURN = [part / math.sqrt(55) for part in range(1, 6)]
+
+
+def _turned(x: Sequence[float]) -> float:
+    """An ellipsoid, mirrored at a plane across all axes (Householder)."""
+    shifted = [v - 1.3 for v in x]
+    along = 2 * sum(a * b for a, b in zip(_TURN, shifted, strict=True))
+    return sum(
+        10 ** (i / 2) * (v - along * t) ** 2
+        for i, (v, t) in enumerate(zip(shifted, _TURN, strict=True))
+    )
+
+
+_SHEKEL_CENTRES = (
+    (4, 4, 4, 4),
+    (1, 1, 1, 1),
+    (8, 8, 8, 8),
+    (6, 6, 6, 6),
+    (3, 7, 3, 7),
+    (2, 9, 2, 9),
+    (5, 3, 5, 3),
+)
+_SHEKEL_WIDTHS = (0.1, 0.2, 0.2, 0.4, 0.4, 0.6, 0.3)
+
+
+def _shekel(x: Sequence[float]) -> float:
+    return -sum(
+        1 / (width + sum((v - c) ** 2 for v, c in zip(x, centre, strict=True)))
+        for width, centre in zip(_SHEKEL_WIDTHS, _SHEKEL_CENTRES, strict=True)
+    )
+
+
+def _goldstein_price(x: Sequence[float]) -> float:
+    a, b = x
+    one = 19 - 14 * a + 3 * a * a - 14 * b + 6 * a * b + 3 * b * b
+    two = 18 - 32 * a + 12 * a * a + 48 * b - 36 * a * b + 27 * b * b
+    return math.log((1 + (a + b + 1) ** 2 * one) * (30 + (2 * a - 3 * b) ** 2 * two))
+
+
+def _trid(x: Sequence[float]) -> float:
+    return sum((v - 1) ** 2 for v in x) - sum(a * b for a, b in pairwise(x))
+
+
+def _schwefel(x: Sequence[float]) -> float:
+    return 418.9828872724338 * len(x) - sum(v * math.sin(math.sqrt(abs(v))) for v in x)
+
+
 def _training(params: Params) -> float:
     """What training a network is like: a rate that matters most, sizes that saturate, kinds."""
     rate = math.log10(params["rate"]) + (2.2 if params["optimizer"] == "adam" else 1.3)
@@ -204,4 +251,9 @@ TUNING = (
     _function("michalewicz-5", _michalewicz, floats(5, 0, math.pi), -4.687658179),
     _function("ellipsoid-6", _ellipsoid, floats(6, -5, 5)),
     Problem(name="boosting-7", parameters=_BOOSTING, loss=_boosting, optimum=0.0),
+    _function("turned-5", _turned, floats(5, -5, 5)),
+    _function("shekel-4", _shekel, floats(4, 0, 10), -10.40291533677774),
+    _function("goldstein-price", _goldstein_price, floats(2, -2, 2), math.log(3)),
+    _function("trid-5", _trid, floats(5, -25, 25), -30.0),
+    _function("schwefel-3", _schwefel, floats(3, -500, 500)),
 )

@@ -1,11 +1,13 @@
 """Make `tables.json`: what scikit-learn's models lose on its own data sets, at every point of a grid.
 
-    python -m tests.benchmarks.quality.tabulate
+    python -m tests.benchmarks.quality.tabulate [NAME …]
 
 A loss is the mean over three folds: of the log loss for classes, of the squared error relative to the
 variance for numbers. Takes some minutes; its result is committed, so that a benchmark trains nothing.
+With names, only those tables are made, and the others stay.
 """
 
+import argparse
 import itertools
 import json
 import math
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn import datasets, ensemble, linear_model, neighbors, neural_network, svm  # type: ignore[import-untyped]
 from sklearn.decomposition import PCA  # type: ignore[import-untyped]
+from sklearn.kernel_ridge import KernelRidge  # type: ignore[import-untyped]
 from sklearn.metrics import log_loss  # type: ignore[import-untyped]
 from sklearn.model_selection import KFold, StratifiedKFold  # type: ignore[import-untyped]
 from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
@@ -85,6 +88,25 @@ def _boosted_classes(n_estimators: int, **found: Any) -> Any:
 def _neighbours(components: int, **found: Any) -> Any:
     reduced = PCA(components, random_state=0)
     return make_pipeline(StandardScaler(), reduced, neighbors.KNeighborsClassifier(**found))
+
+
+def _ridge(**found: Any) -> Any:
+    return make_pipeline(StandardScaler(), KernelRidge(**found))
+
+
+def _network_regression(hidden: int, **found: Any) -> Any:
+    sizes = {"hidden_layer_sizes": (hidden,), "max_iter": 60, "random_state": 0}
+    network = neural_network.MLPRegressor(**sizes, **found)
+    return make_pipeline(StandardScaler(), network)
+
+
+def _friedman(return_X_y: bool) -> Any:  # noqa: ARG001, N803
+    return datasets.make_friedman1(300, noise=1.0, random_state=0)
+
+
+def _circuit(return_X_y: bool) -> Any:  # noqa: ARG001, N803
+    inputs, targets = datasets.make_friedman2(300, noise=50.0, random_state=0)
+    return inputs, targets / np.std(targets)
 
 
 JUDGED = (
@@ -199,15 +221,63 @@ TUNING = (
         log=frozenset({"learning_rate", "n_estimators"}),
         stages="n_estimators",
     ),
+    Task(
+        name="boosting-friedman",
+        load=_friedman,
+        model=_boosting,
+        grid={
+            "learning_rate": decades(-3, 0, 7),
+            "max_depth": [1, 2, 4, 8],
+            "min_samples_leaf": [1, 5, 25],
+            "max_features": [1, 4, 10],
+            "n_estimators": [5, 20, 40, 80, 160, 320],
+        },
+        log=frozenset({"learning_rate", "min_samples_leaf", "n_estimators"}),
+        stages="n_estimators",
+    ),
+    Task(
+        name="ridge-circuit",
+        load=_circuit,
+        model=_ridge,
+        grid={
+            "kernel": ["rbf", "laplacian", "polynomial", "sigmoid"],
+            "alpha": decades(-5, 2, 11),
+            "gamma": decades(-4, 1, 11),
+        },
+        log=frozenset({"alpha", "gamma"}),
+    ),
+    Task(
+        name="network-friedman",
+        load=_friedman,
+        model=_network_regression,
+        grid={
+            "hidden": [2, 5, 12, 30, 75],
+            "learning_rate_init": decades(-4, 0, 7),
+            "alpha": decades(-4, 2, 5),
+            "activation": ["relu", "tanh", "logistic"],
+        },
+        log=frozenset({"hidden", "learning_rate_init", "alpha"}),
+    ),
 )
 
 
 def main() -> None:
     """Write the file."""
     warnings.simplefilter("ignore")  # a network that has not converged is one of the losses
-    tables = {}
-    for group, tasks in (("judged", JUDGED), ("tuning", TUNING)):
-        tables[group] = {task.name: _table(task) for task in tasks}
+    names = {task.name for task in (*JUDGED, *TUNING)}
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    wanted = frozenset(parser.parse_args().names) or names
+    if not wanted <= names:
+        parser.error(f"no such table: {', '.join(sorted(wanted - names))}")
+    known = json.loads(TABLES.read_text()) if TABLES.exists() else {}
+    tables = {
+        group: {
+            task.name: _table(task) if task.name in wanted else known[group][task.name]
+            for task in tasks
+        }
+        for group, tasks in (("judged", JUDGED), ("tuning", TUNING))
+    }
     TABLES.write_text(json.dumps(tables, separators=(",", ":")) + "\n")
 
 

@@ -2,45 +2,101 @@
 
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from optunapi.engine.samplers import native
 from optunapi.engine.samplers.axes import axis_of
-from optunapi.engine.samplers.mixing import KEPT, MIXED, mixed
+from optunapi.engine.samplers.mixing import EVENLY, KEPT, MIXED, NEARER, mixed
 from optunapi.engine.samplers.native import TPE
+from optunapi.engine.samplers.window import TRIALS_PER_LEADER
 from tests.unit.samplers.support import follow, sampler_of, score, spec_of
 
 SPEC = spec_of("tpe")
 AXES = {p.name: axis_of(p.distribution) for p in SPEC.parameters}
 DRAWN = {"kind": "b", "layers": 4, "width": 16, "dropout": 0.0, "rate": 1e-5, "x": -3.0}
 BEST = {"kind": None, "layers": 1, "width": 1024, "dropout": 0.6, "rate": 1.0, "x": 3.0}
-POINTS = [mixed(AXES, DRAWN, BEST, seed) for seed in range(3000)]
+POINTS = [mixed(AXES, lambda: DRAWN, [BEST], seed) for seed in range(6000)]
+MADE = [point for point in POINTS if point != DRAWN]
+
+
+@pytest.fixture
+def nothing_screened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "SCREENED", 2**64)
+
+
+def shares_of(points: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[float]:
+    """How many of the points have the best trial's value of a parameter."""
+    kept = Counter(name for point in points for name in names if point[name] == BEST[name])
+    return [kept[name] / len(points) for name in names]
 
 
 def test_so_many_of_the_draws_stay_as_they_are() -> None:
-    share = sum(point == DRAWN for point in POINTS) / len(POINTS)
-    assert share == pytest.approx(1 - MIXED * (1 - KEPT ** len(AXES) / 2), abs=0.03)
+    assert 1 - len(MADE) / len(POINTS) == pytest.approx(1 - MIXED, abs=0.02)
 
 
-def test_a_mixed_point_is_not_the_best_trial_itself_unless_its_way_is_short() -> None:
-    assert sum(point == BEST for point in POINTS) < len(POINTS) / 100
+def test_a_mixed_point_is_seldom_the_best_trial_itself() -> None:
+    """One parameter at least is another, though that may be drawn, or come, where the best one is."""
+    assert sum(point == BEST for point in MADE) < len(MADE) / 15
 
 
 def test_every_parameter_is_kept_as_often() -> None:
-    kept = Counter(name for point in POINTS for name in AXES if point[name] == BEST[name])
-    shares = [kept[name] / len(POINTS) for name in ("kind", "width", "rate", "x")]
-    assert shares == pytest.approx([MIXED * KEPT] * 4, abs=0.04)
+    # None is kept all the same where all would be.
+    expected = KEPT - KEPT ** len(AXES) / len(AXES)
+    assert shares_of(MADE, ("rate", "x")) == pytest.approx([expected] * 2, abs=0.02)
+    steps = shares_of(MADE, ("kind", "width", "layers", "dropout"))
+    assert all(expected - 0.02 < share < expected + 0.1 for share in steps)
 
 
-def test_a_number_lies_between_both_and_a_choice_is_one_of_them() -> None:
+def test_so_many_of_the_points_have_parameters_drawn_evenly_which_lie_anywhere() -> None:
+    """Of a choice that is neither the best trial's nor what was drawn it is sure."""
+    others = sum(point["kind"] in ("a", True) for point in MADE) / len(MADE)
+    free = 1 - KEPT + KEPT ** len(AXES) / len(AXES)
+    assert others == pytest.approx(EVENLY * free / 2, abs=0.01)
+    assert {point["kind"] for point in MADE} == {"a", "b", None, True}
+
+
+def test_of_those_not_drawn_evenly_half_come_all_the_way_to_what_was_drawn() -> None:
+    free = 1 - KEPT + KEPT ** len(AXES) / len(AXES)
+    arrived = sum(point["x"] == DRAWN["x"] for point in MADE) / len(MADE)
+    assert arrived == pytest.approx((1 - EVENLY) * (1 - NEARER) * free, abs=0.02)
+
+
+def test_numbers_that_come_nearer_are_nearer_by_the_same_share() -> None:
+    """Where two parameters are free and nothing is drawn evenly, both are as far along."""
+    axes = {name: AXES[name] for name in ("rate", "x")}
+    ways = []
+    for seed in range(3000):
+        point = mixed(axes, lambda: DRAWN, [BEST], seed)
+        if BEST["x"] != point["x"] != DRAWN["x"] and BEST["rate"] != point["rate"]:
+            ways.append((point["x"] - 3) / -6 - math.log10(point["rate"]) / -5)
+    alike = sum(abs(way) < 1e-9 for way in ways) / len(ways)
+    whole = (1 - EVENLY) * NEARER
+    assert alike == pytest.approx(whole / (whole + EVENLY), abs=0.1)
+
+
+def test_those_that_come_nearer_lie_anywhere_on_their_way() -> None:
+    between = [point["x"] for point in MADE if -3 < point["x"] < 3]
+    for start in (-3.0, -1.5, 0.0, 1.5):
+        assert sum(start <= x < start + 1.5 for x in between) > len(between) / 8
+
+
+def test_every_value_is_one_of_its_parameter() -> None:
     for point in POINTS:
-        assert point["kind"] in (DRAWN["kind"], BEST["kind"])
         for parameter in SPEC.parameters:
             value: Any = point[parameter.name]
             assert parameter.distribution._contains(parameter.distribution.to_internal_repr(value))
-    between = [point["x"] for point in POINTS if -3 < point["x"] < 3]
-    assert len(between) > len(POINTS) / 20
+
+
+def test_any_of_those_that_lead_is_taken_as_often() -> None:
+    leaders = [BEST | {"rate": rate} for rate in (1e-1, 1e-2, 1e-3)]
+    points = [mixed(AXES, lambda: DRAWN, leaders, seed) for seed in range(3000)]
+    taken = Counter(point["rate"] for point in points)
+    shares = [taken[each["rate"]] / len(points) for each in leaders]
+    expected = MIXED * (KEPT - KEPT ** len(AXES) / len(AXES)) / 3
+    assert shares == pytest.approx([expected] * 3, abs=0.03)
 
 
 def test_the_way_of_a_logarithm_is_one_of_logarithms() -> None:
@@ -53,9 +109,10 @@ def test_the_way_of_a_logarithm_is_one_of_logarithms() -> None:
 
 
 def test_the_same_seed_mixes_the_same() -> None:
-    assert [mixed(AXES, DRAWN, BEST, seed) for seed in range(50)] == POINTS[:50]
+    assert [mixed(AXES, lambda: DRAWN, [BEST], seed) for seed in range(50)] == POINTS[:50]
 
 
+@pytest.mark.usefixtures("nothing_screened")
 def test_a_mixed_point_is_taken_only_where_no_trial_was() -> None:
     """Two parameters of two values: a mixed point is soon one that was tried; TPE's draws go on."""
     parameters = {
@@ -72,10 +129,11 @@ def test_a_mixed_point_is_taken_only_where_no_trial_was() -> None:
     for number in range(40, 60):
         point = sampler.sample(number, {})
         seeds._given.clear()
-        assert point == dict(sampler.drawn(seeds.of(number, 0), number)[0])
+        assert point == dict(sampler.by_law(seeds.of(number, 0)))
         seeds._given.clear()
 
 
+@pytest.mark.usefixtures("nothing_screened")
 def test_draws_are_mixed_with_the_best_trial() -> None:
     spec = spec_of({"name": "tpe", "seed": 4})
     sampler = sampler_of(spec)
@@ -85,3 +143,16 @@ def test_draws_are_mixed_with_the_best_trial() -> None:
     shared = sum(point["rate"] == best["rate"] for point in drawn)
     assert shared > len(drawn) * MIXED * KEPT / 2
     assert all(point["rate"] != best["rate"] for point in points[:10] if point is not best)
+
+
+@pytest.mark.usefixtures("nothing_screened")
+def test_where_nothing_better_came_draws_are_mixed_with_others_of_the_best_too() -> None:
+    spec = spec_of({"name": "tpe", "seed": 4, "n_startup_trials": 30})
+    sampler = sampler_of(spec)
+    points = follow(sampler, spec, 30)
+    best = sorted(points, key=score)
+    number = points.index(best[0]) + 2 * TRIALS_PER_LEADER
+    drawn = [sampler.sample(number, {}, attempt) for attempt in range(300)]
+    taken = [sum(point["rate"] == each["rate"] for point in drawn) for each in best[:4]]
+    assert min(taken[:3]) > len(drawn) / 20
+    assert taken[3] == 0

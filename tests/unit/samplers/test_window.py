@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.samplers.history import windowed
 from optunapi.engine.samplers.order import losses_of, violation_of
 from optunapi.engine.samplers.ranking import BestOfSeveral, Entry
-from optunapi.engine.samplers.window import Params, Window
+from optunapi.engine.samplers.window import TRIALS_PER_LEADER, Params, Window
 from tests.unit.samplers.support import spec_of, trial_of
 
 LINE = {"x": {"type": "float", "low": 0, "high": 1}}
@@ -199,16 +199,63 @@ def test_without_lies_running_trials_say_nothing() -> None:
     assert known(window) == set(range(8))
 
 
-def test_the_best_trial_is_told_and_is_none_of_several_objectives() -> None:
+def test_the_best_trial_leads_and_none_of_several_objectives() -> None:
     window = window_of(1, 4)
-    assert window.best is None
+    assert not window.leaders(0)
     for number, (x, loss) in enumerate([(0.1, 3.0), (0.2, 1.0), (0.3, 1.0), (0.4, 2.0)]):
         window.replace(None, trial_of(ONE, number, {"x": x}, loss))
-    assert window.best == {"x": 0.2}
+    assert window.leaders(4) == [{"x": 0.2}]
     spec = spec_of("tpe", LINE, objectives=TWO)
     window = Window(spec.directions, fits=lambda _: True, n_best=1, n_newest=None)
     window.replace(None, trial_of(spec, 0, {"x": 0.5}, 1.0, 1.0))
-    assert window.best is None
+    assert not window.leaders(1)
+
+
+@pytest.mark.parametrize("n_newest", [5, None])
+def test_the_longer_there_is_no_better_one_the_more_trials_lead(n_newest: int | None) -> None:
+    window = window_of(3, n_newest)
+    window.replace(None, trial_of(ONE, 0, {"x": 0.0}, 9.0))
+    for number in range(1, 5):
+        window.replace(None, trial_of(ONE, number, {"x": number / 10}, float(number)))
+    order = [{"x": 0.1}, {"x": 0.2}, {"x": 0.3}]
+    one_more = 1 + TRIALS_PER_LEADER
+    assert window.leaders(one_more - 1) == order[:1]
+    assert window.leaders(one_more) == order[:2]
+    assert window.leaders(one_more + TRIALS_PER_LEADER) == order
+    assert window.leaders(100 * TRIALS_PER_LEADER) == order, "no more than the best that are kept"
+    window.replace(None, trial_of(ONE, 99, {"x": 0.9}, 0.5))
+    assert window.leaders(100) == [{"x": 0.9}]
+    window.replace(None, trial_of(ONE, 100, {"x": 0.8}, 5.0))
+    assert window.leaders(1000) == [{"x": 0.9}, *order[:2]]
+
+
+def test_of_the_trials_since_twice_as_many_as_run_did_not_know_of_the_best() -> None:
+    window = window_of(3, None)
+    for number in range(3):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, float(number)))
+    for number in range(3, 8):
+        window.replace(None, running(number))
+    drawn = 2 * TRIALS_PER_LEADER + 9
+    assert len(window.leaders(drawn)) == 2
+    assert len(window.leaders(drawn + 1)) == 3
+    window.expect(drawn, {"x": 0.5})
+    assert len(window.leaders(drawn + 1)) == 2
+    window.expect(drawn + 1, {"x": 0.5})
+    assert len(window.leaders(drawn + 2)) == 2
+    assert len(window.leaders(drawn + 1)) == 2, "drawn again, it is none of those that run"
+    window.replace(running(drawn), trial_of(ONE, drawn, {"x": 0.5}, 9.0))
+    assert len(window.leaders(drawn + 1)) == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_which_trials_lead_does_not_depend_on_who_finished_first(seed: int) -> None:
+    trials = random_trials(ONE, 60, seed)
+    windows = [window_of(4, 10), window_of(4, 10)]
+    for window, order in zip(windows, (trials, trials[::-1]), strict=True):
+        for trial in order:
+            window.replace(None, trial)
+    for number in (60, 90, 150):
+        assert windows[0].leaders(number) == windows[1].leaders(number)
 
 
 def dominated(entry: Entry, by: Sequence[Entry]) -> bool:

@@ -1,0 +1,92 @@
+"""A Gaussian process over ranked points: the formulas, and what they are for."""
+
+import numpy as np
+import pytest
+
+from optunapi.engine.samplers.gaussian import (
+    Array,
+    Kernel,
+    likeliest,
+    lower_bounds,
+    normal_scores,
+)
+
+KERNEL = Kernel(scale=0.5, noise=0.01)
+NONE = np.empty((0, 3))
+
+
+def points(count: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).random((count, 3))
+
+
+def deviation(ranked: Array, running: Array, places: Array) -> Array:
+    """By the textbook: of the process at each place, with the likeliest variance in all."""
+    known = np.concatenate([ranked, running])
+    inverse = np.linalg.inv(KERNEL.among(known))
+    likeness = KERNEL.between(known, places)
+    scores = normal_scores(len(ranked))
+    of_all = scores @ np.linalg.inv(KERNEL.among(ranked)) @ scores / len(ranked)
+    return np.sqrt(of_all * (1 - np.diag(likeness.T @ inverse @ likeness)))
+
+
+def mean(ranked: Array, places: Array) -> Array:
+    inverse = np.linalg.inv(KERNEL.among(ranked))
+    return KERNEL.between(places, ranked) @ inverse @ normal_scores(len(ranked))
+
+
+def test_two_points_are_as_alike_as_matern_says() -> None:
+    here, there = np.array([[0.0, 0.0, 0.0]]), np.array([[0.3, 0.4, 0.0]])
+    assert KERNEL.between(here, here)[0, 0] == pytest.approx(1.0)
+    root = np.sqrt(5.0)  # as far as one scale
+    expected = (1 + root + 5 / 3) * np.exp(-root)
+    assert KERNEL.between(here, there)[0, 0] == pytest.approx(expected)
+    assert KERNEL.among(here)[0, 0] == pytest.approx(1.01)
+
+
+@pytest.mark.parametrize("n_running", [0, 1, 7])
+def test_a_bound_is_the_mean_less_the_deviation(n_running: int) -> None:
+    ranked, running, places = points(20), points(n_running, 1), points(9, 2)
+    expected = mean(ranked, places) - deviation(ranked, running, places)
+    assert lower_bounds(KERNEL, ranked, running, places) == pytest.approx(expected, abs=1e-9)
+
+
+def test_of_what_is_running_only_the_deviation_becomes_less() -> None:
+    ranked, place = points(20), points(1, 2)
+    before = lower_bounds(KERNEL, ranked, NONE, place)
+    after = lower_bounds(KERNEL, ranked, place, place)
+    assert before < after
+    assert after <= mean(ranked, place)
+
+
+def test_the_best_is_expected_near_the_best() -> None:
+    places = points(200, 3)
+    ranked = places[np.argsort(((places - 0.3) ** 2).sum(axis=1))][::2]
+    near, far = np.full((1, 3), 0.3), np.full((1, 3), 0.8)
+    assert lower_bounds(KERNEL, ranked, NONE, near) < lower_bounds(KERNEL, ranked, NONE, far)
+
+
+def test_one_trial_says_nothing_and_breaks_nothing() -> None:
+    assert lower_bounds(KERNEL, points(1), NONE, points(3, 1)).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.5, 2.0])
+def test_the_likeliest_kernel_is_the_one_the_values_came_from(scale: float) -> None:
+    places = points(80)
+    truth = Kernel(scale=scale, noise=0.001)
+    drawn = np.linalg.cholesky(truth.among(places)) @ np.random.default_rng(4).normal(size=80)
+    kernels = [Kernel(scale=each, noise=0.001) for each in (0.1, 0.5, 2.0)]
+    assert likeliest(kernels, places[drawn.argsort()]) == truth
+
+
+def test_noise_is_told_from_a_short_scale() -> None:
+    places = points(80)
+    values = (places[:, 0] - 0.5) ** 2 + np.random.default_rng(5).normal(size=80)
+    kernels = [Kernel(scale=0.7, noise=noise) for noise in (0.001, 1.0)]
+    assert likeliest(kernels, places[values.argsort()]).noise == 1.0
+
+
+def test_scores_are_those_of_a_normal_distribution() -> None:
+    scores = normal_scores(101)
+    assert scores[50] == pytest.approx(0.0, abs=1e-12)
+    assert scores.tolist() == sorted(scores)
+    assert scores.std() == pytest.approx(1.0, abs=0.03)

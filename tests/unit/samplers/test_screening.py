@@ -1,0 +1,137 @@
+"""Points that a Gaussian process chooses: near the best, new, and the same from the same history."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from optunapi.engine.samplers import native, screening
+from optunapi.engine.samplers.axes import axis_of
+from optunapi.engine.samplers.ranking import Entry
+from optunapi.engine.samplers.screening import N_LEADERS, N_POINTS, Screening
+from optunapi.engine.samplers.window import Changes
+from tests.unit.samplers.support import MIXED, follow, sampler_of, score, spec_of
+
+SPEC = spec_of("tpe")
+AXES = {p.name: axis_of(p.distribution) for p in SPEC.parameters}
+POINTS = follow(sampler_of(spec_of({"name": "random", "seed": 3})), SPEC, 40)
+
+
+def changes(
+    points: Mapping[int, Mapping[str, Any]],
+    gone: Sequence[int] = (),
+    running: frozenset[int] = frozenset(),
+) -> Changes:
+    came = {
+        number: (point, Entry(0.0, (math.inf if number in running else score(point),), number))
+        for number, point in points.items()
+    }
+    return Changes(came=came, gone=gone, running=running)
+
+
+def told(points: Sequence[Mapping[str, Any]] = POINTS) -> Screening:
+    found = Screening(AXES)
+    found.update(changes(dict(enumerate(points))))
+    return found
+
+
+def firsts(one: Screening, number: int = 50, count: int = 30) -> list[Mapping[str, Any]]:
+    return [next(iter(one.points(seed, number))) for seed in range(count)]
+
+
+def test_every_point_is_one_of_the_space() -> None:
+    found = [point for seed in range(40) for point in told().points(seed, 50)]
+    assert len(found) == 40 * N_POINTS
+    for point in found:
+        assert point.keys() == MIXED.keys()
+        for parameter in SPEC.parameters:
+            value = point[parameter.name]
+            assert parameter.distribution._contains(parameter.distribution.to_internal_repr(value))
+    for name in ("kind", "layers"):
+        assert {point[name] for point in found} == {
+            *(["a", "b", None, True] if name == "kind" else [1, 2, 3, 4])
+        }
+
+
+def test_a_value_s_share_draws_that_value() -> None:
+    for point in POINTS:
+        for name, axis in AXES.items():
+            again = axis.draw(axis.share(value := point[name]))
+            assert again == value or again == pytest.approx(value, rel=1e-9)
+
+
+def test_points_share_parameters_with_the_best_trials_and_with_no_others() -> None:
+    ranked = sorted(POINTS, key=score)
+    rates = {point["rate"] for seed in range(200) for point in told().points(seed, 50)}
+    kept = [place for place, point in enumerate(ranked) if point["rate"] in rates]
+    assert kept == [*range(N_LEADERS)]
+
+
+def test_what_promises_most_is_better_than_what_is_merely_near() -> None:
+    chosen = firsts(told(), count=100)
+    near = [[*told().points(seed, 50)][-1] for seed in range(100)]
+    assert sum(map(score, chosen)) < 0.8 * sum(map(score, near))
+
+
+def test_the_same_seed_and_trials_give_the_same_points() -> None:
+    again = told(POINTS[:20])
+    again.update(changes({number: POINTS[number] for number in range(20, 40)}))
+    assert [*told().points(7, 50)] == [*again.points(7, 50)]
+    assert [*told().points(7, 50)] != [*told().points(8, 50)]
+
+
+def test_what_is_running_is_chosen_again_less_often() -> None:
+    again = 0
+    for seed, chosen in enumerate(firsts(told())):
+        beside = told()
+        beside.update(changes({40: chosen}, running=frozenset({40})))
+        again += next(iter(beside.points(seed, 50))) == chosen
+    assert again < 25
+
+
+def test_what_left_the_window_counts_no_more() -> None:
+    found = told()
+    found.update(changes({40: {**POINTS[0], "rate": 0.5}}))
+    found.update(changes({}, gone=[40]))
+    assert [*found.points(1, 50)] == [*told().points(1, 50)]
+
+
+def test_no_more_trials_are_looked_at_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening, "MAX_TRIALS", 12)
+    trials: list[screening._Trial] = [
+        ((0.5,), Entry(0.0, (float(number),), number)) for number in range(40)
+    ]
+    seen = [entry.number for _, entry in screening._seen(trials)]
+    assert seen == [0, 1, *range(30, 40)]
+    assert screening._seen(trials[:12]) == trials[:12]
+
+
+def test_the_kernel_is_chosen_by_trials_whose_numbers_have_passed() -> None:
+    """Whatever came since the last tenth (of more than a hundred: fiftieth) number changes nothing."""
+    found = told(POINTS[:39])
+    firsts(found, 39, 1)
+    expected = found._chosen
+    assert expected[0] == 30
+    again = told(POINTS[:31])
+    firsts(again, 31, 1)
+    assert again._chosen == expected
+    firsts(found, 149, 1)
+    assert found._chosen[0] == 100
+
+
+def test_one_draw_of_three_is_screened(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = []
+    points = Screening.points
+
+    def counted(self: Screening, seed: int, number: int) -> Any:
+        seeds.append(seed)
+        return points(self, seed, number)
+
+    monkeypatch.setattr(Screening, "points", counted)
+    spec = spec_of({"name": "tpe", "seed": 4})
+    follow(sampler_of(spec), spec, 10)
+    assert seeds == [], "not before TPE begins"
+    follow(sampler_of(spec), spec, 310)
+    assert len(seeds) == pytest.approx(100, abs=25)
+    assert native.SCREENED == 3
