@@ -44,9 +44,12 @@ def write_between_marks(document: Path, verdicts: Sequence[Verdict]) -> None:
 def _outcome(verdicts: Sequence[Verdict]) -> str:
     held = sum(verdict.holds for verdict in verdicts)
     by_interval = sum(verdict.within for verdict in verdicts)
+    others = (
+        "" if held == by_interval else ", the others because the median difference is not above 0"
+    )
     return (
         f"{held} of {len(verdicts)} hold, {by_interval} of them by the upper end of the interval "
-        "(at most 0.05), the others because the median difference is not above 0."
+        f"(at most 0.05){others}."
     )
 
 
