@@ -33,6 +33,7 @@ class Mirror:
         self._directions = [StudyDirection.MINIMIZE] * n_objectives
         self._space = {name: _distribution_of(axis) for name, axis in axes.items()}
         self._trials: dict[int, tuple[Params, Entry]] = {}
+        self._stale: dict[int, None] = {}  # numbers of trials that rustuna knows otherwise
         self._tried: Counter[tuple[Any, ...]] = Counter()
         self._begin()
 
@@ -41,21 +42,12 @@ class Mirror:
         for number in (*changes.gone, *changes.came):
             if number in self._trials:
                 self._forget(number)
+            # In the order of the latest changes, which is that of rustuna's trials.
+            self._stale.pop(number, None)
+            self._stale[number] = None
         for number, trial in changes.came.items():
             self._trials[number] = trial
             self._tried[self._point_of(trial[0])] += 1
-        if self._places + len(changes.came) > MAX_PLACES:
-            self._begin()
-            return
-        gone = [
-            self._ids.pop(number)
-            for number in (*changes.gone, *changes.came)
-            if number in self._ids
-        ]
-        if gone:
-            self._storage.discard_trials(gone)
-        for number in changes.came:
-            self._add(number)
 
     def has(self, params: Params) -> bool:
         """Whether a trial lies at the point of these parameters."""
@@ -63,6 +55,7 @@ class Mirror:
 
     def draw(self, seed: int) -> dict[str, float]:
         """The coordinates of a point, which follow from the seed and the trials in their order."""
+        self._tell()
         sampler = TPESampler(seed=seed, n_startup_trials=0, multivariate=self._multivariate)
         if self._multivariate:
             return sampler.sample_joint(self._context, self._storage, self._space)
@@ -70,6 +63,19 @@ class Mirror:
             name: sampler.sample_independent(self._context, self._storage, name, distribution)
             for name, distribution in self._space.items()
         }
+
+    def _tell(self) -> None:
+        """Have rustuna know what changed since the last draw; between two of them a trial may come and go."""
+        stale, self._stale = self._stale, {}
+        if self._places + len(stale) > MAX_PLACES:
+            self._begin()
+            return
+        gone = [self._ids.pop(number) for number in stale if number in self._ids]
+        if gone:
+            self._storage.discard_trials(gone)
+        for number in stale:
+            if number in self._trials:
+                self._add(number)
 
     def _forget(self, number: int) -> None:
         point = self._point_of(self._trials.pop(number)[0])

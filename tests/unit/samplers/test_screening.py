@@ -8,10 +8,11 @@ import pytest
 
 from optunapi.engine.samplers import native, screening
 from optunapi.engine.samplers.axes import axis_of
+from optunapi.engine.samplers.native import TPE
 from optunapi.engine.samplers.ranking import Entry
 from optunapi.engine.samplers.screening import N_LEADERS, N_POINTS, Screening
 from optunapi.engine.samplers.window import Changes
-from tests.unit.samplers.support import MIXED, follow, sampler_of, score, spec_of
+from tests.unit.samplers.support import MIXED, follow, sampler_of, score, spec_of, trial_of
 
 SPEC = spec_of("tpe")
 AXES = {p.name: axis_of(p.distribution) for p in SPEC.parameters}
@@ -118,6 +119,30 @@ def test_the_kernel_is_chosen_by_trials_whose_numbers_have_passed() -> None:
     assert again._chosen == expected
     firsts(found, 149, 1)
     assert found._chosen[0] == 100
+
+
+def test_a_long_study_goes_on_as_it_would_have_gone_on_after_a_restart_too() -> None:
+    sampler = {"name": "tpe", "seed": 6}
+    spec = spec_of(sampler)
+    one = sampler_of(spec)
+    points = follow(one, spec, 199)
+    again = sampler_of(spec)
+    for number, point in enumerate(points):
+        again.replace(None, trial_of(spec, number, point, score(point)))
+    drawn = [[each.sample(199, {}, attempt) for attempt in range(12)] for each in (one, again)]
+    assert drawn[0] == drawn[1]
+    assert isinstance(one, TPE)
+    assert isinstance(again, TPE)
+    assert one._screening._chosen == again._screening._chosen
+    assert one._screening._chosen[0] == 150
+
+
+def test_with_fewer_finished_trials_than_leaders_the_others_are_no_leaders() -> None:
+    found = told(POINTS[:2])
+    found.update(changes({2: POINTS[2]}, running=frozenset({2})))
+    rates = {point["rate"] for seed in range(100) for point in found.points(seed, 3)}
+    assert {POINTS[0]["rate"], POINTS[1]["rate"]} <= rates
+    assert POINTS[2]["rate"] not in rates
 
 
 def test_one_draw_of_three_is_screened(monkeypatch: pytest.MonkeyPatch) -> None:
