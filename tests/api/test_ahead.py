@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from optunapi.engine.samplers.native import TPE
 from tests.api.conftest import serving
@@ -34,6 +35,17 @@ def test_after_a_tell_of_v1_too(client: httpx.Client, app: FastAPI) -> None:
         assert client.post(trials).json()["number"] == number
         client.post(f"{trials}/{number}/tell", json={"value": 1.0}).raise_for_status()
         assert drawn_ahead(app, client) == number + 1
+
+
+def blas_threads() -> set[int]:
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+
+def test_while_a_server_runs_a_draw_takes_one_core(home: Path) -> None:
+    before = blas_threads()  # as many as there are cores
+    with serving(home):
+        assert blas_threads() == {1}
+    assert blas_threads() == before
 
 
 def test_what_is_in_memory_is_set_aside_while_a_server_runs_and_taken_back_for_a_deleted_study(

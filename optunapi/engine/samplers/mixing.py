@@ -14,8 +14,8 @@ from optunapi.engine.samplers.axes import Axis
 
 Params = Mapping[str, Any]
 
-# Of all draws those that are mixed. Of those mixed, the parameters that are the good trial's, the points
-# whose others are drawn evenly, and those whose other numbers come nearer to it.
+# Of the draws that are not screened those that are mixed. Of those mixed, the parameters that are the good
+# trial's, the points whose others are drawn evenly, and those whose other numbers come nearer to it.
 MIXED, KEPT, EVENLY, NEARER = 2 / 3, 0.7, 1 / 3, 0.5
 
 

@@ -4,9 +4,7 @@ Optuna's own samplers go through the whole history for every point. These are to
 changes, and draw in Rust, without Python's lock.
 """
 
-import hashlib
 import inspect
-import random
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from optuna.trial import FrozenTrial
 from optunapi.engine.samplers.axes import Axis, axis_of
 from optunapi.engine.samplers.mixing import mixed
 from optunapi.engine.samplers.screening import Screening
+from optunapi.engine.samplers.seeds import Seeds
 from optunapi.engine.samplers.window import Window
 from optunapi.engine.space import Parameter
 
@@ -36,9 +35,6 @@ HISTORY = 150
 
 # With one objective, one draw of so many is screened, the others are TPE's or mixed.
 SCREENED = 3
-
-# Asks at the same time draw for numbers that are close together: older ones need not be remembered.
-MAX_GIVEN = 10_000
 
 # What rustuna does as Optuna does by default, and cannot do otherwise.
 _AS_BY_DEFAULT: Mapping[str, Any] = {
@@ -110,7 +106,7 @@ class RandomSearch:
     def __init__(self, spec: "StudySpec") -> None:
         self._parameters = spec.parameters
         self._axes = _axes_of(spec.parameters)
-        self._seeds = _Seeds(spec.sampler.get("seed"))
+        self._seeds = Seeds(spec.sampler.get("seed"))
         self._shares = _Shares()
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
@@ -158,7 +154,7 @@ class TPE:
         self._parameters = spec.parameters
         self._axes = _axes_of(spec.parameters)
         self._n_startup_trials = arguments["n_startup_trials"]
-        self._seeds = _Seeds(arguments["seed"])
+        self._seeds = Seeds(arguments["seed"])
         self._random = RandomSearch(spec)
         # A tell waits for the window's lock, held for moments; that of the mirror is held for as long
         # as a point takes.
@@ -248,50 +244,6 @@ class TPE:
             name in params and axis.place(params[name], 0.5) is not None
             for name, axis in self._axes.items()
         )
-
-
-class _Seeds:
-    """A seed for each point: from the configured one, else by chance."""
-
-    def __init__(self, seed: int | None) -> None:
-        self._seed = seed
-        self._lock = threading.Lock()
-        self._given: dict[tuple[int, int], int] = {}
-
-    @property
-    def are_random(self) -> bool:
-        return self._seed is None
-
-    def of(self, number: int, attempt: int) -> int:
-        if self._seed is None:
-            return _by_chance()
-        with self._lock:
-            if len(self._given) > MAX_GIVEN:
-                self._given.clear()
-            times = self._given.get((number, attempt), 0)
-            self._given[number, attempt] = times + 1
-        return self._made(number, attempt, times)
-
-    def next(self, number: int) -> int:
-        """What `of` gives next for the trial's first attempt."""
-        if self._seed is None:
-            return _by_chance()
-        with self._lock:
-            times = self._given.get((number, 0), 0)
-        return self._made(number, 0, times)
-
-    def _made(self, number: int, attempt: int, times: int) -> int:
-        words = f"{self._seed} {number} {attempt} {times}".encode()
-        return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest())
-
-
-# The system's own randomness, asked once: a call to it gives Python's lock away, and who draws beside a
-# busy event loop then waits for its turn longer than drawing takes. One call in C is safe for threads.
-_CHANCE = random.Random()  # nosec B311  # no secret
-
-
-def _by_chance() -> int:
-    return _CHANCE.getrandbits(64)
 
 
 class _Shares:

@@ -145,6 +145,42 @@ def test_with_fewer_finished_trials_than_leaders_the_others_are_no_leaders() -> 
     assert POINTS[2]["rate"] not in rates
 
 
+def test_what_the_kernel_is_chosen_by_is_in_the_window_until_the_next_choice() -> None:
+    assert screening.N_TELLING + 50 - 1 <= native.HISTORY - native.N_BEST
+
+
+def test_choices_are_told_apart() -> None:
+    trials = {number: {**POINTS[number % 40], "kind": "a"} for number in range(4)}
+    trials |= {number: {**POINTS[number % 40], "kind": "b"} for number in range(4, 40)}
+    found = Screening(AXES)
+    came = {n: (p, Entry(0.0, (float(p["kind"] == "b"),), n)) for n, p in trials.items()}
+    found.update(Changes(came=came, gone=(), running=frozenset()))
+    assert sum(point["kind"] == "b" for point in firsts(found, 9, 60)) < 6
+
+
+def near_alone(monkeypatch: pytest.MonkeyPatch, exponent: float) -> None:
+    """Every parameter of every point lies so near to a leader's."""
+    for name, value in {"FREE": 1.0, "ANYWHERE": 0.0}.items():
+        monkeypatch.setattr(screening, name, value)
+    monkeypatch.setattr(screening, "NEAREST", exponent)
+    monkeypatch.setattr(screening, "FARTHEST", exponent)
+
+
+def test_at_a_bound_points_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    near_alone(monkeypatch, -1.0)
+    found = told([{**point, "x": 2.9, "rate": 1.2e-5} for point in POINTS])
+    points = [point for seed in range(20) for point in found.points(seed, 50)]
+    assert not any(point["x"] > 3 - 1e-9 or point["rate"] < 1e-5 + 1e-14 for point in points)
+
+
+def test_what_lies_near_is_at_least_about_a_step_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    near_alone(monkeypatch, -9.0)
+    found = told([{**point, "layers": 2, "x": 0.0} for point in POINTS])
+    points = [point for seed in range(20) for point in found.points(seed, 50)]
+    assert sum(point["layers"] != 2 for point in points) > len(points) / 3
+    assert all(abs(point["x"]) < 1e-6 for point in points)
+
+
 def test_one_draw_of_three_is_screened(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = []
     points = Screening.points

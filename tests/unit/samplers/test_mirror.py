@@ -1,0 +1,32 @@
+"""Rustuna is told of changes when it draws: what it was not told of in between makes no difference."""
+
+import math
+import random
+
+from optunapi.engine.samplers.axes import axis_of
+from optunapi.engine.samplers.mirror import Mirror
+from optunapi.engine.samplers.ranking import Entry
+from optunapi.engine.samplers.window import Changes
+from tests.unit.samplers.support import spec_of
+
+SPEC = spec_of("tpe", {"x": {"type": "float", "low": 0, "high": 1}})
+AXES = {p.name: axis_of(p.distribution) for p in SPEC.parameters}
+
+
+def test_who_draws_seldom_draws_as_who_draws_after_every_change() -> None:
+    """Newer trials weigh more: their order is that of their latest changes, running ones' too."""
+    often, seldom = (Mirror(AXES, 1, multivariate=True) for _ in range(2))
+    source = random.Random(1)
+    running: dict[int, float] = {}
+    for number in range(80):
+        running[number] = source.random()
+        came = {number: ({"x": running[number]}, Entry(0.0, (math.inf,), number))}
+        if len(running) > 8:
+            told = source.choice([*running])
+            x = running.pop(told)
+            came[told] = ({"x": x}, Entry(0.0, ((x - 0.3) ** 2,), told))
+        gone = [number - 60] if number >= 60 and number - 60 not in running else []
+        for mirror in (often, seldom):
+            mirror.update(Changes(came=came, gone=gone, running=frozenset(running)))
+        often.draw(number)
+    assert [often.draw(seed) for seed in range(20)] == [seldom.draw(seed) for seed in range(20)]
