@@ -1,5 +1,6 @@
 """What is answered past FastAPI is answered as on FastAPI's way, which all that is unusual takes."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+from starlette.types import Message
 
-from optunapi.api.direct import DirectRoutes
+from optunapi.api.direct import DirectAnswers, DirectRoutes
 from optunapi.app import create_app
 from optunapi.settings import Settings
 from tests.api.conftest import serving_app
@@ -127,6 +130,24 @@ def test_behind_a_prefix_nothing_is_answered_directly() -> None:
     scope = {"type": "http", "method": "GET", "path": "/a", "query_string": b""}
     assert routes.find({**scope, "root_path": ""}) is answer
     assert routes.find({**scope, "root_path": "/prefix"}) is None
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_told_nothing_and_is_no_fault() -> None:
+    routes = DirectRoutes()
+
+    async def answer(request: Request) -> Response:
+        await request.body()
+        raise AssertionError("its body did not end")
+
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def unreached(*_: Any) -> None:
+        raise AssertionError("nobody is there")
+
+    routes.add("POST", "/a", answer)
+    scope = {"type": "http", "method": "POST", "path": "/a", "query_string": b"", "headers": []}
+    asyncio.run(DirectAnswers(unreached, routes)(scope, leave, unreached))
 
 
 def test_a_fault_is_logged_and_told_as_everywhere(
