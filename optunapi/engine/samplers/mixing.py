@@ -18,13 +18,23 @@ Params = Mapping[str, Any]
 # trial's, the points whose others are drawn evenly, and those whose other numbers come nearer to it.
 MIXED, KEPT, EVENLY, NEARER = 2 / 3, 0.7, 1 / 3, 0.5
 
+# So many are mixed from this trial on, of those before the fewer the earlier: the best of a few trials may
+# be far from what is best.
+ALL_FROM = 120
+
 
 def mixed(
-    axes: Mapping[str, Axis], draw: Callable[[], Params], leaders: Sequence[Params], seed: int
+    axes: Mapping[str, Axis],
+    draw: Callable[[], Params],
+    leaders: Sequence[Params],
+    seed: int,
+    number: int,
 ) -> Params:
-    """A point that follows from the seed: what `draw` gives, or with most of one of the best trials."""
+    """A point for trial `number` that follows from the seed: what `draw` gives, or with most of one of the
+    best trials.
+    """
     source = random.Random(seed)  # nosec B311  # no secret
-    if source.random() >= MIXED:
+    if source.random() >= MIXED * min(1.0, number / ALL_FROM):
         return draw()
     start = source.choice(leaders)
     free = [name for name in axes if source.random() >= KEPT] or [source.choice([*axes])]

@@ -236,7 +236,7 @@ class TPE:
             return ()
         if seed % SCREENED == 0:
             return self._screening.points(seed, number)
-        return [mixed(self._axes, partial(self.by_law, seed), leaders, seed)]
+        return [mixed(self._axes, partial(self.by_law, seed), leaders, seed, number)]
 
     def _fits(self, params: Params) -> bool:
         """Whether a trial has all parameters, each in its present range."""

@@ -1,4 +1,4 @@
-"""Points near the best trials, of which a Gaussian process chooses the one that promises most.
+"""Points near the best trials and anywhere, of which a Gaussian process chooses the most promising.
 
 TPE looks at one parameter after the other, and for the good trials only at where they are. A Gaussian
 process sees how parameters act together and how much is known around a point, but looks for its next
@@ -12,25 +12,26 @@ from typing import Any
 import numpy as np
 
 from optunapi.engine.samplers.axes import Axis
-from optunapi.engine.samplers.gaussian import Array, Kernel, likeliest, lower_bounds
+from optunapi.engine.samplers.gaussian import Array, Kernel, lower_bounds
+from optunapi.engine.samplers.likelihood import alike, likeliest
 from optunapi.engine.samplers.ranking import Entry
 from optunapi.engine.samplers.window import Changes
 
 Params = Mapping[str, Any]
 _Trial = tuple[Sequence[float], Entry]
 
-N_POINTS = 24  # to choose from
+N_NEAR = 24  # points to choose from, near a leader
 N_LEADERS = 5  # trials near which they lie
-FREE = 0.5  # of a point's parameters those that are not its leader's
-ANYWHERE = 0.25  # of the points those whose free parameters are drawn evenly, not near the leader's
+FREE = 0.5  # of a near point's parameters those that are not its leader's
+ANYWHERE = 0.25  # of the near points those whose free parameters are drawn evenly instead
 NEAREST, FARTHEST = -2.5, -0.5  # how near, as the logarithm of a share of the range
+N_EVEN = 24  # points to choose from, drawn evenly
 
 # The kernel is chosen by the latest trials before every fiftieth, of the first hundred every tenth. They
 # are so few that all are still in the window (by default) when the next choice is due: after a restart
 # in between, the same one is made.
-SCALES, NOISES = (0.1, 0.2, 0.4, 0.8, 1.6), (0.0001, 0.01, 0.3)
 N_TELLING, FEWEST_TELLING = 75, 8
-MAX_TRIALS = 100  # that it looks at, the best and the newest; each takes its share of the time
+MAX_TRIALS = 150  # that it looks at, the best and the newest; each takes its share of the time
 DIFFERENCE = 0.5  # of two choices, where numbers lie from 0 to 1
 
 
@@ -45,9 +46,11 @@ class Screening:
         # What lies nearer than a step is the same number.
         steps = [axis.steps for axis in axes.values()]
         self._nearest = np.array([0.0 if s is None else 1 / (1 + s.high - s.low) for s in steps])
-        size = len(axes) ** 0.5
-        self._kernels = [Kernel(scale=s * size, noise=n) for s in SCALES for n in NOISES]
-        self._chosen: tuple[int, Kernel] = (0, Kernel(scale=0.4 * size, noise=0.01))
+        # Of each coordinate that the kernel sees, which axis it belongs to.
+        self._columns = [*range(len(self._numbers))]
+        for axis, (_, n_choices) in enumerate(self._choices, len(self._numbers)):
+            self._columns += [axis] * n_choices
+        self._chosen: tuple[int, Kernel] = (0, alike(self._columns))
         self._trials: dict[int, _Trial] = {}
         self._running: frozenset[int] = frozenset()
 
@@ -66,7 +69,9 @@ class Screening:
         latest = [self._trials[each] for each in sorted(self._running)[-MAX_TRIALS:]]
         known = np.array([shares for shares, _ in (*finished, *latest)])
         leaders = known[: min(N_LEADERS, len(finished))]
-        points = self._near(leaders, np.random.Generator(np.random.PCG64(seed)))
+        source = np.random.Generator(np.random.PCG64(seed))
+        evenly = source.random((N_EVEN, len(self._axes)))
+        points = np.concatenate([self._near(leaders, source), evenly])
         ranked, running, candidates = np.split(
             self._laid_out(np.concatenate([known, points])), [len(finished), len(known)]
         )
@@ -76,17 +81,17 @@ class Screening:
             yield {name: axis.draw(share) for (name, axis), share in axes}
 
     def _near(self, leaders: Array, source: np.random.Generator) -> Array:
-        """Points to choose from, in shares (n, d)."""
-        size = (N_POINTS, len(self._axes))
-        starts = leaders[source.integers(len(leaders), size=N_POINTS)]
-        width = np.maximum(self._nearest, 10 ** source.uniform(NEAREST, FARTHEST, (N_POINTS, 1)))
+        """Points near the leaders, in shares (n, d)."""
+        size = (N_NEAR, len(self._axes))
+        starts = leaders[source.integers(len(leaders), size=N_NEAR)]
+        width = np.maximum(self._nearest, 10 ** source.uniform(NEAREST, FARTHEST, (N_NEAR, 1)))
         near = np.abs(starts + source.normal(size=size) * width)
         near = np.where(near < 1, near, 2 - near)
         evenly = source.random(size)
-        is_anywhere = np.repeat(source.random((N_POINTS, 1)) < ANYWHERE, size[1], axis=1)
+        is_anywhere = np.repeat(source.random((N_NEAR, 1)) < ANYWHERE, size[1], axis=1)
         is_anywhere[:, [place for place, _ in self._choices]] = True
         is_free = source.random(size) < FREE
-        is_free[np.arange(N_POINTS), source.integers(size[1], size=N_POINTS)] = True
+        is_free[np.arange(N_NEAR), source.integers(size[1], size=N_NEAR)] = True
         points = np.where(is_free, np.where(is_anywhere, evenly, near), starts)
         return np.clip(points, 0.0, np.nextafter(1.0, 0.0))
 
@@ -105,7 +110,7 @@ class Screening:
             telling = sorted(telling, key=_number)[-N_TELLING:]
             if len(telling) >= FEWEST_TELLING:
                 ranked = np.array([shares for shares, _ in sorted(telling, key=itemgetter(1))])
-                self._chosen = passed, likeliest(self._kernels, self._laid_out(ranked))
+                self._chosen = passed, likeliest(self._laid_out(ranked), self._columns)
         return self._chosen[1]
 
     def _finished(self) -> list[_Trial]:

@@ -69,6 +69,11 @@ def _descent(**found: Any) -> Any:
     return make_pipeline(StandardScaler(), descent)
 
 
+def _descent_regression(**found: Any) -> Any:
+    descent = linear_model.SGDRegressor(max_iter=50, random_state=0, **found)
+    return make_pipeline(StandardScaler(), descent)
+
+
 def _forest(**found: Any) -> Any:
     return ensemble.RandomForestClassifier(n_estimators=40, random_state=0, **found)
 
@@ -257,6 +262,79 @@ TUNING = (
             "activation": ["relu", "tanh", "logistic"],
         },
         log=frozenset({"hidden", "learning_rate_init", "alpha"}),
+    ),
+    Task(
+        name="svm-cancer",
+        load=datasets.load_breast_cancer,
+        model=_support,
+        grid={
+            "kernel": ["linear", "rbf", "poly", "sigmoid"],
+            "C": decades(-3, 3, 10),
+            "gamma": decades(-5, 1, 10),
+        },
+        log=frozenset({"C", "gamma"}),
+    ),
+    Task(
+        name="svm-wine",
+        load=datasets.load_wine,
+        model=_support,
+        grid={
+            "kernel": ["rbf", "poly", "sigmoid"],
+            "C": decades(-2, 3, 8),
+            "gamma": decades(-4, 1, 8),
+            "degree": [2, 3, 4],
+        },
+        log=frozenset({"C", "gamma"}),
+    ),
+    Task(
+        name="descent-wine",
+        load=datasets.load_wine,
+        model=_descent,
+        grid={
+            "alpha": decades(-6, 0, 9),
+            "eta0": decades(-4, 1, 9),
+            "penalty": ["l2", "l1", "elasticnet"],
+            "learning_rate": ["constant", "invscaling", "adaptive", "optimal"],
+        },
+        log=frozenset({"alpha", "eta0"}),
+    ),
+    Task(
+        name="descent-diabetes",
+        load=datasets.load_diabetes,
+        model=_descent_regression,
+        grid={
+            "alpha": decades(-5, 1, 9),
+            "eta0": decades(-4, 0, 9),
+            "loss": ["squared_error", "huber", "epsilon_insensitive"],
+            "penalty": ["l2", "l1"],
+            "power_t": [0.1, 0.25, 0.5, 0.75],
+        },
+        log=frozenset({"alpha", "eta0"}),
+    ),
+    Task(
+        name="network-wine",
+        load=datasets.load_wine,
+        model=_network,
+        grid={
+            "hidden": [2, 5, 12, 30, 75],
+            "solver": ["adam", "sgd", "lbfgs"],
+            "learning_rate_init": decades(-4, 0, 7),
+            "alpha": decades(-4, 2, 5),
+            "activation": ["relu", "tanh"],
+        },
+        log=frozenset({"hidden", "learning_rate_init", "alpha"}),
+    ),
+    Task(
+        name="forest-cancer",
+        load=datasets.load_breast_cancer,
+        model=_forest,
+        grid={
+            "max_features": [1, 2, 4, 8, 16, 30],
+            "max_depth": [2, 4, 6, 9, 14],
+            "min_samples_leaf": [1, 2, 4, 8, 16],
+            "criterion": ["gini", "entropy"],
+        },
+        log=frozenset({"max_features", "min_samples_leaf"}),
     ),
 )
 

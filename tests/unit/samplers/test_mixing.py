@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from optunapi.engine.samplers import native
+from optunapi.engine.samplers import mixing, native
 from optunapi.engine.samplers.axes import axis_of
-from optunapi.engine.samplers.mixing import EVENLY, KEPT, MIXED, NEARER, mixed
+from optunapi.engine.samplers.mixing import ALL_FROM, EVENLY, KEPT, MIXED, NEARER, mixed
 from optunapi.engine.samplers.native import TPE
 from optunapi.engine.samplers.window import TRIALS_PER_LEADER
 from tests.unit.samplers.support import follow, sampler_of, score, spec_of
@@ -18,7 +18,7 @@ SPEC = spec_of("tpe")
 AXES = {p.name: axis_of(p.distribution) for p in SPEC.parameters}
 DRAWN = {"kind": "b", "layers": 4, "width": 16, "dropout": 0.0, "rate": 1e-5, "x": -3.0}
 BEST = {"kind": None, "layers": 1, "width": 1024, "dropout": 0.6, "rate": 1.0, "x": 3.0}
-POINTS = [mixed(AXES, lambda: DRAWN, [BEST], seed) for seed in range(6000)]
+POINTS = [mixed(AXES, lambda: DRAWN, [BEST], seed, ALL_FROM) for seed in range(6000)]
 MADE = [point for point in POINTS if point != DRAWN]
 
 
@@ -35,6 +35,13 @@ def shares_of(points: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list
 
 def test_so_many_of_the_draws_stay_as_they_are() -> None:
     assert 1 - len(MADE) / len(POINTS) == pytest.approx(1 - MIXED, abs=0.02)
+
+
+@pytest.mark.parametrize("number", [0, 30, 60, 90, 500])
+def test_the_earlier_the_trial_the_fewer_are_mixed(number: int) -> None:
+    points = [mixed(AXES, lambda: DRAWN, [BEST], seed, number) for seed in range(3000)]
+    share = sum(point != DRAWN for point in points) / len(points)
+    assert share == pytest.approx(MIXED * min(1.0, number / ALL_FROM), abs=0.03)
 
 
 def test_a_mixed_point_is_seldom_the_best_trial_itself() -> None:
@@ -69,7 +76,7 @@ def test_numbers_that_come_nearer_are_nearer_by_the_same_share() -> None:
     axes = {name: AXES[name] for name in ("rate", "x")}
     ways = []
     for seed in range(3000):
-        point = mixed(axes, lambda: DRAWN, [BEST], seed)
+        point = mixed(axes, lambda: DRAWN, [BEST], seed, ALL_FROM)
         if BEST["x"] != point["x"] != DRAWN["x"] and BEST["rate"] != point["rate"]:
             ways.append((point["x"] - 3) / -6 - math.log10(point["rate"]) / -5)
     alike = sum(abs(way) < 1e-9 for way in ways) / len(ways)
@@ -92,7 +99,7 @@ def test_every_value_is_one_of_its_parameter() -> None:
 
 def test_any_of_those_that_lead_is_taken_as_often() -> None:
     leaders = [BEST | {"rate": rate} for rate in (1e-1, 1e-2, 1e-3)]
-    points = [mixed(AXES, lambda: DRAWN, leaders, seed) for seed in range(3000)]
+    points = [mixed(AXES, lambda: DRAWN, leaders, seed, ALL_FROM) for seed in range(3000)]
     taken = Counter(point["rate"] for point in points)
     shares = [taken[each["rate"]] / len(points) for each in leaders]
     expected = MIXED * (KEPT - KEPT ** len(AXES) / len(AXES)) / 3
@@ -109,7 +116,7 @@ def test_the_way_of_a_logarithm_is_one_of_logarithms() -> None:
 
 
 def test_the_same_seed_mixes_the_same() -> None:
-    assert [mixed(AXES, lambda: DRAWN, [BEST], seed) for seed in range(50)] == POINTS[:50]
+    assert [mixed(AXES, lambda: DRAWN, [BEST], seed, ALL_FROM) for seed in range(50)] == POINTS[:50]
 
 
 @pytest.mark.usefixtures("nothing_screened")
@@ -146,7 +153,10 @@ def test_draws_are_mixed_with_the_best_trial() -> None:
 
 
 @pytest.mark.usefixtures("nothing_screened")
-def test_where_nothing_better_came_draws_are_mixed_with_others_of_the_best_too() -> None:
+def test_where_nothing_better_came_draws_are_mixed_with_others_of_the_best_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mixing, "ALL_FROM", 1)
     spec = spec_of({"name": "tpe", "seed": 4, "n_startup_trials": 30})
     sampler = sampler_of(spec)
     points = follow(sampler, spec, 30)

@@ -10,7 +10,7 @@ from optunapi.engine.samplers import native, screening
 from optunapi.engine.samplers.axes import axis_of
 from optunapi.engine.samplers.native import TPE
 from optunapi.engine.samplers.ranking import Entry
-from optunapi.engine.samplers.screening import N_LEADERS, N_POINTS, Screening
+from optunapi.engine.samplers.screening import N_EVEN, N_LEADERS, N_NEAR, Screening
 from optunapi.engine.samplers.window import Changes
 from tests.unit.samplers.support import MIXED, follow, sampler_of, score, spec_of, trial_of
 
@@ -43,7 +43,7 @@ def firsts(one: Screening, number: int = 50, count: int = 30) -> list[Mapping[st
 
 def test_every_point_is_one_of_the_space() -> None:
     found = [point for seed in range(40) for point in told().points(seed, 50)]
-    assert len(found) == 40 * N_POINTS
+    assert len(found) == 40 * (N_NEAR + N_EVEN)
     for point in found:
         assert point.keys() == MIXED.keys()
         for parameter in SPEC.parameters:
@@ -67,6 +67,17 @@ def test_points_share_parameters_with_the_best_trials_and_with_no_others() -> No
     rates = {point["rate"] for seed in range(200) for point in told().points(seed, 50)}
     kept = [place for place, point in enumerate(ranked) if point["rate"] in rates]
     assert kept == [*range(N_LEADERS)]
+
+
+def test_so_many_points_lie_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening, "FREE", 0.0)  # each near one has one parameter of its own
+    leaders = sorted(POINTS, key=score)[:N_LEADERS]
+    known = {name: {point[name] for point in leaders} for name in ("rate", "x")}
+    points = [point for seed in range(20) for point in told().points(seed, 50)]
+    anywhere = [p for p in points if all(p[name] not in known[name] for name in known)]
+    assert len(anywhere) == 20 * N_EVEN
+    assert min(p["x"] for p in anywhere) < -2.8
+    assert max(p["x"] for p in anywhere) > 2.8
 
 
 def test_what_promises_most_is_better_than_what_is_merely_near() -> None:
@@ -160,7 +171,7 @@ def test_choices_are_told_apart() -> None:
 
 def near_alone(monkeypatch: pytest.MonkeyPatch, exponent: float) -> None:
     """Every parameter of every point lies so near to a leader's."""
-    for name, value in {"FREE": 1.0, "ANYWHERE": 0.0}.items():
+    for name, value in {"FREE": 1.0, "ANYWHERE": 0.0, "N_EVEN": 0}.items():
         monkeypatch.setattr(screening, name, value)
     monkeypatch.setattr(screening, "NEAREST", exponent)
     monkeypatch.setattr(screening, "FARTHEST", exponent)

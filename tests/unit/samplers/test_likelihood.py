@@ -1,0 +1,86 @@
+"""Which kernel is likeliest: by the formulas, and found again where it is known."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from optunapi.engine.samplers.gaussian import Array, Kernel
+from optunapi.engine.samplers.likelihood import (
+    LEAST_NOISE,
+    MOST_NOISE,
+    SCALES,
+    Likelihood,
+    alike,
+    likeliest,
+)
+
+POINTS = np.random.default_rng(0).random((80, 3))
+
+
+def test_a_kernel_begins_with_all_axes_alike() -> None:
+    kernel = alike([0, 1, 2, 2, 2, 2, 3], scale=0.5)
+    assert kernel.weights == (1.0,) * 7  # 0.5 times the root of four axes
+    assert alike([]).weights == ()
+
+
+def test_the_slope_of_the_likelihood_is_that_of_its_values() -> None:
+    """Also where several coordinates belong to one axis."""
+    likelihood = Likelihood(POINTS[:40], [0, 1, 1])
+
+    def value_at(logs: Array) -> float:
+        return likelihood.value(likelihood.kernel(logs))
+
+    logs = np.log([2.0, 1.2, 0.02])
+    value, slope = likelihood.value_and_slope(logs)
+    assert value == pytest.approx(value_at(logs))
+    steps = np.eye(3) * 1e-5
+    differences = [value_at(logs + step) - value_at(logs - step) for step in steps]
+    assert slope == pytest.approx(np.array(differences) / 2e-5, rel=1e-5)
+
+
+def drawn_with(weights: Sequence[float], count: int = 100) -> Array:
+    """Points ranked as values of a process with these weights would be."""
+    places = np.random.default_rng(8).random((count, len(weights)))
+    truth = Kernel(weights=(*weights,), noise=0.001)
+    values = np.linalg.cholesky(truth.among(places)) @ np.random.default_rng(4).normal(size=count)
+    return places[values.argsort()]
+
+
+@pytest.mark.parametrize("weights", [(1.5, 1.5), (6.0, 6.0), (1.5, 6.0), (6.0, 1.5)])
+def test_the_likeliest_kernel_is_about_the_one_the_values_came_from(
+    weights: tuple[float, float],
+) -> None:
+    found = likeliest(drawn_with(weights), [0, 1]).weights
+    assert np.log(found) == pytest.approx(np.log(weights), abs=np.log(2))
+
+
+def test_an_axis_that_tells_nothing_weighs_less() -> None:
+    """And which axis comes first is all one."""
+    ranked = drawn_with([3.0, 0.05, 0.05])
+    weights = likeliest(ranked, [0, 1, 2]).weights
+    assert weights[0] > 4 * max(weights[1:])
+    again = likeliest(ranked[:, ::-1], [0, 1, 2]).weights
+    assert again == pytest.approx(weights[::-1], rel=1e-6)
+
+
+def test_the_coordinates_of_one_axis_have_one_weight() -> None:
+    weights = likeliest(drawn_with([3.0, 0.5, 0.1, 1.0]), [0, 1, 1, 1]).weights
+    assert len(set(weights[1:])) == 1
+    assert weights[0] != weights[1]
+
+
+def test_the_search_leads_to_a_likelier_kernel_than_it_began_with() -> None:
+    ranked = drawn_with([3.0, 0.3, 1.0])
+    likelihood = Likelihood(ranked, [0, 1, 2])
+    begin = max(likelihood.value(alike([0, 1, 2], scale)) for scale in SCALES)
+    found = likeliest(ranked, [0, 1, 2])
+    assert likelihood.value(found) > begin + 5
+
+
+def test_noise_is_told_from_a_short_scale() -> None:
+    smooth = (POINTS[:, 0] - 0.5) ** 2
+    noise = np.random.default_rng(5).normal(size=80)
+    kernels = [likeliest(POINTS[(smooth + n).argsort()], [0, 1, 2]) for n in (0.0 * noise, noise)]
+    assert LEAST_NOISE <= kernels[0].noise < 0.02
+    assert 0.3 < kernels[1].noise <= MOST_NOISE
