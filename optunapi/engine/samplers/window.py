@@ -75,6 +75,8 @@ class Window:
         self._gone: list[int] = []
         self._fitting: Mapping[str, BaseDistribution] | None = None
         self._leaders: list[tuple[Entry, Params]] = []  # the best first; none of several objectives
+        self._n_known = 0  # all trials below this number have been told of
+        self._waiting: set[int] = set()
         self._running: dict[int, Params] = {}
         self._lies: set[int] = set()
         self.n_finished = 0
@@ -95,8 +97,13 @@ class Window:
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take a changed or new trial into account."""
+        self._n_known = max(self._n_known, after.number + 1)
+        if after.state == TrialState.WAITING:
+            self._waiting.add(after.number)
+        else:
+            self._waiting.discard(after.number)
         if after.state == TrialState.RUNNING and self._has_place(after):
-            self.expect(after.number, after.params)
+            self._run(after.number, after.params)
             return
         self._running.pop(after.number, None)
         if after.state not in _FINISHED or (before is not None and before.state == after.state):
@@ -115,7 +122,15 @@ class Window:
             self._leave_out(self._best.add(entry), self._n_newest)
 
     def expect(self, number: int, params: Params) -> None:
-        """Take a trial for running that is to be made with these parameters."""
+        """Take a trial for running that is to be made with these parameters.
+
+        Of two that were drawn for one number at once, one becomes it. The other may come here only when
+        that trial runs or has finished: nothing would ever be told of it, and it would run for ever.
+        """
+        if number >= self._n_known or number in self._waiting:
+            self._run(number, params)
+
+    def _run(self, number: int, params: Params) -> None:
         if self._running.get(number) != params:
             self._lies.discard(number)  # it is told anew
             self._running[number] = params

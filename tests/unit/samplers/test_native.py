@@ -12,7 +12,7 @@ from optuna.study import create_study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats  # type: ignore[import-untyped]
 
-from optunapi.engine.samplers import NativeSampler, engine_of, native_sampler
+from optunapi.engine.samplers import NativeSampler, engine_of, native, native_sampler
 from optunapi.engine.samplers.native import HISTORY, TPE
 from optunapi.engine.spec import StudySpec, spec_from_mapping
 from optunapi.errors import ConfigInvalid
@@ -227,3 +227,18 @@ def test_two_asks_that_draw_for_one_number_at_once_get_two_points() -> None:
     found = sampler_of(NATIVE | {"seed": 2})
     run(found, spec_of(NATIVE), 20)
     assert found.sample(20, {}) != found.sample(20, {})
+
+
+def test_a_draw_for_a_number_that_was_taken_meanwhile_breaks_no_later_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The trial that got the number has finished by then, and later leaves the window."""
+    monkeypatch.setattr(native, "SCREENED", 1)
+    spec = spec_of(NATIVE)
+    found = sampler_of(NATIVE | {"seed": 2, "history": 50})
+    points = run(found, spec, 30)
+    found.replace(None, finished(spec, 30, points[0], 1e9))
+    found.sample(30, {})
+    for number in range(31, 61):
+        found.replace(None, finished(spec, number, points[0], 1e9))
+        found.sample(number + 1, {})

@@ -191,6 +191,36 @@ def test_a_trial_that_is_to_be_made_counts_as_running_but_not_for_its_own_draw()
     assert list(window.changes(8).gone) == [8]
 
 
+@pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL])
+def test_what_was_drawn_for_a_number_that_another_trial_got_is_not_running(
+    state: TrialState,
+) -> None:
+    """Of two asks at once the slower draws for a number that is taken by then."""
+    window = window_of(1, None)
+    for number in range(8):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
+    values = [2.0] if state == TrialState.COMPLETE else []
+    window.replace(None, trial_of(ONE, 8, {"x": 0.75}, *values, state=state))
+    window.expect(8, {"x": 0.25})
+    changes = window.changes(9)
+    assert {params["x"] for params, _ in changes.came.values()} <= {0.5, 0.75}
+    assert changes.running == ({8} if state == TrialState.RUNNING else set())
+
+
+def test_what_is_drawn_for_a_waiting_trial_counts_as_running() -> None:
+    window = window_of(1, None)
+    waiting = trial_of(ONE, 8, {}, state=TrialState.WAITING)
+    for number in range(8):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
+    window.replace(None, waiting)
+    assert window.changes(9).running == set()
+    window.expect(8, {"x": 0.25})
+    assert window.changes(9).running == {8}
+    window.replace(waiting, trial_of(ONE, 8, {"x": 0.25}, 1.0))
+    window.expect(8, {"x": 0.35})
+    assert window.changes(9).running == set()
+
+
 def test_without_lies_running_trials_say_nothing() -> None:
     window = Window(ONE.directions, fits=lambda _: True, n_best=1, n_newest=None, lies=False)
     for number in range(8):
