@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from optunapi.engine.samplers import likelihood
 from optunapi.engine.samplers.gaussian import Array, Kernel
 from optunapi.engine.samplers.likelihood import (
     LEAST_NOISE,
@@ -26,13 +27,13 @@ def test_a_kernel_begins_with_all_axes_alike() -> None:
 
 def test_the_slope_of_the_likelihood_is_that_of_its_values() -> None:
     """Also where several coordinates belong to one axis."""
-    likelihood = Likelihood(POINTS[:40], [0, 1, 1])
+    seen = Likelihood(POINTS[:40], [0, 1, 1])
 
     def value_at(logs: Array) -> float:
-        return likelihood.value(likelihood.kernel(logs))
+        return seen.value(seen.kernel(logs))
 
     logs = np.log([2.0, 1.2, 0.02])
-    value, slope = likelihood.value_and_slope(logs)
+    value, slope = seen.value_and_slope(logs)
     assert value == pytest.approx(value_at(logs))
     steps = np.eye(3) * 1e-5
     differences = [value_at(logs + step) - value_at(logs - step) for step in steps]
@@ -72,10 +73,38 @@ def test_the_coordinates_of_one_axis_have_one_weight() -> None:
 
 def test_the_search_leads_to_a_likelier_kernel_than_it_began_with() -> None:
     ranked = drawn_with([3.0, 0.3, 1.0])
-    likelihood = Likelihood(ranked, [0, 1, 2])
-    begin = max(likelihood.value(alike([0, 1, 2], scale)) for scale in SCALES)
+    seen = Likelihood(ranked, [0, 1, 2])
+    begin = max(seen.value(alike([0, 1, 2], scale)) for scale in SCALES)
     found = likeliest(ranked, [0, 1, 2])
-    assert likelihood.value(found) > begin + 5
+    assert seen.value(found) > begin + 5
+
+
+def test_a_longer_search_never_leads_to_a_less_likely_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Likely by what is expected of the weights and the noise as well."""
+    ranked = drawn_with([4.0, 0.02, 1.0], count=40)
+    seen = Likelihood(ranked, [0, 1, 2])
+    even = max((alike([0, 1, 2], scale) for scale in SCALES), key=seen.value)
+    values = []
+    for n_steps in range(1, 25):
+        monkeypatch.setattr(likelihood, "N_STEPS", n_steps)
+        found = likeliest(ranked, [0, 1, 2])
+        away = np.log([*found.weights, found.noise]) - np.log([*even.weights, even.noise])
+        expected = float(((away / [1.0, 1.0, 1.0, 3.0]) ** 2).sum()) / 2
+        values.append(seen.value(found) - expected)
+    assert values == sorted(values)
+    assert values[0] == pytest.approx(seen.value(even))
+    assert values[0] < values[7] < values[23]
+
+
+def test_there_is_never_more_noise_than_all_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(likelihood, "N_STEPS", 60)
+    monkeypatch.setattr(likelihood, "SPREAD_OF_NOISE", 100.0)
+    shuffled = POINTS[np.random.default_rng(3).permutation(80)]
+    assert likeliest(shuffled, [0, 1, 2]).noise == pytest.approx(MOST_NOISE)
 
 
 def test_noise_is_told_from_a_short_scale() -> None:

@@ -160,6 +160,15 @@ def test_what_the_kernel_is_chosen_by_is_in_the_window_until_the_next_choice() -
     assert screening.N_TELLING + 50 - 1 <= native.HISTORY - native.N_BEST
 
 
+def test_all_choices_of_a_parameter_weigh_the_same() -> None:
+    found = told()
+    firsts(found, 50, 1)
+    weights = found._chosen[1].weights
+    assert len(weights) == len(AXES) - 1 + 4  # a coordinate for each choice
+    assert len({*weights[-4:]}) == 1
+    assert len({*weights[:-4]}) > 2
+
+
 def test_choices_are_told_apart() -> None:
     trials = {number: {**POINTS[number % 40], "kind": "a"} for number in range(4)}
     trials |= {number: {**POINTS[number % 40], "kind": "b"} for number in range(4, 40)}
