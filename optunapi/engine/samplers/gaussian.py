@@ -77,7 +77,8 @@ def root_of(covariance: Array, wanted: Array) -> tuple[Array, Array]:
     """Cholesky's root L (n, n) of a covariance, and `wanted` (m, n) times the inverse of its transpose.
 
     Both are parts of the root of a larger matrix, whichever its last corner is. NumPy has no solver for
-    triangles, and one that takes no advantage of them takes three times as long.
+    triangles, and its solver for any matrix takes three times as long; SciPy's for triangles holds Python's
+    lock, so that the server would stand still meanwhile.
     """
     count, size = len(covariance), len(covariance) + len(wanted)
     whole = np.zeros((size, size))
@@ -93,8 +94,8 @@ def distances(one: Array, other: Array) -> Array:
     squares = one @ (-2.0 * other).T
     squares += np.add.outer(np.einsum("ij,ij->i", one, one), np.einsum("ij,ij->i", other, other))
     np.maximum(squares, 0.0, out=squares)
-    distances: Array = np.sqrt(squares, out=squares)
-    return distances
+    found: Array = np.sqrt(squares, out=squares)
+    return found
 
 
 @lru_cache(maxsize=1024)

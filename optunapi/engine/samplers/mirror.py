@@ -107,8 +107,6 @@ class Mirror:
             name: axis.place(params[name], _share(number, place))
             for place, (name, axis) in enumerate(self._axes.items())
         }
-        if None in coordinates.values():
-            return  # a fixed value beyond the bounds, which Optuna allows
         # A constraint's value comes before the losses, in rustuna as in an entry.
         trial = create_trial(
             params=coordinates,

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -51,8 +50,7 @@ class Window:
 
     Of the finished trials for which `fits` holds, the `n_best` best (with several objectives, up to
     twice as many) and the newest `n_newest` others; all where `n_newest` is None. With `lies` the newest
-    running ones as well. A trial's parameters are assumed to fit where its distributions are those of
-    one that did.
+    running ones as well.
     """
 
     def __init__(
@@ -73,7 +71,6 @@ class Window:
         self._newest: list[int] = []
         self._came: dict[int, tuple[Params, Entry]] = {}
         self._gone: list[int] = []
-        self._fitting: Mapping[str, BaseDistribution] | None = None
         self._leaders: list[tuple[Entry, Params]] = []  # the best first; none of several objectives
         self._n_known = 0  # all trials below this number have been told of
         self._waiting: set[int] = set()
@@ -102,13 +99,13 @@ class Window:
             self._waiting.add(after.number)
         else:
             self._waiting.discard(after.number)
-        if after.state == TrialState.RUNNING and self._has_place(after):
+        if after.state == TrialState.RUNNING and self._fits(after.params):
             self._run(after.number, after.params)
             return
         self._running.pop(after.number, None)
         if after.state not in _FINISHED or (before is not None and before.state == after.state):
             return
-        if not self._has_place(after):
+        if not self._fits(after.params):
             return
         self.n_finished += 1
         entry = Entry(
@@ -155,14 +152,6 @@ class Window:
         count = n_seen // FINISHED_PER_RUNNING if self._may_lie else 0
         running = sorted(self._running.keys() - {besides})
         return running[-count:] if count else []
-
-    def _has_place(self, trial: FrozenTrial) -> bool:
-        # A history read at once shares its distributions: no other look at each trial is needed.
-        if trial.distributions is not self._fitting:
-            if not self._fits(trial.params):
-                return False
-            self._fitting = trial.distributions
-        return True
 
     def _follow(self, entry: Entry, params: Params) -> None:
         leaders = self._leaders

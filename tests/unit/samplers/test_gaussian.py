@@ -10,6 +10,7 @@ from optunapi.engine.samplers.gaussian import (
     lower_bounds,
     normal_scores,
 )
+from optunapi.engine.samplers.likelihood import LEAST_NOISE, MOST_NOISE, likeliest
 
 KERNEL = Kernel(weights=(2.0, 2.0, 1.0), noise=0.01)
 NONE = np.empty((0, 3))
@@ -67,6 +68,20 @@ def test_the_best_is_expected_near_the_best() -> None:
 
 def test_one_trial_says_nothing_and_breaks_nothing() -> None:
     assert lower_bounds(KERNEL, points(1), NONE, points(3, 1)).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_points_that_lie_on_each_other_break_nothing(seed: int) -> None:
+    """In any number, with as little noise as there may be."""
+    source = np.random.default_rng(seed)
+    kernel = Kernel(weights=(*(10 ** source.uniform(-2, 2, 3)).tolist(),), noise=LEAST_NOISE)
+    places = source.choice(points(4), 250)
+    ranked, running, others = np.split(places, [source.integers(1, 150), 200])
+    bounds = lower_bounds(kernel, ranked, running, others)
+    assert np.isfinite(bounds).all()
+    found = likeliest(places[:75], [0, 1, 1])
+    assert np.isfinite(found.weights).all()
+    assert LEAST_NOISE <= found.noise * 1.001 <= 1.001 * MOST_NOISE
 
 
 def test_scores_are_those_of_a_normal_distribution() -> None:

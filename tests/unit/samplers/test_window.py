@@ -126,6 +126,17 @@ def test_only_finished_trials_within_the_space_count_and_each_once() -> None:
     assert (known(window), window.n_finished) == ({0}, 1)
 
 
+def test_a_fixed_value_beyond_its_range_does_not_count_whatever_its_distribution_says() -> None:
+    """Optuna takes such values; read at once, a history shares one set of distributions."""
+    window = window_of(2, 3, fits=lambda params: params["x"] <= 1)
+    inside = trial_of(ONE, 0, {"x": 0.5}, 1.0)
+    beyond = trial_of(ONE, 1, {"x": 2.0}, 0.0, distributions=inside.distributions)
+    window.replace(None, inside)
+    window.replace(None, beyond)
+    assert known(window) == {0}
+    assert window.leaders(2) == [{"x": 0.5}]
+
+
 def test_one_running_trial_for_four_finished_counts_as_the_worst_and_the_newest_do() -> None:
     window = window_of(2, None)
     for number in range(8):
