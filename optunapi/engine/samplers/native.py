@@ -171,7 +171,8 @@ class TPE:
             lies=arguments["constant_liar"],
         )
         self._mirror = Mirror(self._axes, len(spec.objectives), multivariate=multivariate)
-        self._screening = Screening(self._axes)
+        # Of several objectives, no trials are the best near which to look.
+        self._screening = Screening(self._axes) if len(spec.objectives) == 1 else None
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take a changed or new trial into account; see `NativeSampler.replace`."""
@@ -217,7 +218,8 @@ class TPE:
                 changes, leaders = self._window.changes(number), self._window.leaders(number)
                 n_finished = self._window.n_finished
             self._mirror.update(changes)
-            self._screening.update(changes)
+            if self._screening is not None:
+                self._screening.update(changes)
             if n_finished < self._n_startup_trials or not self._axes:
                 return self._random.drawn(seed, {})
             for point in self._improved(seed, number, leaders):
@@ -232,7 +234,7 @@ class TPE:
 
     def _improved(self, seed: int, number: int, leaders: Sequence[Params]) -> Iterable[Params]:
         """Points that are better than TPE's own on the whole, the best first; none without leaders."""
-        if not leaders:
+        if self._screening is None or not leaders:
             return ()
         if seed % SCREENED == 0:
             return self._screening.points(seed, number)

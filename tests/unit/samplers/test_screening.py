@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from optunapi.engine.samplers import native, screening
+from optunapi.engine.samplers import NativeSampler, native, screening
 from optunapi.engine.samplers.axes import axis_of
 from optunapi.engine.samplers.native import TPE
 from optunapi.engine.samplers.ranking import Entry
@@ -35,6 +35,12 @@ def told(points: Sequence[Mapping[str, Any]] = POINTS) -> Screening:
     found = Screening(AXES)
     found.update(changes(dict(enumerate(points))))
     return found
+
+
+def screening_of(sampler: NativeSampler) -> Screening:
+    assert isinstance(sampler, TPE)
+    assert sampler._screening is not None
+    return sampler._screening
 
 
 def firsts(one: Screening, number: int = 50, count: int = 30) -> list[Mapping[str, Any]]:
@@ -142,10 +148,9 @@ def test_a_long_study_goes_on_as_it_would_have_gone_on_after_a_restart_too() -> 
         again.replace(None, trial_of(spec, number, point, score(point)))
     drawn = [[each.sample(199, {}, attempt) for attempt in range(12)] for each in (one, again)]
     assert drawn[0] == drawn[1]
-    assert isinstance(one, TPE)
-    assert isinstance(again, TPE)
-    assert one._screening._chosen == again._screening._chosen
-    assert one._screening._chosen[0] == 150
+    chosen = [screening_of(each)._chosen for each in (one, again)]
+    assert chosen[0] == chosen[1]
+    assert chosen[0][0] == 150
 
 
 def test_with_fewer_finished_trials_than_leaders_the_others_are_no_leaders() -> None:
