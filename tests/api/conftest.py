@@ -81,12 +81,14 @@ def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
             ready.set()
 
     port = free_port()
-    server = Server(uvicorn.Config(app, port=port, log_config=None))
+    # Neither side closes a connection for being idle: a request sent in that moment would be lost.
+    server = Server(uvicorn.Config(app, port=port, log_config=None, timeout_keep_alive=3600))
+    kept = httpx.Limits(keepalive_expiry=None)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         assert ready.wait(30)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=kept) as client:
             yield client
     finally:
         server.should_exit = True
