@@ -5,14 +5,15 @@ import time
 
 from fastapi import FastAPI
 
-from optunapi.api import health, legacy, problems, v1
-from optunapi.api.desk import Desk
-from optunapi.api.direct import DirectAnswers, DirectRoutes
+from optunapi.api import health, legacy, v1
+from optunapi.api.http import problems
+from optunapi.api.serving.ask_groups import Desk
+from optunapi.api.serving.fast_path import DirectAnswers, DirectRoutes
 from optunapi.engine.catalog import Catalog, Stores
 from optunapi.lifespan import PlainStartup, lifespan
 from optunapi.settings import Settings
-from optunapi.storage.artifact_folder import ArtifactFolder
-from optunapi.storage.shelves import OneDatabase, StudyFiles
+from optunapi.storage.artifacts import ArtifactFolder
+from optunapi.storage.stores import OneDatabase, StudyFiles
 
 DESCRIPTION = """Distributes hyperparameter optimisation over HTTP.
 

@@ -13,10 +13,10 @@ from pydantic import (
     model_validator,
 )
 
-from optunapi.api.bodies import Body
-from optunapi.api.problem_schema import Problem
-from optunapi.api.schema_parts import WHOLE, NewAttrs, Params, Reply, Value, example
-from optunapi.api.trial_schemas import (
+from optunapi.api.http.bodies import Body
+from optunapi.api.schemas.fields import WHOLE, NewAttrs, Params, Reply, Value, example
+from optunapi.api.schemas.problem import Problem
+from optunapi.api.schemas.trials import (
     ONE_WAY_OF_GIVING_VALUES,
     TRIAL,
     AskBody,

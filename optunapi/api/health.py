@@ -6,9 +6,9 @@ from importlib.metadata import version
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
-from optunapi.api.documents import refusals
-from optunapi.api.health_schemas import StatusReply, VersionReply
-from optunapi.api.replies import JsonReply
+from optunapi.api.http.openapi import refusals
+from optunapi.api.http.replies import JsonReply
+from optunapi.api.schemas.health import StatusReply, VersionReply
 from optunapi.engine.catalog import Catalog
 from optunapi.errors import Standby, StorageUnavailable
 

@@ -10,18 +10,18 @@ from typing import Any
 from fastapi import APIRouter, Request
 from optuna.trial import TrialState
 
-from optunapi.api.desk import Desk
-from optunapi.api.direct import DirectRoutes, name_parameter
-from optunapi.api.documents import gives, query
-from optunapi.api.legacy_schemas import LegacyAskReply, LegacyTellReply
-from optunapi.api.replies import JsonReply
-from optunapi.api.settled import at_once, settled
+from optunapi.api.http.openapi import gives, query
+from optunapi.api.http.replies import JsonReply
+from optunapi.api.schemas.legacy import LegacyAskReply, LegacyTellReply
+from optunapi.api.serving.ask_groups import Desk
+from optunapi.api.serving.dispatch import at_once, settled
+from optunapi.api.serving.fast_path import DirectRoutes, name_parameter
 from optunapi.api.wire import legacy_ask, legacy_tell
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.views import AskRequest
+from optunapi.engine.values import AskRequest
 from optunapi.errors import (
     ConfigInvalid,
     CrossSite,

@@ -9,9 +9,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from optunapi.api.replies import strict_json
+from optunapi.api.http.replies import strict_json
 from optunapi.api.wire import trial_of
-from optunapi.engine.snapshot import Snapshot
+from optunapi.engine.reports.snapshot import Snapshot
 
 # A spreadsheet takes a text that begins so for a formula, and would carry it out.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -7,14 +7,14 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.artifacts import Artifact
 from optunapi.engine.leases import Lease
 from optunapi.engine.names import slug_of
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.samplers import engine_of
-from optunapi.engine.spec_model import parameter_to_wire
-from optunapi.engine.summary import Summary
-from optunapi.engine.views import Scoreboard, StudyView, TrialView
+from optunapi.engine.reports.summary import Summary
+from optunapi.engine.samplers.make import engine_of
+from optunapi.engine.spec.model import parameter_to_wire
+from optunapi.engine.trials.artifacts import Artifact
+from optunapi.engine.values import Scoreboard, StudyView, TrialView
 
 STATES = (
     TrialState.WAITING,

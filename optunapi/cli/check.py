@@ -9,7 +9,7 @@ from optunapi.cli.output import Exit, json_option, print_json, wants_json
 from optunapi.errors import ConfigInvalid
 
 if TYPE_CHECKING:
-    from optunapi.engine.spec import StudySpec
+    from optunapi.engine.spec.read import StudySpec
 
 
 def error_line(path: Path, error: dict[str, Any]) -> str:
@@ -35,7 +35,7 @@ def summary(spec: "StudySpec") -> str:
 @json_option
 def check(files: tuple[Path, ...]) -> None:
     """Check config files, and list every error they have."""
-    from optunapi.engine.config_file import read_config
+    from optunapi.engine.spec.files import read_config
 
     results = []
     for path in files:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from optunapi.client.connection import STUDY_FIELDS, Connection
+from optunapi.client.optuna_types.states import StudyDirection
 from optunapi.client.profiles import server_of
-from optunapi.client.states import StudyDirection
 from optunapi.client.study import Study
 from optunapi.errors import NameInvalid, SpecConflict, StudyExists, StudyNotFound, TryLater
 

@@ -16,10 +16,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from optunapi.client.http.retries import Retries
+from optunapi.client.http.session import Request, Session
 from optunapi.client.leases import Hold, LeaseKeeper
-from optunapi.client.processes import PerProcess
-from optunapi.client.retries import Retries
-from optunapi.client.session import Request, Session
+from optunapi.client.process.forks import PerProcess
 from optunapi.client.spool import KeptTell, Spool
 from optunapi.errors import (
     AccessDenied,

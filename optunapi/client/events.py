@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from optunapi.client.connection import Connection
-from optunapi.client.retries import Retries
-from optunapi.client.session import Request
+from optunapi.client.http.retries import Retries
+from optunapi.client.http.session import Request
 from optunapi.errors import ServerUnavailable, StudyNotFound
 
 SILENCE_SECONDS = 45.0  # the server sends something every 15

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from optunapi.client.processes import PerProcess
+from optunapi.client.process.forks import PerProcess
 from optunapi.errors import Conflict, NotFound, OptunAPIError
 
 LONGEST_INTERVAL = 10.0

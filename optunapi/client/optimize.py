@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from optunapi.client.endings import is_taken_away
-from optunapi.client.interrupts import sigterm_ends_block
+from optunapi.client.optuna_types.scalars import numbers_of
+from optunapi.client.process.signals import sigterm_ends_block
 from optunapi.client.progress import Progress
-from optunapi.client.scalars import numbers_of
 from optunapi.client.study import Callback, Study
 from optunapi.client.trial import Trial
 from optunapi.errors import NoSlot, OptunAPIError, StudyFinished, StudyPaused

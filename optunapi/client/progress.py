@@ -5,8 +5,8 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from optunapi.client.frozen import FrozenTrial
-from optunapi.client.states import StudyDirection, TrialState
+from optunapi.client.optuna_types.frozen import FrozenTrial
+from optunapi.client.optuna_types.states import StudyDirection, TrialState
 
 if TYPE_CHECKING:
     from optunapi.client.study import Study

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from optunapi.client.scalars import plain
+from optunapi.client.optuna_types.scalars import plain
 from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, TryLater
 
 FORMAT = 1

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from optunapi.client.asking import ask_body
 from optunapi.client.connection import TRIAL_FIELDS, Connection
-from optunapi.client.distributions import Distribution
-from optunapi.client.frozen import FrozenTrial
-from optunapi.client.known_study import KnownStudy
 from optunapi.client.leases import Hold
-from optunapi.client.states import TrialState
+from optunapi.client.optuna_types.distributions import Distribution
+from optunapi.client.optuna_types.frozen import FrozenTrial
+from optunapi.client.optuna_types.states import TrialState
+from optunapi.client.study_handle import KnownStudy
 from optunapi.client.telling import tell_held
 from optunapi.client.trial import Trial
 from optunapi.errors import NoSlot

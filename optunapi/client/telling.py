@@ -3,14 +3,14 @@
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from optunapi.client.frozen import FrozenTrial
 from optunapi.client.leases import Hold
-from optunapi.client.scalars import finite, numbers_of
-from optunapi.client.states import TrialState
+from optunapi.client.optuna_types.frozen import FrozenTrial
+from optunapi.client.optuna_types.scalars import finite, numbers_of
+from optunapi.client.optuna_types.states import TrialState
 
 if TYPE_CHECKING:
-    from optunapi.client.held_trial import HeldTrial
     from optunapi.client.study import Study
+    from optunapi.client.trial_handle import HeldTrial
 
 
 def tell_held(

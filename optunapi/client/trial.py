@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from optunapi.client.connection import TRIAL_FIELDS, UNDELIVERED
-from optunapi.client.distributions import (
+from optunapi.client.optuna_types.distributions import (
     CategoricalDistribution,
     Distribution,
     FloatDistribution,
     IntDistribution,
 )
-from optunapi.client.held_trial import HeldTrial
-from optunapi.client.scalars import number_of, unwrapped
+from optunapi.client.optuna_types.scalars import number_of, unwrapped
+from optunapi.client.trial_handle import HeldTrial
 from optunapi.errors import LeaseLost
 
 Choice = TypeVar("Choice")

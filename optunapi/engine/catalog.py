@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from optunapi.engine.artifacts import ArtifactFiles
-from optunapi.engine.config_file import read_config
-from optunapi.engine.feed import Feed, Listener
 from optunapi.engine.fork import Origin, create_fork, fitting_history
-from optunapi.engine.history import spec_of_history
 from optunapi.engine.names import NAME, slug_of
-from optunapi.engine.points import checked_point
 from optunapi.engine.records import SPEC, STUDY, StudyRecord
-from optunapi.engine.samplers import engine_of
-from optunapi.engine.snapshot import Snapshot, unasked_snapshot
-from optunapi.engine.spec import StudySpec, differences, spec_from_mapping
-from optunapi.engine.state import Clock, NewId, StudyState, waiting_trial
+from optunapi.engine.reports.snapshot import Snapshot, unasked_snapshot
+from optunapi.engine.samplers.make import engine_of
+from optunapi.engine.spec.files import read_config
+from optunapi.engine.spec.inferred import spec_of_history
+from optunapi.engine.spec.read import StudySpec, differences, spec_from_mapping
+from optunapi.engine.state.feed import Feed, Listener
+from optunapi.engine.state.state import Clock, NewId, StudyState, waiting_trial
+from optunapi.engine.state.taken_points import checked_point
 from optunapi.engine.store import Commit, Store
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.views import StudyView, unasked
+from optunapi.engine.trials.artifacts import ArtifactFiles
+from optunapi.engine.values import StudyView, unasked
 from optunapi.errors import (
     ConfigInvalid,
     NameInvalid,

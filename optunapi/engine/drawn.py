@@ -5,9 +5,9 @@ from typing import Any, cast
 
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.draft import FIXED, Relative
-from optunapi.engine.policy import Policy
-from optunapi.engine.samplers import NativeSampler
+from optunapi.engine.samplers.make import NativeSampler
+from optunapi.engine.trials.draft import FIXED, Relative
+from optunapi.engine.trials.policy import Policy
 
 
 @dataclass(kw_only=True)

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.spec import Limits, Objective
+from optunapi.engine.spec.read import Limits, Objective
 from optunapi.errors import LeaseLost, TrialFinished, TrialWaiting, ValueInvalid
 
 LEASE_EXPIRED = "lease-expired"

@@ -4,9 +4,9 @@ from collections.abc import Callable, Hashable
 
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.feed import Feed, Report
+from optunapi.engine.state.feed import Feed, Report
 from optunapi.engine.store import Unit
-from optunapi.engine.views import StudyView, TrialView
+from optunapi.engine.values import StudyView, TrialView
 
 
 class News:

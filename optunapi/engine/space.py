@@ -16,8 +16,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from optunapi.engine import spec_values as read
-from optunapi.engine.spec_document import Node, Scalar, document_of, nearest, quoted
+from optunapi.engine.documents import readers as read
+from optunapi.engine.documents.document import Node, Scalar, document_of, nearest, quoted
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "categorical": ("choices",),

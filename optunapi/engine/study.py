@@ -7,18 +7,18 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.artifacts import Artifacts, Removed
-from optunapi.engine.batch import BatchAsking
-from optunapi.engine.importing import ImportedTrial, import_trials
 from optunapi.engine.lifecycle import CANCELLED, Result, check_lease
-from optunapi.engine.queue import Queue
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.spec import StudySpec
-from optunapi.engine.state import StudyState
+from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
-from optunapi.engine.suggesting import Suggesting
-from optunapi.engine.telling import tell
-from optunapi.engine.views import Answer, AskRequest, StudyChange, TrialView
+from optunapi.engine.trials.artifacts import Artifacts, Removed
+from optunapi.engine.trials.batch import BatchAsking
+from optunapi.engine.trials.imports import ImportedTrial, import_trials
+from optunapi.engine.trials.queue import Queue
+from optunapi.engine.trials.suggest import Suggesting
+from optunapi.engine.trials.tell import tell
+from optunapi.engine.values import Answer, AskRequest, StudyChange, TrialView
 from optunapi.engine.visible_study import VisibleStudy
 from optunapi.errors import (
     BadRequest,

@@ -5,16 +5,16 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from optunapi.engine.feed import Feed
 from optunapi.engine.fork import Origin, origin_of
-from optunapi.engine.history import spec_of_history
-from optunapi.engine.importances import Importances
-from optunapi.engine.listing import Place, Selection, best_of, page_of
-from optunapi.engine.snapshot import Snapshot, snapshot_of
-from optunapi.engine.spec import StudySpec, incompatibilities
-from optunapi.engine.state import StudyState
+from optunapi.engine.reports.importances import Importances
+from optunapi.engine.reports.pages import Place, Selection, best_of, page_of
+from optunapi.engine.reports.snapshot import Snapshot, snapshot_of
+from optunapi.engine.spec.inferred import spec_of_history
+from optunapi.engine.spec.read import StudySpec, incompatibilities
+from optunapi.engine.state.feed import Feed
+from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
-from optunapi.engine.views import Scoreboard, StudyView, TrialView
+from optunapi.engine.values import Scoreboard, StudyView, TrialView
 from optunapi.errors import ConfigInvalid, RequestInvalid, SpecConflict, StudyNotFound
 
 

@@ -3,9 +3,9 @@
 import threading
 from types import TracebackType
 
-from optunapi.storage.changes import Changes
 from optunapi.storage.commits import Commit
-from optunapi.storage.memory import Memory
+from optunapi.storage.memory.changes import Changes
+from optunapi.storage.memory.model import Memory
 from optunapi.storage.writer import Writer
 
 

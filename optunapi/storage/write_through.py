@@ -15,15 +15,15 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy  # what BaseStorage must return has no public name
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.storage.changes import AttrsBefore
 from optunapi.storage.commits import Commit
-from optunapi.storage.databases import Database, Session, open_database
+from optunapi.storage.encoding import Distributions, normal_attrs, text
 from optunapi.storage.errors import Superseded
-from optunapi.storage.loading import Loader
-from optunapi.storage.memory import Memory, Study
-from optunapi.storage.rows import Distributions, normal_attrs, text
-from optunapi.storage.standings import losses
-from optunapi.storage.trials import changed_trial, new_trial, private_copy, running_trial
+from optunapi.storage.memory.changes import AttrsBefore
+from optunapi.storage.memory.model import Memory, Study
+from optunapi.storage.memory.ranking import losses
+from optunapi.storage.memory.trials import changed_trial, new_trial, private_copy, running_trial
+from optunapi.storage.tables.loading import Loader
+from optunapi.storage.tables.sqlite import Database, Session, open_database
 from optunapi.storage.units import Unit, Units
 from optunapi.storage.writer import Writer
 
@@ -93,7 +93,7 @@ class WriteThroughStorage(BaseStorage):
     - What others do is seen late, between commits; until then decisions are made on the older state.
       A finished trial that another process changes against Optuna's rules is not seen before
       the next opening, nor is a row changed by hand.
-    - One process at a time, one machine: see `optunapi.storage.ownership`. It must not be used after
+    - One process at a time, one machine: see `optunapi.storage.tables.ownership`. It must not be used after
       a fork.
     - NaN as an objective's value is refused with ValueError, since Optuna could not read it again.
 

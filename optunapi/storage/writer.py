@@ -19,15 +19,15 @@ from queue import Empty, SimpleQueue
 from typing import Literal
 
 from optunapi.errors import StorageUnavailable
-from optunapi.storage import outside
-from optunapi.storage.changes import Changes
+from optunapi.storage import foreign_writes as outside
 from optunapi.storage.commits import Commit, committed
-from optunapi.storage.databases import Database, Session
+from optunapi.storage.encoding import Distributions
 from optunapi.storage.errors import CLOSED, DatabaseUnusable, StorageClosed, Superseded
-from optunapi.storage.loading import Loader
-from optunapi.storage.memory import Memory
-from optunapi.storage.rows import Distributions
-from optunapi.storage.saving import save
+from optunapi.storage.memory.changes import Changes
+from optunapi.storage.memory.model import Memory
+from optunapi.storage.tables.loading import Loader
+from optunapi.storage.tables.saving import save
+from optunapi.storage.tables.sqlite import Database, Session
 
 MAX_PENDING = 4096  # units; who comes next waits in its thread
 LOOK_SECONDS = 1.0  # how often an idle database is looked at for what others wrote

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import optuna
 import pytest
 
-from optunapi.engine.config_file import read_config
+from optunapi.engine.spec.files import read_config
 from tests.support import ROOT, clean_environment, free_port, wait_until_serving
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

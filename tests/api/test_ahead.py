@@ -7,7 +7,7 @@ import httpx
 from fastapi import FastAPI
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
-from optunapi.engine.samplers.native import TPE
+from optunapi.engine.samplers.native.tpe import TPE
 from tests.api.conftest import serving
 
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.types import Message
 
-from optunapi.api.direct import DirectAnswers, DirectRoutes
+from optunapi.api.serving.fast_path import DirectAnswers, DirectRoutes
 from optunapi.app import create_app
 from optunapi.settings import Settings
 from tests.api.conftest import serving_app

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from optunapi.api.settled import settled
+from optunapi.api.serving.dispatch import settled
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.views import AskRequest, TrialView
+from optunapi.engine.values import AskRequest, TrialView
 from optunapi.errors import NoSlot
-from optunapi.storage.artifact_folder import ArtifactFolder
-from optunapi.storage.shelves import StudyFiles
+from optunapi.storage.artifacts import ArtifactFolder
+from optunapi.storage.stores import StudyFiles
 
 IDLE = 600.0
 

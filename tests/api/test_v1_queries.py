@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fastapi import Request
 
-from optunapi.api.v1.parts import refuse_repeats
+from optunapi.api.v1.parameters import refuse_repeats
 from optunapi.errors import RequestInvalid
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from optunapi import Client, Study, Trial, open_tunnel
-from optunapi.client.frozen import FrozenTrial
+from optunapi.client.optuna_types.frozen import FrozenTrial
 from tests.support import ROOT
 
 CALLS: dict[Any, dict[str, str]] = {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optunapi.client import distributions as ours
+from optunapi.client.optuna_types import distributions as ours
 from optunapi.engine.space import parse_distribution
 
 theirs = optuna.distributions

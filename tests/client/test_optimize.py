@@ -13,7 +13,7 @@ import requests
 
 from optunapi import Client, Study, Trial, TrialPruned
 from optunapi.client import optimize
-from optunapi.client.frozen import FrozenTrial
+from optunapi.client.optuna_types.frozen import FrozenTrial
 from optunapi.client.progress import Progress
 from tests.client.conftest import MakeStudy
 from tests.support import Server

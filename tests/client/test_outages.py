@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from optunapi import Client, Study
-from optunapi.client.frozen import FrozenTrial
+from optunapi.client.optuna_types.frozen import FrozenTrial
 from optunapi.errors import NoSlot, ServerUnavailable
 from tests.client.conftest import XY, MakeStudy
 from tests.client.proxy import Fault, Proxy
@@ -393,7 +393,7 @@ def test_a_tell_that_is_interrupted_keeps_its_result(
     def train() -> None:
         with through.ask() as trial:
             proxy.disturb("/tell", "reset")
-            monkeypatch.setattr("optunapi.client.retries.time.sleep", interrupted)
+            monkeypatch.setattr("optunapi.client.http.retries.time.sleep", interrupted)
             trial.tell(0.5)
 
     object.__setattr__(through.connection.session._retries, "sleep", interrupted)
@@ -419,7 +419,7 @@ def test_a_result_that_cannot_be_kept_either_is_in_the_error(
 def test_a_server_with_a_fault_costs_no_result(
     study: Study, proxy: Proxy, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from optunapi.client.session import Session
+    from optunapi.client.http.session import Session
     from optunapi.errors import Internal
 
     through = Client(proxy.url, retry_for=5).study(study.name)

@@ -6,7 +6,7 @@ from email.utils import formatdate
 import pytest
 
 from optunapi import errors
-from optunapi.client.problems import BY_CODE, error_of
+from optunapi.client.http.problems import BY_CODE, error_of
 from optunapi.errors import OptunAPIError
 
 URL = "http://head:8000"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from optunapi.client.retries import Retries, may_pass, pause_before
+from optunapi.client.http.retries import Retries, may_pass, pause_before
 from optunapi.errors import (
     Internal,
     LeaseLost,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from optunapi.client.scalars import number_of, numbers_of, plain
+from optunapi.client.optuna_types.scalars import number_of, numbers_of, plain
 
 
 @pytest.mark.parametrize(

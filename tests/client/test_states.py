@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from optunapi.client.states import StudyDirection, TrialState
+from optunapi.client.optuna_types.states import StudyDirection, TrialState
 
 
 @pytest.mark.parametrize("name", [each.name for each in optuna.trial.TrialState])

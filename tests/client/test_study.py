@@ -15,7 +15,7 @@ import torch
 from optunapi import Client, Study
 from optunapi.client import connection
 from optunapi.client.asking import this_worker
-from optunapi.client.states import StudyDirection, TrialState
+from optunapi.client.optuna_types.states import StudyDirection, TrialState
 from optunapi.errors import (
     ConfigInvalid,
     LeaseLost,

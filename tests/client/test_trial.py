@@ -8,12 +8,12 @@ import pytest
 import requests
 
 from optunapi import Study, Trial, TrialPruned
-from optunapi.client.distributions import (
+from optunapi.client.optuna_types.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optunapi.client.states import TrialState
+from optunapi.client.optuna_types.states import TrialState
 from optunapi.errors import LeaseLost, TrialFinished, ValueInvalid
 from tests.client.conftest import MakeStudy
 from tests.client.proxy import Proxy

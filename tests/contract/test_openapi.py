@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from optunapi import errors
-from optunapi.api.bodies import Body
+from optunapi.api.http.bodies import Body
 from optunapi.api.statuses import status_of
 from optunapi.errors import OptunAPIError
 from tests.contract.conftest import V1, Wire

@@ -17,12 +17,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message
 
-from optunapi.api import event_stream
-from optunapi.api.event_stream import EventStream
-from optunapi.api.listening import Bell
+from optunapi.api.serving import event_stream
+from optunapi.api.serving.event_stream import EventStream
+from optunapi.api.serving.wakeups import Bell
 from optunapi.app import create_app
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.feed import Feed, Report
+from optunapi.engine.state.feed import Feed, Report
 from optunapi.settings import Settings
 from tests.api.conftest import serving_app
 from tests.contract.conftest import SPACE, V1, Wire, wire_of

@@ -9,7 +9,7 @@ import logging
 import sys
 
 from optunapi import Client, Study, Trial, open_tunnel
-from optunapi.client.frozen import FrozenTrial
+from optunapi.client.optuna_types.frozen import FrozenTrial
 
 PATIENCE = 60.0
 STEPS = 2

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from optunapi.engine import config_yaml
-from optunapi.engine.config_file import read_config, spec_from_yaml
-from optunapi.engine.spec import Objective, StudySpec
+from optunapi.engine.documents import yaml_reader as config_yaml
+from optunapi.engine.spec.files import read_config, spec_from_yaml
+from optunapi.engine.spec.read import Objective, StudySpec
 from optunapi.errors import ConfigInvalid
 from tests.support import ROOT
 

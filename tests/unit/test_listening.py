@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TypeVarTuple
 
-from optunapi.api.listening import Bell
+from optunapi.api.serving.wakeups import Bell
 
 Ts = TypeVarTuple("Ts")
 

@@ -7,8 +7,8 @@ import optuna
 import pytest
 from optuna import pruners
 
-from optunapi.engine.pruners import make_pruner
-from optunapi.engine.spec import StudySpec, spec_from_mapping
+from optunapi.engine.pruners.registry import make_pruner
+from optunapi.engine.spec.read import StudySpec, spec_from_mapping
 from optunapi.errors import ConfigInvalid
 
 

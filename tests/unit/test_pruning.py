@@ -12,10 +12,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.pruners import PRUNERS, make_pruner
-from optunapi.engine.pruning import Pruning
-from optunapi.engine.pruning_values import SortedValues
-from optunapi.engine.spec import StudySpec, spec_from_mapping
+from optunapi.engine.pruners.incremental import Pruning
+from optunapi.engine.pruners.registry import PRUNERS, make_pruner
+from optunapi.engine.pruners.sorted_values import SortedValues
+from optunapi.engine.spec.read import StudySpec, spec_from_mapping
 from tests.support import scaled
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

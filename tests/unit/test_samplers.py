@@ -20,9 +20,9 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from optunapi.engine.samplers import make_sampler
+from optunapi.engine.samplers.make import make_sampler
 from optunapi.engine.space import fitted, sample_conditional
-from optunapi.engine.spec import StudySpec, spec_from_mapping
+from optunapi.engine.spec.read import StudySpec, spec_from_mapping
 from optunapi.errors import ConfigInvalid
 from tests.support import missing
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from optuna.study import StudyDirection
 
-from optunapi.engine.spec import (
+from optunapi.engine.spec.read import (
     Limits,
     Objective,
     StudySpec,

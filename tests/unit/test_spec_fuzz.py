@@ -8,10 +8,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from optunapi.engine.config_file import spec_from_yaml
-from optunapi.engine.pruners import PRUNERS, make_pruner
-from optunapi.engine.samplers import SAMPLERS, make_sampler
-from optunapi.engine.spec import SETTINGS, StudySpec, differences, spec_from_mapping
+from optunapi.engine.pruners.registry import PRUNERS, make_pruner
+from optunapi.engine.samplers.make import SAMPLERS, make_sampler
+from optunapi.engine.spec.files import spec_from_yaml
+from optunapi.engine.spec.read import SETTINGS, StudySpec, differences, spec_from_mapping
 from optunapi.errors import ConfigInvalid
 from tests.support import scaled
 

@@ -14,16 +14,16 @@ from fastapi import Request
 from optuna.trial import TrialState
 from starlette.types import Message
 
-from optunapi.api.waiting import Ask, Waiting
+from optunapi.api.serving.long_poll import Ask, Waiting
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result as Told
-from optunapi.engine.spec import spec_from_mapping
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.views import AskRequest, StudyChange, TrialView
+from optunapi.engine.values import AskRequest, StudyChange, TrialView
 from optunapi.errors import NoSlot, StudyFinished, StudyNotFound, StudyPaused
-from optunapi.storage.artifact_folder import ArtifactFolder
-from optunapi.storage.shelves import StudyFiles
+from optunapi.storage.artifacts import ArtifactFolder
+from optunapi.storage.stores import StudyFiles
 from tests.unit.engine.support import LINE, Caller, Clock, Gate, Gated, done
 
 NAME = "s"

@@ -3,22 +3,22 @@
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
 
-from optunapi.api.desk import Desk
-from optunapi.api.direct import DirectRoutes
+from optunapi.api.serving.ask_groups import Desk
+from optunapi.api.serving.fast_path import DirectRoutes
+from optunapi.api.serving.long_poll import Waiting
 from optunapi.api.v1 import (
     analysis,
     artifacts,
     batches,
     events,
     export,
-    importing,
     queue,
     studies,
     suggest,
     trials,
 )
-from optunapi.api.v1.parts import refuse_repeats
-from optunapi.api.waiting import Waiting
+from optunapi.api.v1 import imports as importing
+from optunapi.api.v1.parameters import refuse_repeats
 from optunapi.engine.catalog import Catalog
 
 

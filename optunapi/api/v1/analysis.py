@@ -4,16 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from optunapi.api.analysis_schemas import ImportancesReply, SummaryReply
-from optunapi.api.documents import gives
-from optunapi.api.replies import JsonReply
-from optunapi.api.settled import in_thread, settled
-from optunapi.api.v1.parts import ON_STUDY, Name
+from optunapi.api.http.openapi import gives
+from optunapi.api.http.replies import JsonReply
+from optunapi.api.schemas.analysis import ImportancesReply, SummaryReply
+from optunapi.api.serving.dispatch import in_thread, settled
+from optunapi.api.v1.parameters import ON_STUDY, Name
 from optunapi.api.wire import summary_of
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.reports.summary import Summary, summarise
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.summary import Summary, summarise
 
 
 def router(catalog: Catalog) -> APIRouter:

@@ -12,13 +12,24 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
-from optunapi.api.artifact_schemas import ArtifactList, ArtifactReply, PruneReply
-from optunapi.api.documents import gives
-from optunapi.api.replies import NO_STORE, JsonReply
-from optunapi.api.settled import settled
-from optunapi.api.v1.parts import CHANGES, CHANGES_STATE, ON_STUDY, ON_TRIAL, Digits, Name, Number
+from optunapi.api.http.openapi import gives
+from optunapi.api.http.replies import NO_STORE, JsonReply
+from optunapi.api.schemas.artifacts import ArtifactList, ArtifactReply, PruneReply
+from optunapi.api.serving.dispatch import settled
+from optunapi.api.v1.parameters import (
+    CHANGES,
+    CHANGES_STATE,
+    ON_STUDY,
+    ON_TRIAL,
+    Digits,
+    Name,
+    Number,
+)
 from optunapi.api.wire import artifact_of
-from optunapi.engine.artifacts import (
+from optunapi.engine.catalog import Catalog
+from optunapi.engine.store import Commit
+from optunapi.engine.study import LiveStudy
+from optunapi.engine.trials.artifacts import (
     FILENAME,
     Artifact,
     ArtifactFiles,
@@ -26,9 +37,6 @@ from optunapi.engine.artifacts import (
     Removed,
     too_large_for_study,
 )
-from optunapi.engine.catalog import Catalog
-from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
 from optunapi.errors import ArtifactNotFound, RequestInvalid, TooLarge, TrialNotFound
 
 ARTIFACTS = "/studies/{name}/trials/{n}/artifacts"

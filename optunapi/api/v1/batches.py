@@ -4,22 +4,22 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from optunapi.api.bodies import body
 from optunapi.api.bulk_schemas import BatchAskBody, BatchTellBody, BatchTellReply
-from optunapi.api.documents import READS_BODY, gives, takes
-from optunapi.api.problems import problem_of
-from optunapi.api.replies import JsonReply
-from optunapi.api.settled import settled
+from optunapi.api.http.bodies import body
+from optunapi.api.http.openapi import READS_BODY, gives, takes
+from optunapi.api.http.problems import problem_of
+from optunapi.api.http.replies import JsonReply
+from optunapi.api.schemas.trials import TrialList
+from optunapi.api.serving.dispatch import settled
+from optunapi.api.serving.long_poll import Ask, Waiting
 from optunapi.api.statuses import status_of
-from optunapi.api.trial_schemas import TrialList
-from optunapi.api.v1.parts import CHANGES, CHANGES_STATE, ON_STUDY, Key, Name, Wait
+from optunapi.api.v1.parameters import CHANGES, CHANGES_STATE, ON_STUDY, Key, Name, Wait
 from optunapi.api.v1.trials import REFUSES_ASK, request_of, result_of
-from optunapi.api.waiting import Ask, Waiting
 from optunapi.api.wire import trial_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.views import TrialView
+from optunapi.engine.values import TrialView
 from optunapi.errors import OptunAPIError, TrialNotFound
 
 Outcome = TrialView | OptunAPIError

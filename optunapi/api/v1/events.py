@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 
-from optunapi.api.documents import gives
-from optunapi.api.event_stream import MEDIA_TYPE, EventStream
-from optunapi.api.listening import Bell
-from optunapi.api.settled import in_thread
-from optunapi.api.v1.parts import ON_STUDY, Name
+from optunapi.api.http.openapi import gives
+from optunapi.api.serving.dispatch import in_thread
+from optunapi.api.serving.event_stream import MEDIA_TYPE, EventStream
+from optunapi.api.serving.wakeups import Bell
+from optunapi.api.v1.parameters import ON_STUDY, Name
 from optunapi.engine.catalog import Catalog
 
 ID = re.compile(r"[0-9]{1,16}")

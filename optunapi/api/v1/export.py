@@ -9,13 +9,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from optuna.trial import FrozenTrial
 
-from optunapi.api.documents import gives
-from optunapi.api.replies import NO_STORE
-from optunapi.api.settled import in_thread
+from optunapi.api.http.openapi import gives
+from optunapi.api.http.replies import NO_STORE
+from optunapi.api.serving.dispatch import in_thread
 from optunapi.api.tables import columns_of, json_lines
-from optunapi.api.v1.parts import ON_STUDY, Name
+from optunapi.api.v1.parameters import ON_STUDY, Name
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.snapshot import Snapshot
+from optunapi.engine.reports.snapshot import Snapshot
 
 CHUNK = 200  # trials that one thread makes text of at a time
 MEDIA = {"jsonl": "application/x-ndjson", "csv": "text/csv"}

@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
-from optunapi.api.bodies import body
 from optunapi.api.bulk_schemas import PointBody, QueueBody, QueueReply
-from optunapi.api.documents import READS_BODY, gives, takes
-from optunapi.api.replies import NO_STORE, JsonReply
-from optunapi.api.settled import settled
-from optunapi.api.v1.parts import (
+from optunapi.api.http.bodies import body
+from optunapi.api.http.openapi import READS_BODY, gives, takes
+from optunapi.api.http.replies import NO_STORE, JsonReply
+from optunapi.api.serving.dispatch import settled
+from optunapi.api.v1.parameters import (
     CHANGES,
     CHANGES_STATE,
     ON_STUDY,
@@ -23,10 +23,10 @@ from optunapi.api.v1.parts import (
 )
 from optunapi.api.wire import trial_of
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.queue import QueuedPoint, check_first, grid_points
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.views import TrialView
+from optunapi.engine.trials.queue import QueuedPoint, check_first, grid_points
+from optunapi.engine.values import TrialView
 from optunapi.errors import KeyReused, StudyFinished, TrialFinished, TrialNotFound, ValueInvalid
 
 

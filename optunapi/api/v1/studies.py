@@ -4,22 +4,22 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from optunapi.api.bodies import body, parse_json, read_bytes
-from optunapi.api.documents import READS_BODY, gives, takes
-from optunapi.api.replies import NO_STORE, JsonReply, cursor_of, page
-from optunapi.api.settled import in_thread, settled
-from optunapi.api.spec_schema import SPEC_BODY
-from optunapi.api.study_schemas import ForkBody, StudyPage, StudyPatch, StudyReply
-from optunapi.api.trial_schemas import TrialList
-from optunapi.api.v1.parts import CHANGES, CHANGES_STATE, ON_STUDY, Count, Limit, Name, Page
+from optunapi.api.http.bodies import body, parse_json, read_bytes
+from optunapi.api.http.openapi import READS_BODY, gives, takes
+from optunapi.api.http.replies import NO_STORE, JsonReply, cursor_of, page
+from optunapi.api.schemas.specification import SPEC_BODY
+from optunapi.api.schemas.studies import ForkBody, StudyPage, StudyPatch, StudyReply
+from optunapi.api.schemas.trials import TrialList
+from optunapi.api.serving.dispatch import in_thread, settled
+from optunapi.api.v1.parameters import CHANGES, CHANGES_STATE, ON_STUDY, Count, Limit, Name, Page
 from optunapi.api.wire import study_of, trial_of
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.config_file import spec_from_yaml
 from optunapi.engine.names import slug_of
-from optunapi.engine.spec import StudySpec, spec_from_mapping
+from optunapi.engine.spec.files import spec_from_yaml
+from optunapi.engine.spec.read import StudySpec, spec_from_mapping
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.views import StudyChange, TrialView
+from optunapi.engine.values import StudyChange, TrialView
 from optunapi.errors import ConfigInvalid, NameInvalid, RequestInvalid, SpecConflict, StudyBusy
 
 YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")

@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from optuna.distributions import BaseDistribution
 
-from optunapi.api.bodies import body
-from optunapi.api.documents import gives, takes
-from optunapi.api.replies import JsonReply
-from optunapi.api.settled import settled
-from optunapi.api.suggest_schemas import SuggestBody, SuggestReply
-from optunapi.api.turns import Turns
-from optunapi.api.v1.parts import CHANGES_STATE, Name, Number
+from optunapi.api.http.bodies import body
+from optunapi.api.http.openapi import gives, takes
+from optunapi.api.http.replies import JsonReply
+from optunapi.api.schemas.suggest import SuggestBody, SuggestReply
+from optunapi.api.serving.dispatch import settled
+from optunapi.api.serving.sampling_slots import Turns
+from optunapi.api.v1.parameters import CHANGES_STATE, Name, Number
 from optunapi.api.v1.trials import HOLDER, TRIAL
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.space import parse_distribution

@@ -7,13 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from optuna.trial import TrialState
 
-from optunapi.api.bodies import body
-from optunapi.api.desk import Desk
-from optunapi.api.direct import DirectRoutes
-from optunapi.api.documents import READS_BODY, gives, takes
-from optunapi.api.replies import JsonReply, cursor_of, page
-from optunapi.api.settled import at_once, settled
-from optunapi.api.trial_schemas import (
+from optunapi.api.http.bodies import body
+from optunapi.api.http.openapi import READS_BODY, gives, takes
+from optunapi.api.http.replies import JsonReply, cursor_of, page
+from optunapi.api.schemas.trials import (
     AskBody,
     CancelReply,
     EmptyBody,
@@ -28,7 +25,11 @@ from optunapi.api.trial_schemas import (
     TrialPatch,
     TrialReply,
 )
-from optunapi.api.v1.parts import (
+from optunapi.api.serving.ask_groups import Desk
+from optunapi.api.serving.dispatch import at_once, settled
+from optunapi.api.serving.fast_path import DirectRoutes
+from optunapi.api.serving.long_poll import Ask, Waiting
+from optunapi.api.v1.parameters import (
     CHANGES,
     CHANGES_STATE,
     ON_STUDY,
@@ -41,14 +42,13 @@ from optunapi.api.v1.parts import (
     Wait,
     digest,
 )
-from optunapi.api.waiting import Ask, Waiting
 from optunapi.api.wire import lease_of, trial_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.listing import Order, Place, Selection
+from optunapi.engine.reports.pages import Order, Place, Selection
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.views import AskRequest, TrialView
+from optunapi.engine.values import AskRequest, TrialView
 from optunapi.errors import (
     KeyReused,
     LeaseLost,

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from optunapi.engine.documents.document import Scalar
 from optunapi.engine.space import Parameter, fitted, values_of
-from optunapi.engine.spec_document import Scalar
 
 # Optuna's grid sampler holds every point in memory, and every value with every trial.
 MAX_POINTS = 100_000

@@ -12,12 +12,12 @@ from optuna.trial import TrialState
 
 from optunapi.engine.catalog import create_study
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.samplers import native_sampler
-from optunapi.engine.spec import StudySpec, parse_distribution, spec_from_mapping
-from optunapi.engine.state import StudyState
+from optunapi.engine.samplers.make import native_sampler
+from optunapi.engine.spec.read import StudySpec, parse_distribution, spec_from_mapping
+from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.views import AskRequest
+from optunapi.engine.values import AskRequest
 from optunapi.storage import WriteThroughStorage, open_storage
 from tests.benchmarks.quality.problems import Params, Problem
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from optunapi.engine.importing import ImportedTrial
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.queue import QueuedPoint
-from optunapi.engine.views import TrialView
+from optunapi.engine.trials.imports import ImportedTrial
+from optunapi.engine.trials.queue import QueuedPoint
+from optunapi.engine.values import TrialView
 from optunapi.errors import OptunAPIError
 from tests.unit.engine.support import STATES, Life, Seen, done, request
 

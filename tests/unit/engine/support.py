@@ -17,16 +17,16 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.catalog import create_study
 from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.listing import Place, Selection
-from optunapi.engine.points import Points
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.samplers import NativeSampler
-from optunapi.engine.spec import spec_from_mapping
-from optunapi.engine.state import StudyState
+from optunapi.engine.reports.pages import Place, Selection
+from optunapi.engine.samplers.make import NativeSampler
+from optunapi.engine.spec.read import spec_from_mapping
+from optunapi.engine.state.state import StudyState
+from optunapi.engine.state.taken_points import Points
+from optunapi.engine.state.tally import Tally
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
-from optunapi.engine.tally import Tally
-from optunapi.engine.views import Answer, AskRequest, StudyChange, StudyView, TrialView
+from optunapi.engine.values import Answer, AskRequest, StudyChange, StudyView, TrialView
 from optunapi.storage import WriteThroughStorage, open_storage
 from tests.unit.storage.support import assert_database_equals_memory
 

@@ -11,10 +11,10 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 
-from optunapi.engine.importances import Importances, importances_of
-from optunapi.engine.snapshot import unasked_snapshot
-from optunapi.engine.spec import spec_from_mapping
-from optunapi.engine.summary import MAX_CURVE_POINTS, Summary, summarise
+from optunapi.engine.reports.importances import Importances, importances_of
+from optunapi.engine.reports.snapshot import unasked_snapshot
+from optunapi.engine.reports.summary import MAX_CURVE_POINTS, Summary, summarise
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.errors import RequestInvalid
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import LINE, Clock, Life, done

@@ -9,9 +9,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from optunapi.engine.artifacts import Artifact, Removed, artifacts_of
+from optunapi.engine.trials.artifacts import Artifact, Removed, artifacts_of
 from optunapi.errors import ArtifactNotFound, StorageUnavailable, TooLarge, TrialNotFound
-from optunapi.storage.artifact_folder import INCOMING, ArtifactFolder
+from optunapi.storage.artifacts import INCOMING, ArtifactFolder
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Clock, Life, done, optuna_study
 

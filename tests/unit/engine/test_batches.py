@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.queue import QueuedPoint
+from optunapi.engine.trials.queue import QueuedPoint
 from optunapi.errors import (
     KeyReused,
     LeaseLost,

@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.names import slug_of
-from optunapi.engine.spec import StudySpec, spec_from_mapping
-from optunapi.engine.views import StudyChange, StudyView
+from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.values import StudyChange, StudyView
 from optunapi.errors import (
     ConfigInvalid,
     NameInvalid,
@@ -24,8 +24,8 @@ from optunapi.errors import (
     StudyNotFound,
     ValueInvalid,
 )
-from optunapi.storage.artifact_folder import ArtifactFolder
-from optunapi.storage.shelves import OneDatabase, StudyFiles
+from optunapi.storage.artifacts import ArtifactFolder
+from optunapi.storage.stores import OneDatabase, StudyFiles
 from tests.unit.engine.support import LINE, Clock, Seen, done, request
 
 Y = {"y": {"type": "float", "low": 5, "high": 6}}

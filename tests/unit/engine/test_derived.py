@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from optunapi.engine.listing import Place
+from optunapi.engine.reports.pages import Place
 from optunapi.errors import RequestInvalid, StudyBusy, StudyNotFound
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Clock, Life, Seen, optuna_study

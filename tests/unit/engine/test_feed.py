@@ -8,8 +8,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from optunapi.engine.feed import Event, Feed, Report
-from optunapi.engine.views import StudyView, TrialView
+from optunapi.engine.state.feed import Event, Feed, Report
+from optunapi.engine.values import StudyView, TrialView
 from optunapi.errors import (
     LeaseLost,
     NoSlot,

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.fork import Origin, create_fork, fitting_history, origin_of
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.spec import StudySpec, spec_from_mapping
+from optunapi.engine.spec.read import StudySpec, spec_from_mapping
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Clock, Life
 

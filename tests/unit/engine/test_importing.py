@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from optunapi.engine.importing import ImportedTrial, imported
-from optunapi.engine.spec import spec_from_mapping
+from optunapi.engine.spec.read import spec_from_mapping
+from optunapi.engine.trials.imports import ImportedTrial, imported
 from optunapi.errors import KeyReused, StorageUnavailable, Superseded, ValueInvalid
 from tests.unit.engine.bulk import ask_many, enqueue, import_, item, numbers
 from tests.unit.engine.conftest import NewLife

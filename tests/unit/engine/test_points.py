@@ -7,8 +7,8 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 
-from optunapi.engine.points import Points, point_of
-from optunapi.engine.spec import spec_from_mapping
+from optunapi.engine.spec.read import spec_from_mapping
+from optunapi.engine.state.taken_points import Points, point_of
 from optunapi.errors import StudyFinished
 from tests.support import scaled
 from tests.unit.engine.conftest import NewLife

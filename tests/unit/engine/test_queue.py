@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from optunapi.engine.queue import QueuedPoint, check_first, grid_points
-from optunapi.engine.spec import spec_from_mapping
+from optunapi.engine.spec.read import spec_from_mapping
+from optunapi.engine.trials.queue import QueuedPoint, check_first, grid_points
 from optunapi.errors import (
     KeyReused,
     NoSlot,

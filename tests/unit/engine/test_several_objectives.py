@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
-from optunapi.engine.spec import spec_from_mapping
+from optunapi.engine.spec.read import spec_from_mapping
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Life, done, optuna_study
 

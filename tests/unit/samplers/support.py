@@ -10,11 +10,11 @@ from optuna.search_space import intersection_search_space
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.draft import blank_trial
-from optunapi.engine.samplers import NativeSampler, native_sampler
+from optunapi.engine.samplers.make import NativeSampler, native_sampler
 from optunapi.engine.space import Parameter
-from optunapi.engine.spec import StudySpec, spec_from_mapping
-from optunapi.engine.spec_model import Objective
+from optunapi.engine.spec.model import Objective
+from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.trials.draft import blank_trial
 
 NOW = datetime(2026, 1, 1)
 MIXED = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from optunapi.engine.samplers.native import TPE
+from optunapi.engine.samplers.native.tpe import TPE
 from tests.unit.samplers.test_native import NATIVE, finished, loss, run, sampler_of, spec_of
 
 SEEDED = NATIVE | {"seed": 5}

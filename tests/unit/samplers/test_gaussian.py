@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from optunapi.engine.samplers.gaussian import (
+from optunapi.engine.samplers.native.gaussian import (
     OPTIMISM,
     Array,
     Kernel,
     lower_bounds,
     normal_scores,
 )
-from optunapi.engine.samplers.likelihood import LEAST_NOISE, MOST_NOISE, likeliest
+from optunapi.engine.samplers.native.likelihood import LEAST_NOISE, MOST_NOISE, likeliest
 
 KERNEL = Kernel(weights=(2.0, 2.0, 1.0), noise=0.01)
 NONE = np.empty((0, 3))

@@ -9,10 +9,10 @@ from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
-from optunapi.engine.draft import Draft, blank_trial
-from optunapi.engine.samplers import make_sampler
-from optunapi.engine.samplers.history import HISTORY
-from optunapi.engine.spec import StudySpec
+from optunapi.engine.samplers.gp import HISTORY
+from optunapi.engine.samplers.make import make_sampler
+from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.trials.draft import Draft, blank_trial
 from tests.support import missing
 from tests.unit.samplers.support import NOW, spec_of, trial_of
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from optunapi.engine.samplers import likelihood
-from optunapi.engine.samplers.gaussian import Array, Kernel
-from optunapi.engine.samplers.likelihood import (
+from optunapi.engine.samplers.native import likelihood
+from optunapi.engine.samplers.native.gaussian import Array, Kernel
+from optunapi.engine.samplers.native.likelihood import (
     LEAST_NOISE,
     MOST_NOISE,
     SCALES,

@@ -3,10 +3,10 @@
 import math
 import random
 
-from optunapi.engine.samplers.axes import axis_of
-from optunapi.engine.samplers.mirror import Mirror
+from optunapi.engine.samplers.native.axes import axis_of
+from optunapi.engine.samplers.native.mirror import Mirror
+from optunapi.engine.samplers.native.window import Changes
 from optunapi.engine.samplers.ranking import Entry
-from optunapi.engine.samplers.window import Changes
 from tests.unit.samplers.support import spec_of
 
 SPEC = spec_of("tpe", {"x": {"type": "float", "low": 0, "high": 1}})

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from optunapi.engine.samplers import mixing, native
-from optunapi.engine.samplers.axes import axis_of
-from optunapi.engine.samplers.mixing import ALL_FROM, EVENLY, KEPT, MIXED, NEARER, mixed
-from optunapi.engine.samplers.native import TPE
-from optunapi.engine.samplers.window import TRIALS_PER_LEADER
+from optunapi.engine.samplers.native import mixing
+from optunapi.engine.samplers.native import tpe as native
+from optunapi.engine.samplers.native.axes import axis_of
+from optunapi.engine.samplers.native.mixing import ALL_FROM, EVENLY, KEPT, MIXED, NEARER, mixed
+from optunapi.engine.samplers.native.tpe import TPE
+from optunapi.engine.samplers.native.window import TRIALS_PER_LEADER
 from tests.unit.samplers.support import follow, sampler_of, score, spec_of
 
 SPEC = spec_of("tpe")

@@ -12,9 +12,10 @@ from optuna.study import create_study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats  # type: ignore[import-untyped]
 
-from optunapi.engine.samplers import NativeSampler, engine_of, native, native_sampler
-from optunapi.engine.samplers.native import HISTORY, TPE
-from optunapi.engine.spec import StudySpec, spec_from_mapping
+from optunapi.engine.samplers.make import NativeSampler, engine_of, native_sampler
+from optunapi.engine.samplers.native import tpe as native
+from optunapi.engine.samplers.native.tpe import HISTORY, TPE
+from optunapi.engine.spec.read import StudySpec, spec_from_mapping
 from optunapi.errors import ConfigInvalid
 
 SPACE: dict[str, Any] = {

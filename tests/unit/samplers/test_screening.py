@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from optunapi.engine.samplers import NativeSampler, native, screening
-from optunapi.engine.samplers.axes import axis_of
-from optunapi.engine.samplers.native import TPE
+from optunapi.engine.samplers.make import NativeSampler
+from optunapi.engine.samplers.native import screening
+from optunapi.engine.samplers.native import tpe as native
+from optunapi.engine.samplers.native.axes import axis_of
+from optunapi.engine.samplers.native.screening import N_EVEN, N_LEADERS, N_NEAR, Screening
+from optunapi.engine.samplers.native.tpe import TPE
+from optunapi.engine.samplers.native.window import Changes
 from optunapi.engine.samplers.ranking import Entry
-from optunapi.engine.samplers.screening import N_EVEN, N_LEADERS, N_NEAR, Screening
-from optunapi.engine.samplers.window import Changes
 from tests.unit.samplers.support import MIXED, follow, sampler_of, score, spec_of, trial_of
 
 SPEC = spec_of("tpe")

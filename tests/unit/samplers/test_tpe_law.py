@@ -11,8 +11,8 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy import stats  # type: ignore[import-untyped]
 
-from optunapi.engine.samplers.native import TPE
-from optunapi.engine.spec import StudySpec
+from optunapi.engine.samplers.native.tpe import TPE
+from optunapi.engine.spec.read import StudySpec
 from tests.unit.samplers.support import sampler_of, spec_of, trial_of
 
 SPACE = {

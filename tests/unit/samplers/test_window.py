@@ -11,10 +11,10 @@ from optuna.samplers._tpe.sampler import _split_trials
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.history import windowed
+from optunapi.engine.samplers.gp import windowed
+from optunapi.engine.samplers.native.window import TRIALS_PER_LEADER, Params, Window
 from optunapi.engine.samplers.order import losses_of, violation_of
 from optunapi.engine.samplers.ranking import BestOfSeveral, Entry
-from optunapi.engine.samplers.window import TRIALS_PER_LEADER, Params, Window
 from tests.unit.samplers.support import spec_of, trial_of
 
 LINE = {"x": {"type": "float", "low": 0, "high": 1}}

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from optunapi.storage import WriteThroughStorage
-from optunapi.storage.rows import normal_attrs
+from optunapi.storage.encoding import normal_attrs
 from tests.unit.storage.support import opened, template
 
 

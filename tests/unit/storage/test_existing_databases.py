@@ -18,8 +18,8 @@ from optuna.trial import TrialState
 
 from optunapi.errors import StorageUnavailable
 from optunapi.storage import DatabaseUnusable, WriteThroughStorage, open_storage
-from optunapi.storage.databases import HEAD_VERSIONS
-from optunapi.storage.rows import LocalTimes, to_local
+from optunapi.storage.encoding import LocalTimes, to_local
+from optunapi.storage.tables.sqlite import HEAD_VERSIONS
 from tests.unit.storage.support import (
     MINIMIZE,
     assert_database_equals_memory,

@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from optunapi.storage import databases
-from optunapi.storage.shelves import StudyFiles
+from optunapi.storage.stores import StudyFiles
+from optunapi.storage.tables import sqlite as databases
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from optunapi.storage import DatabaseOwned, WriteThroughStorage, open_storage
-from optunapi.storage.ownership import Ownership, file_system, warn_of_network
+from optunapi.storage.tables.ownership import Ownership, file_system, warn_of_network
 from tests.unit.storage.support import MINIMIZE, opened, optuna_storage, path_of, python, template
 
 OWNER = """

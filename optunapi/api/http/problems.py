@@ -1,0 +1,121 @@
+"""Errors as problem documents (RFC 9457): each class of `optunapi.errors` with its HTTP status."""
+
+import logging
+import math
+import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Match
+
+from optunapi import errors
+from optunapi.api.http import openapi as documents
+from optunapi.api.http.bodies import reason_of
+from optunapi.api.http.replies import NO_STORE, JsonReply
+from optunapi.api.statuses import status_of
+from optunapi.api.wire import trial_of
+from optunapi.engine.values import TrialView
+from optunapi.errors import OptunAPIError
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_logger = logging.getLogger("optunapi")
+
+
+class ProblemResponse(JsonReply):
+    """A problem document."""
+
+    media_type = "application/problem+json"
+
+
+def problem_of(error: OptunAPIError) -> dict[str, Any]:
+    """The document that tells a client of `error`."""
+    status = status_of(type(error))
+    extra = {
+        key: trial_of(value) if isinstance(value, TrialView) else value
+        for key, value in error.extra.items()
+    }
+    return {
+        "type": f"urn:optunapi:error:{error.code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        **extra,
+    }
+
+
+def respond(error: OptunAPIError, headers: Mapping[str, str] | None = None) -> ProblemResponse:
+    """The reply that tells a client of `error`."""
+    headers = {**NO_STORE, **(headers or {})}
+    if isinstance(error, errors.TryLater):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return ProblemResponse(problem_of(error), status_of(type(error)), headers)
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods that this request's path takes: each may be a route of its own."""
+    place = {"type": "http", "path": request.scope["path"]}
+    place["root_path"] = request.scope.get("root_path", "")
+    return [
+        method
+        for method in METHODS
+        if any(r.matches({**place, "method": method})[0] == Match.FULL for r in request.app.routes)
+    ]
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` a problem document, and have its OpenAPI document say so."""
+    documents.install(app)
+    # A path with a slash too many is unknown like any other: a redirect is neither reply nor problem.
+    app.router.redirect_slashes = False
+
+    @app.exception_handler(OptunAPIError)
+    async def refused(_: Request, error: OptunAPIError) -> ProblemResponse:
+        return respond(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> ProblemResponse:
+        if any(item["type"] == "json_invalid" for item in error.errors()):
+            return respond(errors.JsonInvalid("the body is not JSON (RFC 8259)"))
+        found = [
+            {"location": list(item["loc"]), "reason": reason_of(item)} for item in error.errors()
+        ]
+        where = "; ".join(
+            f"{'.'.join(map(str, item['location']))}: {item['reason']}" for item in found[:3]
+        )
+        return respond(errors.RequestInvalid(f"the request is off: {where}", errors=found))
+
+    @app.exception_handler(HTTPException)
+    async def unrouted(request: Request, error: HTTPException) -> ProblemResponse:
+        if error.status_code == 405:
+            allowed = ", ".join(allowed_methods(request))
+            detail = f"{request.method} is not for {request.url.path}, which takes {allowed}"
+            return respond(errors.MethodNotAllowed(detail), {"Allow": allowed})
+        return respond(errors.RouteNotFound(f"there is no {request.url.path} here"))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody is there to read it
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> ProblemResponse:
+        request_id = uuid.uuid4().hex
+        _logger.error(
+            "%s %s failed (request_id %s)",
+            request.method,
+            request.url.path,
+            request_id,
+            exc_info=error,
+        )
+        return respond(
+            errors.Internal(
+                f"a fault of the server: its log has more under {request_id}", request_id=request_id
+            )
+        )

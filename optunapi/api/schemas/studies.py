@@ -1,0 +1,164 @@
+"""The wire's models of a study: changed by hand, forked, looked at."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from optunapi.api.http.bodies import Body
+from optunapi.api.schemas.fields import (
+    WHOLE,
+    Attrs,
+    LeaseSeconds,
+    NewAttrs,
+    Reply,
+    Scalar,
+    Time,
+    example,
+)
+from optunapi.engine.names import NAME
+
+# Requests
+
+
+class LimitsPatch(Body):
+    """Limits to set by hand; null lifts one."""
+
+    max_trials: Annotated[int, Field(ge=1, lt=2**53), WHOLE] | None = None
+    max_running: Annotated[int, Field(ge=1, lt=2**53), WHOLE] | None = None
+    max_duration: Annotated[float, Field(gt=0)] | None = None
+    max_failed_trials: Annotated[int, Field(ge=1, lt=2**53), WHOLE] | None = None
+    max_cost: Annotated[float, Field(gt=0)] | None = None
+    trial_timeout: Annotated[float, Field(gt=0)] | None = None
+    target: float | dict[str, float] | None = None
+
+
+class StudyPatch(Body):
+    """What may be changed of a study by hand."""
+
+    model_config = ConfigDict(json_schema_extra=example(state="paused", limits={"max_trials": 300}))
+
+    state: Literal["open", "paused", "finished"] | None = None
+    limits: LimitsPatch | None = None
+    lease_seconds: LeaseSeconds | None = None
+    user_attrs: NewAttrs = Field(default_factory=dict)
+
+
+class ForkBody(Body):
+    """The name of the study that a fork makes."""
+
+    model_config = ConfigDict(json_schema_extra=example(name="cifar-2"))
+
+    name: Annotated[str, Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})]
+
+
+# Replies
+
+
+STUDY = {
+    "name": "cifar",
+    "slug": "cifar",
+    "state": "open",
+    "finished_reason": None,
+    "objectives": [{"name": "score", "direction": "minimize"}],
+    "parameters": {"lr": {"type": "float", "low": 1e-5, "high": 0.01, "log": True, "step": None}},
+    "sampler": {"name": "tpe", "engine": "rustuna"},
+    "pruner": {"name": "none"},
+    "limits": {
+        "max_trials": None,
+        "max_running": None,
+        "max_duration": None,
+        "max_failed_trials": None,
+        "max_cost": None,
+        "trial_timeout": None,
+        "target": None,
+    },
+    "lease_seconds": None,
+    "max_attempts": 3,
+    "avoid_duplicates": "running",
+    "trials": {"waiting": 0, "running": 1, "complete": 12, "pruned": 0, "fail": 0},
+    "best": {"number": 7, "values": [0.02], "params": {"lr": 0.001}},
+    "spec_version": "9f2c41d07a6b",
+    "config_error": None,
+    "user_attrs": {},
+    "created_at": "2026-11-21T08:00:00.000Z",
+    "last_activity_at": "2026-11-21T09:29:00.000Z",
+}
+
+
+class ObjectiveReply(Reply):
+    """What is optimised."""
+
+    name: str
+    direction: Literal["minimize", "maximize"]
+
+
+class BestReply(Reply):
+    """A study's best trial."""
+
+    number: int
+    values: list[float | None]
+    params: dict[str, Scalar]
+
+
+class LimitsReply(Reply):
+    """Where a study ends or holds back; null where it does not."""
+
+    max_trials: int | None
+    max_running: int | None
+    max_duration: float | None
+    max_failed_trials: int | None
+    max_cost: float | None
+    trial_timeout: float | None
+    target: dict[str, float] | None
+
+
+class CountsReply(Reply):
+    """How many trials are in each state."""
+
+    waiting: int
+    running: int
+    complete: int
+    pruned: int
+    fail: int
+
+
+class SamplerReply(Reply):
+    """The sampler with its arguments, and what draws: rustuna, which is in Rust, or Optuna itself."""
+
+    name: str
+    engine: Literal["optuna", "rustuna"]
+
+
+class StudyReply(Reply):
+    """A study."""
+
+    model_config = ConfigDict(json_schema_extra=example(**STUDY))
+
+    name: str
+    slug: str
+    state: Literal["open", "paused", "finished"]
+    finished_reason: str | None
+    objectives: list[ObjectiveReply]
+    parameters: dict[str, dict[str, Any]]
+    sampler: SamplerReply
+    pruner: dict[str, Any]
+    limits: LimitsReply
+    lease_seconds: float | None
+    max_attempts: int
+    avoid_duplicates: Literal["off", "running", "all"]
+    trials: CountsReply
+    best: BestReply | None
+    spec_version: str
+    config_error: str | None
+    user_attrs: Attrs
+    created_at: Time | None
+    last_activity_at: Time | None
+
+
+class StudyPage(Reply):
+    """Some studies, and where the next ones are."""
+
+    model_config = ConfigDict(json_schema_extra=example(items=[STUDY], next=None))
+
+    items: list[StudyReply]
+    next: str | None

@@ -1,0 +1,225 @@
+"""The wire's models of one trial: asked for, told, reported, renewed, released, looked at."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from optunapi.api.http.bodies import Body
+from optunapi.api.schemas.fields import (
+    WHOLE,
+    Attrs,
+    Constraints,
+    LeaseId,
+    LeaseSeconds,
+    NewAttrs,
+    Params,
+    Reply,
+    Scalar,
+    Time,
+    Worker,
+    example,
+)
+
+# Requests
+
+
+class AskBody(Body):
+    """What a worker may say when it asks for a trial."""
+
+    model_config = ConfigDict(json_schema_extra=example(worker="gpu-03-4711", lease_seconds=60.0))
+
+    worker: Worker | None = None
+    resume: bool = False
+    lease_seconds: LeaseSeconds | None = None
+    params: Params = Field(default_factory=dict)
+    user_attrs: NewAttrs = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _resume_names_a_worker(self) -> "AskBody":
+        if self.resume and self.worker is None:
+            raise ValueError("resume gives a worker its own trial back: name it in `worker`")
+        return self
+
+
+# What `_one_way_of_giving_values` checks.
+ONE_WAY_OF_GIVING_VALUES: dict[str, Any] = {
+    "not": {
+        "required": ["value", "values"],
+        "properties": {"value": {"type": "number"}, "values": {"type": "array"}},
+    }
+}
+
+
+class ResultBody(Body):
+    """A trial's result."""
+
+    model_config = ConfigDict(json_schema_extra=ONE_WAY_OF_GIVING_VALUES)
+
+    state: Literal["complete", "pruned", "fail"] = "complete"
+    value: float | None = None
+    values: list[float] | None = None
+    reason: Annotated[str, Field(max_length=10_000)] | None = None
+    constraints: Constraints = Field(default_factory=dict)
+    user_attrs: NewAttrs = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_way_of_giving_values(self) -> Self:
+        if self.value is not None and self.values is not None:
+            raise ValueError("give `value` or `values`, not both")
+        return self
+
+
+class TellBody(ResultBody):
+    """A trial's result, as its worker tells it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(values=[0.02], lease="9a1be2c0d4f35e67")
+        | ONE_WAY_OF_GIVING_VALUES
+    )
+
+    lease: LeaseId | None = None
+
+
+class ReportBody(Body):
+    """An intermediate value."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(step=1, value=0.41, lease="9a1be2c0d4f35e67")
+    )
+
+    step: Annotated[int, Field(ge=0, lt=2**31), WHOLE]
+    value: float
+    lease: LeaseId | None = None
+
+
+class RenewBody(Body):
+    """A lease that goes on."""
+
+    model_config = ConfigDict(json_schema_extra=example(lease="9a1be2c0d4f35e67"))
+
+    lease: LeaseId
+    lease_seconds: LeaseSeconds | None = None
+
+
+class ReleaseBody(Body):
+    """A trial that is given back."""
+
+    model_config = ConfigDict(json_schema_extra=example(lease="9a1be2c0d4f35e67"))
+
+    lease: LeaseId | None = None
+
+
+class EmptyBody(Body):
+    """A body that has nothing to say."""
+
+    model_config = ConfigDict(json_schema_extra=example())
+
+
+class TrialPatch(Body):
+    """Attributes to set."""
+
+    model_config = ConfigDict(json_schema_extra=example(user_attrs={"host": "gpu-03"}))
+
+    user_attrs: NewAttrs
+
+
+# Replies
+
+
+LEASE = {"id": "9a1be2c0d4f35e67", "expires_at": "2026-11-21T09:30:00.000Z"}
+TRIAL = {
+    "study": "cifar",
+    "number": 7,
+    "state": "running",
+    "params": {"lr": 0.001},
+    "values": None,
+    "intermediate_values": {"1": 0.41},
+    "constraints": {},
+    "user_attrs": {"host": "gpu-03"},
+    "worker": "gpu-03-4711",
+    "attempt": 1,
+    "lease": LEASE,
+    "stop_requested": False,
+    "fail_reason": None,
+    "spec_version": "9f2c41d07a6b",
+    "created_at": "2026-11-21T09:29:00.000Z",
+    "started_at": "2026-11-21T09:29:00.000Z",
+    "finished_at": None,
+}
+
+
+class LeaseReply(Reply):
+    """One attempt's hold on a trial."""
+
+    id: str
+    expires_at: Time
+
+
+class TrialReply(Reply):
+    """A trial."""
+
+    model_config = ConfigDict(json_schema_extra=example(**TRIAL))
+
+    study: str
+    number: int
+    state: Literal["waiting", "running", "complete", "pruned", "fail"]
+    params: dict[str, Scalar]
+    values: list[float | None] | None
+    intermediate_values: dict[str, float | None]
+    constraints: dict[str, float | None]
+    user_attrs: Attrs
+    worker: str | None
+    attempt: int
+    lease: LeaseReply | None
+    stop_requested: bool
+    fail_reason: str | None
+    spec_version: str | None
+    created_at: Time | None
+    started_at: Time | None
+    finished_at: Time | None
+
+
+class TrialPage(Reply):
+    """Some trials, and where the next ones are."""
+
+    model_config = ConfigDict(json_schema_extra=example(items=[TRIAL], next="WyI0ZjNiIiwgN10"))
+
+    items: list[TrialReply]
+    next: str | None
+
+
+class TrialList(Reply):
+    """Some trials."""
+
+    model_config = ConfigDict(json_schema_extra=example(items=[TRIAL]))
+
+    items: list[TrialReply]
+
+
+class ReportReply(Reply):
+    """Whether to go on."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(should_prune=False, stop_requested=False, lease=LEASE)
+    )
+
+    should_prune: bool
+    stop_requested: bool
+    lease: LeaseReply | None
+
+
+class RenewReply(Reply):
+    """Whether to go on, and until when the trial is held."""
+
+    model_config = ConfigDict(json_schema_extra=example(stop_requested=False, lease=LEASE))
+
+    stop_requested: bool
+    lease: LeaseReply | None
+
+
+class CancelReply(Reply):
+    """How many open trials were cancelled."""
+
+    model_config = ConfigDict(json_schema_extra=example(cancelled=3))
+
+    cancelled: int

@@ -1,0 +1,158 @@
+"""Server-sent events: a study's changes as they are committed, to a client that keeps reading."""
+
+import asyncio
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from optunapi.api.http.replies import NO_STORE, JsonReply
+from optunapi.api.serving.wakeups import Bell, watched
+from optunapi.api.wire import study_of, trial_of
+from optunapi.engine.state.feed import Event, Feed, Listener
+from optunapi.engine.store import Commit
+from optunapi.engine.values import StudyView, TrialView
+from optunapi.errors import StorageUnavailable
+
+MEDIA_TYPE = "text/event-stream"
+HEADERS = {**NO_STORE, "X-Accel-Buffering": "no"}  # nginx would keep events until it has many
+
+KEEP_ALIVE_SECONDS = 15.0
+SEND_SECONDS = 10.0  # what a client may take to make room for more
+CHUNK = 100  # events looked at in one go
+
+# JSON lets them stand, and clients that split a text into lines by Unicode's rules split there.
+LINE_ENDS = {number: f"\\u{number:04x}" for number in (0x85, 0x2028, 0x2029)}
+
+
+class EventStream(StreamingResponse):
+    """The events behind `last_id`; where that is None, or forgotten, those from now on.
+
+    It ends when the client goes, when the feed is closed, and when the client reads so slowly that what
+    it lacks has been forgotten, or that nothing more can be sent to it: nothing is kept for it.
+    """
+
+    def __init__(
+        self, feed: Feed, stop: Listener, bell: Bell, *, last_id: int | None, resumes: bool
+    ) -> None:
+        super().__init__((), headers=HEADERS, media_type=MEDIA_TYPE)
+        self._feed = feed
+        self._stop = stop
+        self._bell = bell
+        self._last_id = feed.last_id
+        self._is_lost = resumes
+        if resumes and last_id is not None and feed.since(last_id, 1) is not None:
+            self._last_id, self._is_lost = last_id, False
+
+    async def __call__(
+        self,
+        scope: Scope,  # noqa: ARG002  # ASGI's interface
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Send until the end."""
+        try:
+            async with watched(receive) as leaving:
+                sending = asyncio.create_task(self._send_all(send))
+                try:
+                    await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                    if sending.done() and not sending.result() and _cut(receive):
+                        await leaving
+                finally:
+                    sending.cancel()
+                    await asyncio.gather(sending, return_exceptions=True)
+        finally:
+            self._stop()
+
+    async def _send_all(self, send: Send) -> bool:
+        """Send what there is to send; False if the client does not take it."""
+        try:
+            start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await _sent(send, start)
+            await self._write(send, ": what happens in the study\n")
+            if self._is_lost:
+                await self._write(send, _message(self._last_id, "reset", {}))
+            while True:
+                self._bell.clear()  # before the feed is looked at, so that no change is missed
+                events = self._feed.since(self._last_id, CHUNK)
+                if events is None:
+                    return False
+                if await self._write_events(send, events):
+                    continue
+                if self._feed.closed:
+                    await _sent(send, {"type": "http.response.body"})
+                    return True
+                if not await self._bell.wait(KEEP_ALIVE_SECONDS):
+                    await self._write(send, ": still here\n")
+        except TimeoutError:
+            return False
+        except OSError:  # how servers after ASGI 2.4 say that the client has gone
+            return True
+
+    async def _write_events(self, send: Send, events: Iterable[Event]) -> bool:
+        """Write those that are committed, and wait for those on their way; False if there were none."""
+        found = False
+        for report, together in groupby(events, key=lambda event: event.report):
+            if (commit := report.commit) is None:
+                return found  # its unit is about to end, and then the bell rings
+            found = True
+            group = list(together)
+            if await _is_committed(commit):
+                await self._write(send, "".join(map(_text, group)))
+            self._last_id = group[-1].id
+        return found
+
+    async def _write(self, send: Send, text: str) -> None:
+        body = {"type": "http.response.body", "body": text.encode(), "more_body": True}
+        await _sent(send, body)
+
+
+async def _sent(send: Send, message: dict[str, Any]) -> None:
+    """Send; raise TimeoutError if the client makes no room for it."""
+    async with asyncio.timeout(SEND_SECONDS):
+        await send(message)
+
+
+async def _is_committed(commit: Commit) -> bool:
+    try:
+        await commit
+    except StorageUnavailable:
+        return False
+    return True
+
+
+@lru_cache(maxsize=CHUNK)
+def _text(event: Event) -> str:
+    """An event as it is sent, to everybody the same."""
+    return _message(event.id, event.kind, _content(event.view))
+
+
+def _content(view: TrialView | StudyView | None) -> dict[str, Any]:
+    match view:
+        case TrialView():
+            return trial_of(view)
+        case StudyView():
+            return study_of(view)
+    return {}
+
+
+def _message(event_id: int, kind: str, content: dict[str, Any]) -> str:
+    data = bytes(JsonReply(content).body).decode().translate(LINE_ENDS)
+    return f"id: {event_id}\nevent: {kind}\ndata: {data}\n\n"
+
+
+def _cut(receive: Receive) -> bool:
+    """End the connection at once; False where the server does not let us.
+
+    An orderly end would wait until the client has read what was sent: it does not read, and a server
+    that is to stop would wait for it. ASGI has no word for this, uvicorn's transport has.
+    """
+    cycle = getattr(receive, "__self__", None)
+    abort = getattr(getattr(cycle, "transport", None), "abort", None)
+    if abort is None:
+        return False
+    abort()
+    return True

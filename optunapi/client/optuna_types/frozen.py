@@ -1,0 +1,102 @@
+"""A trial as it was at one moment: to look at, and for callbacks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from optunapi.client.optuna_types.distributions import Distribution
+from optunapi.client.optuna_types.states import TrialState
+
+if TYPE_CHECKING:
+    from optunapi.client.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenTrial:
+    """What Optuna's `FrozenTrial` has, and what OptunAPI knows beside it.
+
+    Times are naive and local, as Optuna's. `distributions` has those that this client knows: what it
+    suggested itself, and what the study's configuration says. `attempt` counts how often the trial was
+    handed out; `fail_reason` is the reported reason, or lease-expired, timeout, cancelled.
+    """
+
+    study: "Study" = field(compare=False)
+    number: int
+    state: TrialState
+    params: Mapping[str, Any]
+    values: list[float] | None = None
+    distributions: Mapping[str, Distribution] = field(default_factory=dict)
+    intermediate_values: Mapping[int, float] = field(default_factory=dict)
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    user_attrs: Mapping[str, Any] = field(default_factory=dict)
+    worker: str | None = None
+    attempt: int = 0
+    stop_requested: bool = False
+    fail_reason: str | None = None
+    spec_version: str | None = None
+    datetime_start: datetime | None = None
+    datetime_complete: datetime | None = None
+
+    @classmethod
+    def of(
+        cls,
+        study: "Study",
+        document: Mapping[str, Any],
+        distributions: Mapping[str, Distribution],
+    ) -> Self:
+        """The trial of a reply."""
+        params = {
+            name: distributions[name].value_of(value) if name in distributions else value
+            for name, value in document["params"].items()
+        }
+        return cls(
+            study=study,
+            number=document["number"],
+            state=TrialState.of(document["state"]),
+            params=params,
+            values=document["values"],
+            distributions={n: d for n, d in distributions.items() if n in params},
+            intermediate_values={int(k): v for k, v in document["intermediate_values"].items()},
+            constraints=document["constraints"],
+            user_attrs=document["user_attrs"],
+            worker=document["worker"],
+            attempt=document["attempt"],
+            stop_requested=document["stop_requested"],
+            fail_reason=document["fail_reason"],
+            spec_version=document["spec_version"],
+            datetime_start=local_time(document["started_at"]),
+            datetime_complete=local_time(document["finished_at"]),
+        )
+
+    @property
+    def value(self) -> float | None:
+        """The value of the only objective.
+
+        Raises:
+            RuntimeError: there are several.
+        """
+        if self.values is None:
+            return None
+        if len(self.values) > 1:
+            raise RuntimeError("a trial of several objectives has `values`")
+        return self.values[0]
+
+    @property
+    def last_step(self) -> int | None:
+        """The highest step that was reported."""
+        return max(self.intermediate_values, default=None)
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From start to end, of a finished trial."""
+        if self.datetime_start is None or self.datetime_complete is None:
+            return None
+        return self.datetime_complete - self.datetime_start
+
+
+def local_time(text: str | None) -> datetime | None:
+    """A time of the wire as Optuna has it: naive, local."""
+    if text is None:
+        return None
+    return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)

@@ -1,0 +1,64 @@
+"""Every trial of a study at one moment, to be looked at for as long as that takes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from optuna.trial import FrozenTrial
+
+from optunapi.engine.leases import Lease
+from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.state.state import StudyState
+from optunapi.engine.values import TrialView
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A study as it was. Trials do not change once read, so it costs a reference a trial.
+
+    `best` has one trial, or the Pareto front, or none; `cost` is the sum that `max_cost` bounds;
+    `commit_seconds` says how long the latest commits to its database took.
+    """
+
+    study: str
+    spec: StudySpec
+    trials: Sequence[FrozenTrial]
+    leases: Mapping[int, Lease]
+    best: Sequence[FrozenTrial]
+    cost: float
+    commit_seconds: Sequence[float]
+
+    def view(self, trial: FrozenTrial) -> TrialView:
+        """One of its trials, as it was."""
+        return TrialView(study=self.study, trial=trial, lease=self.leases.get(trial.number))
+
+
+def snapshot_of(state: StudyState) -> Snapshot:
+    """The study as it is now, to be called inside a unit of the state."""
+    store = state.store
+    leases = {t.number: state.leases.get(t.number) for t in store.open_trials(state.id)}
+    return Snapshot(
+        study=state.name,
+        spec=state.spec,
+        trials=store.get_all_trials(state.id, deepcopy=False),
+        leases={number: lease for number, lease in leases.items() if lease is not None},
+        best=store.best_trials(state.id),
+        cost=_float(state.tally.cost),
+        commit_seconds=store.commit_seconds(),
+    )
+
+
+def unasked_snapshot(name: str, spec: StudySpec) -> Snapshot:
+    """A study that has a configuration and was never asked from."""
+    return Snapshot(
+        study=name, spec=spec, trials=(), leases={}, best=(), cost=0.0, commit_seconds=()
+    )
+
+
+def _float(cost: Fraction) -> float:
+    """The cost as a float, infinite where it is beyond what one holds."""
+    try:
+        return float(cost)
+    except OverflowError:
+        return math.inf if cost > 0 else -math.inf

@@ -1,0 +1,101 @@
+"""Samplers by name and arguments."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optuna import samplers
+
+from optunapi.engine.documents.components import (
+    MAX_SEED,
+    read_component,
+    refuse_raised,
+    without_warnings,
+)
+from optunapi.engine.documents.document import Node
+from optunapi.engine.samplers.checks import suits
+from optunapi.engine.samplers.gp import HISTORY, WindowedGP
+from optunapi.engine.samplers.grid import grid_of
+from optunapi.engine.samplers.native.tpe import Engine, NativeSampler, engine_of, native_sampler
+from optunapi.engine.samplers.registry import CROSSOVERS, MUTATIONS, OURS, SAMPLERS
+from optunapi.engine.space import Parameter
+
+if TYPE_CHECKING:
+    from optunapi.engine.spec.model import StudySpec
+
+__all__ = [
+    "SAMPLERS",
+    "Engine",
+    "NativeSampler",
+    "WindowedGP",
+    "engine_of",
+    "make_sampler",
+    "native_sampler",
+    "read_sampler",
+]
+
+
+def make_sampler(spec: "StudySpec", *, seed_shift: int = 0) -> samplers.BaseSampler:
+    """The sampler that `spec` names.
+
+    A configured seed is shifted by `seed_shift`, so that a study loaded with trials does not repeat
+    their draws; the seeds of grid and QMC are not, since theirs fix the order of one sequence that
+    goes on over a restart.
+    """
+    with without_warnings():
+        return _make(spec.sampler, spec.parameters, len(spec.objectives), seed_shift)
+
+
+def read_sampler(
+    node: Node, *, parameters: Sequence[Parameter] | None, n_objectives: int | None
+) -> dict[str, Any] | None:
+    """`{"name": …, **arguments}`; None after noting why it is none.
+
+    Whether it can do the space and the objectives is left out where those are None: not known.
+    """
+    found = read_component(node, SAMPLERS, "sampler")
+    if found is None or not suits(node, found, parameters, n_objectives):
+        return None
+    # GP's constructor refuses nothing, and loads PyTorch, which takes seconds.
+    if parameters is not None and found["name"] != "gp":
+        try:
+            with without_warnings():
+                _make(found, parameters, n_objectives or 1, 0)
+        except (TypeError, ValueError) as error:
+            refuse_raised(node, found, error)
+            return None
+    return found
+
+
+def _make(
+    found: Mapping[str, Any], parameters: Sequence[Parameter], n_objectives: int, seed_shift: int
+) -> samplers.BaseSampler:
+    name = found["name"]
+    arguments = {key: value for key, value in found.items() if key not in OURS | {"name"}}
+    seed = arguments.get("seed")
+    shifted = None if seed is None else (seed + seed_shift) % (MAX_SEED + 1)
+    if name in ("cmaes", "gp", "qmc"):
+        # They tell the log of every conditional parameter that their independent sampler draws.
+        arguments.setdefault("warn_independent_sampling", False)
+        independent = arguments.get("independent_sampler") or {"name": "random", "seed": seed}
+        arguments["independent_sampler"] = _make(independent, (), n_objectives, seed_shift)
+    match name:
+        case "grid":
+            return samplers.GridSampler(grid_of(arguments.get("search_space"), parameters), seed)
+        case "gp":
+            history = found.get("history", HISTORY)
+            return WindowedGP(
+                history=None if history == "all" else history,
+                **arguments | ({} if shifted is None else {"seed": shifted}),
+            )
+        case "qmc":
+            return samplers.QMCSampler(**{"warn_asynchronous_seeding": False} | arguments)
+        case "tpe":
+            if arguments.get("group") and n_objectives > 1:
+                arguments.setdefault("multivariate", True)
+        case "nsga2" | "nsga3":
+            for part, kinds in (("crossover", CROSSOVERS), ("mutation", MUTATIONS)):
+                if part in arguments:
+                    options = dict(arguments[part])
+                    arguments[part] = kinds[options.pop("name")].made(**options)
+    build: Callable[..., samplers.BaseSampler] = SAMPLERS[name].made
+    return build(**arguments | ({} if shifted is None else {"seed": shifted}))

@@ -1,0 +1,57 @@
+"""A study's YAML, from a file or a request, as its specification."""
+
+import stat
+from pathlib import Path
+
+from optunapi.engine.documents.document import Document, Node, scalar_fault
+from optunapi.engine.documents.yaml_reader import read_yaml
+from optunapi.engine.spec.read import StudySpec, read_spec
+
+MAX_BYTES = 2**20
+
+
+def read_config(path: Path) -> StudySpec:
+    """The specification in a YAML file.
+
+    Raises:
+        ConfigInvalid: with every error in it.
+        FileNotFoundError: there is no such file.
+    """
+    document = Document(file=path.name, exact=False)
+    try:
+        # Opening anything but a file might wait for ever: a pipe for its writer, for example.
+        if not stat.S_ISREG(path.stat().st_mode):
+            document.fail("", None, "it is not a file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        document.fail("", None, f"it cannot be read: {error.strerror}")
+    return _read(content, document)
+
+
+def spec_from_yaml(text: str | bytes, file: str | None = None) -> StudySpec:
+    """The specification in a YAML text, such as the body of a PUT; `file` is the name errors give.
+
+    Raises:
+        ConfigInvalid: with every error in it.
+    """
+    document = Document(file=file, exact=False)
+    if isinstance(text, str):
+        if fault := scalar_fault(text):
+            document.fail("", None, fault)
+        text = text.encode()
+    return _read(text, document)
+
+
+def _read(content: bytes, document: Document) -> StudySpec:
+    if len(content) > MAX_BYTES:
+        document.fail("", None, f"it is over 1 MiB ({MAX_BYTES} bytes), the most allowed")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        document.fail("", line, f"it is not UTF-8: byte 0x{byte:02x} cannot be there")
+    return read_spec(Node(document=document, key="", value=read_yaml(text, document)))

@@ -1,0 +1,240 @@
+"""A trial is drafted before it exists: sampled in full, then stored in one change.
+
+Optuna's samplers and pruners read the history, and write notes, through a study's storage while a trial
+is being made. Here they get a `Draft`: the history as it was, plus one trial that is nowhere else.
+Nothing has to be undone when sampling fails, and no lock on the study is held while it runs.
+"""
+
+import copy
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn, Protocol
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.samplers.make import WindowedGP
+from optunapi.engine.store import Store
+
+FIXED = "fixed_params"  # where Optuna keeps the parameters of an enqueued trial
+
+Suggest = Callable[[str, BaseDistribution], Any]
+
+
+class Drafted(Protocol):
+    """A trial with all its parameters, that no storage has yet."""
+
+    trial: FrozenTrial
+    study_attrs: dict[str, Any]
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether parameters were given, so that where it lies was not the sampler's choice alone."""
+
+    def notes(self) -> dict[str, Any]:
+        """The system attributes that drafting added to the trial or changed."""
+
+    def relative(self) -> "Relative | None":
+        """What was drawn together and is not used yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relative:
+    """What a sampler drew together for one trial and the trial does not use yet, and from which space."""
+
+    space: Mapping[str, BaseDistribution]
+    params: Mapping[str, Any]
+
+
+def blank_trial(number: int, start: datetime | None, state: TrialState) -> FrozenTrial:
+    """A trial of this number without parameters, that no storage knows yet."""
+    return FrozenTrial(
+        number=number,
+        state=state,
+        value=None,
+        datetime_start=start,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+        trial_id=-1,
+    )
+
+
+class DraftStudy(optuna.Study):
+    """A study whose samplers may call `stop`: grid search does so on its last point, and limits are ours."""
+
+    def stop(self) -> None:
+        """Do nothing: whether a study is finished is the lifecycle's question."""
+
+
+class Draft(BaseStorage):
+    """One study as samplers and pruners see it while `trial` is drafted.
+
+    What they write to the trial goes to `trial`, what they write to the study to `study_attrs`;
+    nothing else can be written. The history is read once, so a sampler sees one state of it. `others`
+    were drafted just before, to become trials together with this one: they belong to the history.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        study_id: int,
+        study_name: str,
+        trial: FrozenTrial,
+        others: Sequence[Drafted] = (),
+    ) -> None:
+        self._study_id = study_id
+        self._study_name = study_name
+        self._directions = store.get_study_directions(study_id)
+        self._system_attrs = store.get_study_system_attrs(study_id)
+        self._user_attrs = store.get_study_user_attrs(study_id)
+        self._history = store.get_all_trials(study_id, deepcopy=False)
+        self._noted = trial.system_attrs
+        self.is_fixed = bool(trial.system_attrs.get(FIXED) or trial.params)
+        self._sampled: optuna.trial.Trial | None = None
+        self.study_attrs: dict[str, Any] = {}
+        self.trial = copy.copy(trial)
+        self.trial.params = dict(trial.params)
+        self.trial.distributions = dict(trial.distributions)
+        self.trial.system_attrs = dict(trial.system_attrs)
+        self.trial.intermediate_values = dict(trial.intermediate_values)
+        for other in others:
+            self._system_attrs = self._system_attrs | other.study_attrs
+        for drafted in (*(other.trial for other in others), self.trial):
+            # A new one's number may have been taken since; ids below 0 are of drafts alone.
+            if drafted._trial_id >= 0:
+                self._history[drafted.number] = drafted
+            else:
+                self._history.append(drafted)
+
+    def notes(self) -> dict[str, Any]:
+        """The system attributes that drafting added to the trial or changed."""
+        return {k: v for k, v in self.trial.system_attrs.items() if self._noted.get(k, self) != v}
+
+    def study(self, sampler: BaseSampler, pruner: BasePruner) -> DraftStudy:
+        """A study over this draft."""
+        return DraftStudy(self._study_name, self, sampler=sampler, pruner=pruner)
+
+    def suggest(self, sampler: BaseSampler, pruner: BasePruner) -> Suggest:
+        """A function that samples one parameter of the trial, or gives the fixed value it has."""
+        if isinstance(sampler, WindowedGP):
+            self._history = sampler.seen(self._history, self._directions)
+        trial = optuna.trial.Trial(self.study(sampler, pruner), self.trial._trial_id)
+        self._sampled = trial
+
+        def suggest(name: str, distribution: BaseDistribution) -> Any:
+            match distribution:
+                case FloatDistribution(low=low, high=high, step=step, log=log):
+                    return trial.suggest_float(name, low, high, step=step, log=log)
+                case IntDistribution(low=low, high=high, step=step, log=log):
+                    return trial.suggest_int(name, low, high, step=step, log=log)
+                case CategoricalDistribution(choices=choices):
+                    return trial.suggest_categorical(name, choices)
+            raise TypeError(f"no such distribution: {distribution!r}")
+
+        return suggest
+
+    def relative(self) -> Relative | None:
+        """What is left of what was drawn together; None if nothing was: Optuna draws when it needs to."""
+        trial = self._sampled
+        if trial is None or trial.relative_search_space is None:
+            return None
+        rest = {k: v for k, v in trial.relative_params.items() if k not in self.trial.params}
+        space = trial.relative_search_space
+        return Relative(space={name: space[name] for name in rest}, params=rest)
+
+    # What is read.
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """The id of the one study there is."""
+        if study_name != self._study_name:
+            raise KeyError(study_name)
+        return self._study_id
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        """The name of the one study there is."""
+        return self._study_name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """As the study has them."""
+        return self._directions
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """As they were when drafting began."""
+        return self._user_attrs
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """As they were when drafting began, with what was written since."""
+        return self._system_attrs | self.study_attrs
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """The drafted trial, or one of the history."""
+        if trial_id == self.trial._trial_id:
+            return copy.copy(self.trial)
+        for trial in self._history:
+            if trial._trial_id == trial_id:
+                return trial
+        raise KeyError(trial_id)
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """The history as it was, the drafted trial in its place."""
+        trials = [t for t in self._history if states is None or t.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    # What a sampler or pruner writes.
+
+    def set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+    ) -> None:
+        """A sampled parameter of the drafted trial."""
+        self._only_draft(trial_id)
+        self.trial.params[param_name] = distribution.to_external_repr(param_value_internal)
+        self.trial.distributions[param_name] = distribution
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """A sampler's or pruner's note with the drafted trial."""
+        self._only_draft(trial_id)
+        self.trial.system_attrs[key] = value
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        """A sampler's note with the study."""
+        self.study_attrs[key] = value
+
+    def _only_draft(self, trial_id: int) -> None:
+        if trial_id != self.trial._trial_id:
+            self._refuse()
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError("a draft takes only what a sampler or pruner notes of its own trial")
+
+    create_new_study: Any = _refuse
+    delete_study: Any = _refuse
+    set_study_user_attr: Any = _refuse
+    get_all_studies: Any = _refuse
+    create_new_trial: Any = _refuse
+    set_trial_state_values: Any = _refuse
+    set_trial_intermediate_value: Any = _refuse
+    set_trial_user_attr: Any = _refuse

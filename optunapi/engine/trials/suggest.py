@@ -1,0 +1,211 @@
+"""Define-by-run: a running trial is given one parameter more, as Optuna's `Trial.suggest_*` would.
+
+A trial samples what belongs together once, when it first needs a value, and the rest one by one as it
+is named. What was drawn together is kept in memory while the trial is open, so that the same study
+with the same seed gets the same values over HTTP; after a restart it is drawn anew.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from optunapi.engine.documents.document import document_of, quoted
+from optunapi.engine.records import TrialRecord
+from optunapi.engine.samplers.checks import suits
+from optunapi.engine.space import Parameter, allowed, fitted
+from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.state.state import StudyState
+from optunapi.engine.state.taken_points import EXHAUSTIVE
+from optunapi.engine.store import Commit
+from optunapi.engine.trials.ask import Asking
+from optunapi.engine.trials.draft import FIXED, Draft, Relative
+from optunapi.errors import ValueInvalid
+
+Held = Callable[[int, str | None], tuple[FrozenTrial, TrialRecord]]
+Given = tuple[Any]  # a value, in a tuple since null is one
+
+
+class Remembering(BaseSampler):
+    """A sampler for a trial that goes on: what it drew together before is not drawn again."""
+
+    def __init__(self, sampler: BaseSampler, relative: Relative | None) -> None:
+        self._sampler = sampler
+        self._relative = relative
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """The space of what is drawn together."""
+        if self._relative is None:
+            return self._sampler.infer_relative_search_space(study, trial)
+        return dict(self._relative.space)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """What was drawn together, or is now."""
+        if self._relative is None:
+            return self._sampler.sample_relative(study, trial, search_space)
+        return dict(self._relative.params)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """As the sampler does."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+class Suggesting:
+    """Gives the running trials of one study further parameters. Thread-safe.
+
+    `held` gives an open trial with its record if this lease holds it, and raises if not.
+    """
+
+    def __init__(self, state: StudyState, asking: Asking, held: Held) -> None:
+        self._state = state
+        self._asking = asking
+        self._held = held
+
+    def suggest(
+        self, number: int, name: str, distribution: BaseDistribution, lease: str | None
+    ) -> tuple[Any, Commit]:
+        """A value for a parameter of a running trial, and renew its lease.
+
+        The same name again gives the same value, also with another range. A value that was fixed when
+        the trial was asked for or queued is given as it is, as in Optuna.
+
+        Raises:
+            TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `report`.
+            ValueInvalid: the name stands for another kind of parameter, or the sampler cannot do it.
+        """
+        state = self._state
+        with state.settled_unit(expiries=False) as unit:
+            given = self._given(number, name, distribution, lease)
+        if given is not None:
+            return given[0], unit.commit
+        with self._asking.sampling:
+            policy = self._asking.policy
+            with state.unit() as unit:
+                # Another request for this name, or a new attempt, while this one waited its turn.
+                given = self._given(number, name, distribution, lease)
+                if given is None:
+                    draft = Draft(state.store, state.id, state.name, state.trial(number))
+                    relative = state.relative.get(number)
+            if given is not None:
+                return given[0], unit.commit
+            _refuse_unsuited(policy.spec, name, distribution)
+            sampler = Remembering(policy.sampler, relative)
+            try:
+                value = draft.suggest(sampler, policy.pruner)(name, distribution)
+            except ValueError as error:
+                if policy.spec.sampler["name"] not in EXHAUSTIVE:
+                    raise
+                raise ValueInvalid(f"the sampler cannot do {quoted(name)}: {error}") from None
+            with state.unit() as unit:
+                # The trial may have been closed, or handed on, while this one sampled.
+                given = self._given(number, name, distribution, lease)
+                if given is None:
+                    for key, noted in draft.study_attrs.items():
+                        state.store.set_study_system_attr(state.id, key, noted)
+                    self._give(number, name, distribution, value, system_attrs=draft.notes())
+                    if (rest := draft.relative()) is not None:
+                        state.relative[number] = rest
+        return (value if given is None else given[0]), unit.commit
+
+    def _given(
+        self, number: int, name: str, distribution: BaseDistribution, lease: str | None
+    ) -> Given | None:
+        """The value that the trial has, or that was fixed for it; None if it is to be sampled."""
+        trial, record = self._held(number, lease)
+        self._refuse_other_kind(trial, name, distribution)
+        value = trial.params.get(name)
+        if name not in trial.params:
+            fixed = trial.system_attrs.get(FIXED) or {}
+            if name not in fixed:
+                self._state.renew(trial, record)
+                return None
+            value = _as_fixed(name, distribution, fixed[name])
+            trial = self._give(number, name, distribution, value)
+        self._state.renew(trial, record)
+        return (value,)
+
+    def _give(
+        self, number: int, name: str, distribution: BaseDistribution, value: Any, **changes: Any
+    ) -> FrozenTrial:
+        state = self._state
+        return state.update(
+            state.trial(number), params={name: value}, distributions={name: distribution}, **changes
+        )
+
+    def _refuse_other_kind(
+        self, trial: FrozenTrial, name: str, distribution: BaseDistribution
+    ) -> None:
+        state = self._state
+        configured = {p.name: p.distribution for p in state.spec.parameters}
+        for known, where in (
+            (trial.distributions.get(name), "in this trial"),
+            (configured.get(name), "in the study's configuration"),
+            (state.store.distribution(state.id, name), "in the study's other trials"),
+        ):
+            if known is None:
+                continue
+            try:
+                check_distribution_compatibility(known, distribution)
+            except ValueError:
+                raise ValueInvalid(
+                    f"{quoted(name)} is another kind of parameter {where}, {_kind(known)}: "
+                    "use another name"
+                ) from None
+
+
+def _kind(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return allowed(distribution)
+    kind = "an int" if isinstance(distribution, IntDistribution) else "a float"
+    return f"{kind}{' with log' if getattr(distribution, 'log', False) else ''}"
+
+
+def _as_fixed(name: str, distribution: BaseDistribution, value: Any) -> Any:
+    """A fixed value as the distribution holds it. Out of the range it is taken too, as in Optuna.
+
+    Raises:
+        ValueInvalid: it is not of the distribution's kind.
+    """
+    found = fitted(distribution, value)
+    if found is not None:
+        return found[0]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(distribution, CategoricalDistribution) or not is_number:
+        pass
+    elif not isinstance(distribution, IntDistribution):
+        if math.isfinite(value):
+            return float(value)
+    elif value == math.floor(value):
+        return int(value)
+    raise ValueInvalid(
+        f"{quoted(name)} was fixed at {quoted(value)}, which is not {allowed(distribution)}"
+    )
+
+
+def _refuse_unsuited(spec: StudySpec, name: str, distribution: BaseDistribution) -> None:
+    """Refuse what the sampler would take for ever, or all memory, to sample."""
+    if spec.sampler["name"] not in ("gp", "brute-force"):
+        return
+    node = document_of({})
+    parameter = Parameter(name=name, distribution=distribution)
+    if not suits(node, {"name": spec.sampler["name"]}, [parameter], None):
+        raise ValueInvalid("; ".join(str(error["reason"]) for error in node.document.errors))

@@ -1,0 +1,74 @@
+"""What a tell does to its trial: close it, find it closed already, or keep a result that came late."""
+
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.lifecycle import Result, Verdict, check_values, filled_in, judge
+from optunapi.engine.records import TrialRecord, constraint_attrs
+from optunapi.engine.state.state import StudyState
+from optunapi.engine.trials.draft import blank_trial
+from optunapi.engine.values import TrialView
+from optunapi.errors import TrialFinished
+
+
+def tell(state: StudyState, number: int, result: Result) -> TrialView:
+    """Close a trial with its result, inside a unit of the state; see `LiveStudy.tell`."""
+    trial = state.trial(number)
+    check_values(result, len(state.spec.objectives))
+    result = filled_in(result, trial, len(state.spec.objectives))
+    record = TrialRecord.of(trial)
+    try:
+        verdict = judge(trial, record, result)
+    except TrialFinished as error:
+        raise TrialFinished(error.detail, trial=state.view(trial)) from None
+    if verdict == Verdict.CLOSE:
+        trial = _close(state, trial, record, result)
+    elif verdict == Verdict.LATE:
+        trial = _keep_late(state, trial, record, result)
+    return state.view(trial)
+
+
+def _close(
+    state: StudyState, trial: FrozenTrial, record: TrialRecord, result: Result
+) -> FrozenTrial:
+    notes = {
+        "user_attrs": result.user_attrs or None,
+        "system_attrs": constraint_attrs(result.constraints, trial.system_attrs),
+    }
+    if result.state == TrialState.FAIL:
+        return state.fail(trial, record, result.reason, **notes)
+    return state.close(trial, record, result.state, values=result.values, **notes)
+
+
+def _keep_late(
+    state: StudyState, trial: FrozenTrial, record: TrialRecord, result: Result
+) -> FrozenTrial:
+    """A result that came after its trial had failed by time, as a finished trial of its own."""
+    if record.late is not None:
+        kept = state.trial(record.late)
+        if tuple(kept.values) != result.values:
+            raise TrialFinished(
+                f"a late result of trial {trial.number} is kept as trial {kept.number}, "
+                "with other values; the first one is kept",
+                trial=state.view(kept),
+            )
+        return kept
+    template = blank_trial(-1, trial.datetime_start, TrialState.COMPLETE)
+    template.params = dict(trial.params)
+    template.distributions = dict(trial.distributions)
+    # What the trial has cost so far is counted with it already.
+    known = {key: value for key, value in trial.user_attrs.items() if key != "cost"}
+    template.user_attrs = {**known, **result.user_attrs, "late_for": trial.number}
+    template.system_attrs = constraint_attrs(result.constraints, {})
+    template.datetime_complete = state.local_time()
+    template.values = list(result.values or ())
+    kept = state.add(
+        template,
+        TrialRecord(
+            created_at=state.clock(),
+            spec_version=record.spec_version,
+            worker=record.worker,
+            attempt=record.attempt,
+        ),
+    )
+    state.update(trial, record.with_(late=kept.number))
+    return kept
