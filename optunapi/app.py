@@ -9,7 +9,8 @@ from optunapi.api import health, legacy, v1
 from optunapi.api.http import problems
 from optunapi.api.serving.ask_groups import Desk
 from optunapi.api.serving.fast_path import DirectAnswers, DirectRoutes
-from optunapi.engine.catalog import Catalog, Stores
+from optunapi.engine.catalog import Catalog
+from optunapi.engine.store import Stores
 from optunapi.lifespan import PlainStartup, lifespan
 from optunapi.settings import Settings
 from optunapi.storage.artifacts import ArtifactFolder

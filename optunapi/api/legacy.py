@@ -12,11 +12,10 @@ from optuna.trial import TrialState
 
 from optunapi.api.http.openapi import gives, query
 from optunapi.api.http.replies import JsonReply
-from optunapi.api.schemas.legacy import LegacyAskReply, LegacyTellReply
+from optunapi.api.schemas.legacy import LegacyAskReply, LegacyTellReply, legacy_ask, legacy_tell
 from optunapi.api.serving.ask_groups import Desk
 from optunapi.api.serving.dispatch import at_once, settled
 from optunapi.api.serving.fast_path import DirectRoutes, name_parameter
-from optunapi.api.wire import legacy_ask, legacy_tell
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.store import Commit

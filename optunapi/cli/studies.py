@@ -34,7 +34,7 @@ def _at_server(url: str, old: str, new: str) -> Any:
 
 def _here(old: str, new: str) -> Any:
     with catalog_here() as catalog:
-        from optunapi.api.wire import study_of
+        from optunapi.api.schemas.studies import study_of
 
         catalog.fork(old, new)
         view, *_ = catalog.view(new)

@@ -2,11 +2,11 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from optunapi.engine.config_files import SUFFIXES, Config
 from optunapi.engine.fork import Origin, create_fork, fitting_history
 from optunapi.engine.names import NAME, slug_of
 from optunapi.engine.records import SPEC, STUDY, StudyRecord
@@ -14,11 +14,12 @@ from optunapi.engine.reports.snapshot import Snapshot, unasked_snapshot
 from optunapi.engine.samplers.make import engine_of
 from optunapi.engine.spec.files import read_config
 from optunapi.engine.spec.inferred import spec_of_history
+from optunapi.engine.spec.points import checked_point
 from optunapi.engine.spec.read import StudySpec, differences, spec_from_mapping
 from optunapi.engine.state.feed import Feed, Listener
-from optunapi.engine.state.state import Clock, NewId, StudyState, waiting_trial
-from optunapi.engine.state.taken_points import checked_point
-from optunapi.engine.store import Commit, Store
+from optunapi.engine.state.state import Clock, NewId, StudyState
+from optunapi.engine.state.templates import waiting_trial
+from optunapi.engine.store import Commit, Store, Stores
 from optunapi.engine.study import LiveStudy
 from optunapi.engine.trials.artifacts import ArtifactFiles
 from optunapi.engine.values import StudyView, unasked
@@ -31,45 +32,6 @@ from optunapi.errors import (
 )
 
 logger = logging.getLogger(__name__)
-
-SUFFIXES = (".yaml", ".yml")
-
-
-class Stores(Protocol):
-    """Where studies are kept; `optunapi.storage` has two: a file each, or one database for all."""
-
-    def open(self) -> None:
-        """Become the owner. Raises StorageUnavailable if somebody else is."""
-
-    def find(self, name: str) -> tuple[Store, int] | None:
-        """The store that has this study, and its id there; None if there is none."""
-
-    def for_new(self, name: str) -> Store:
-        """The store in which a study of this name is to be created."""
-
-    def names(self) -> Iterable[str]:
-        """The studies there are, as far as that can be known without opening what is closed."""
-
-    def discard(self, name: str) -> None:
-        """Remove what is left of a study that was deleted."""
-
-    def release(self, name: str) -> None:
-        """Let go of a study's database for now, if it has one of its own."""
-
-    def unavailable(self) -> str | None:
-        """Why not every open store can be read and written now, or None."""
-
-    def close(self) -> None:
-        """Close every store."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """A configuration file as it was read: a specification, or what is wrong with it."""
-
-    signature: tuple[Any, ...]
-    spec: StudySpec | None
-    error: ConfigInvalid | None
 
 
 class Catalog:

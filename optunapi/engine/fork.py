@@ -10,10 +10,10 @@ from optuna.trial import FrozenTrial
 from optunapi.engine.records import SPEC, STUDY, TRIAL, StudyRecord, TrialRecord
 from optunapi.engine.space import fitted
 from optunapi.engine.spec.read import Objective, StudySpec
-from optunapi.engine.state.state import StudyState, waiting_trial
+from optunapi.engine.state.state import StudyState
+from optunapi.engine.state.templates import blank_trial, waiting_trial
 from optunapi.engine.store import Store
 from optunapi.engine.trials.artifacts import ARTIFACT
-from optunapi.engine.trials.draft import blank_trial
 
 LATE_FOR = "late_for"
 _CONSTRAINTS = ("constraints", "constraints:")

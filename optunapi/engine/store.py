@@ -4,7 +4,7 @@ The engine owns this Protocol and knows no SQL; `optunapi.storage` fulfils it, `
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -152,3 +152,31 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Write what is pending and let go of the database."""
+
+
+class Stores(Protocol):
+    """Where studies are kept; `optunapi.storage` has two: a file each, or one database for all."""
+
+    def open(self) -> None:
+        """Become the owner. Raises StorageUnavailable if somebody else is."""
+
+    def find(self, name: str) -> tuple[Store, int] | None:
+        """The store that has this study, and its id there; None if there is none."""
+
+    def for_new(self, name: str) -> Store:
+        """The store in which a study of this name is to be created."""
+
+    def names(self) -> Iterable[str]:
+        """The studies there are, as far as that can be known without opening what is closed."""
+
+    def discard(self, name: str) -> None:
+        """Remove what is left of a study that was deleted."""
+
+    def release(self, name: str) -> None:
+        """Let go of a study's database for now, if it has one of its own."""
+
+    def unavailable(self) -> str | None:
+        """Why not every open store can be read and written now, or None."""
+
+    def close(self) -> None:
+        """Close every store."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.space import parse_distribution
+from optunapi.engine.spec.distributions import parse_distribution
 from optunapi.storage import WriteThroughStorage, open_storage
 from tests.benchmarks.findings import Found, Line
 from tests.benchmarks.histories import PARAMETERS, some_params

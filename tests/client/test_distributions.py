@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optunapi.client.optuna_types import distributions as ours
-from optunapi.engine.space import parse_distribution
+from optunapi.engine.spec.distributions import parse_distribution
 
 theirs = optuna.distributions
 NUMBERS = st.one_of(

@@ -32,7 +32,7 @@ def test_each_code_becomes_the_class_that_is_named_after_it(code: str) -> None:
 
 
 def test_every_code_of_the_wire_is_known() -> None:
-    from optunapi.api.statuses import STATUS
+    from optunapi.api.http.problems import STATUS
 
     for each in STATUS:
         if "code" in vars(each) and each is not OptunAPIError:

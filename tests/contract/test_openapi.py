@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from optunapi import errors
-from optunapi.api.http.bodies import Body
-from optunapi.api.statuses import status_of
+from optunapi.api.http.problems import status_of
+from optunapi.api.schemas.fields import Body
 from optunapi.errors import OptunAPIError
 from tests.contract.conftest import V1, Wire
 

@@ -19,10 +19,10 @@ from optunapi.engine.space import (
     fitted,
     fitted_point,
     misfits,
-    parse_distribution,
     sample_conditional,
     values_of,
 )
+from optunapi.engine.spec.distributions import parse_distribution
 from optunapi.errors import ConfigInvalid
 
 

@@ -9,8 +9,9 @@ from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from optunapi.api.schemas.fields import Body
 from optunapi.errors import JsonInvalid, RequestInvalid, TooLarge
 
 DEFAULT_MAX_BYTES = 2**20
@@ -20,12 +21,6 @@ MAX_ERRORS = 100
 TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 
 Model = TypeVar("Model", bound="Body")
-
-
-class Body(BaseModel):
-    """A body's fields. Types are exact: no "3" for 3, no true for 1."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 def body(

@@ -9,10 +9,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from optunapi.api.http.bodies import Body
-from optunapi.api.schemas.fields import Reply
+from optunapi.api.http.problems import status_of
+from optunapi.api.schemas.fields import Body, Reply
 from optunapi.api.schemas.problem import Problem
-from optunapi.api.statuses import status_of
 from optunapi.errors import (
     Internal,
     JsonInvalid,

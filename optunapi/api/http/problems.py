@@ -18,8 +18,7 @@ from optunapi import errors
 from optunapi.api.http import openapi as documents
 from optunapi.api.http.bodies import reason_of
 from optunapi.api.http.replies import NO_STORE, JsonReply
-from optunapi.api.statuses import status_of
-from optunapi.api.wire import trial_of
+from optunapi.api.schemas.trials import trial_of
 from optunapi.engine.values import TrialView
 from optunapi.errors import OptunAPIError
 
@@ -119,3 +118,25 @@ def install(app: FastAPI) -> None:
                 f"a fault of the server: its log has more under {request_id}", request_id=request_id
             )
         )
+
+
+STATUS: Mapping[type[OptunAPIError], int] = {
+    errors.JsonInvalid: 400,
+    errors.NotAuthenticated: 401,
+    errors.AccessDenied: 403,
+    errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.BadRequest: 422,
+    errors.NoSlot: 429,
+    errors.RateLimited: 429,
+    errors.StorageUnavailable: 503,
+    errors.Standby: 503,
+    OptunAPIError: 500,
+}
+
+
+def status_of(error: type[OptunAPIError]) -> int:
+    """The HTTP status of an error's class: its own, or that of the nearest one above."""
+    return next(STATUS[base] for base in error.__mro__ if base in STATUS)

@@ -1,8 +1,12 @@
 """The wire's models of what a study has shown: its figures, and what its parameters matter."""
 
+from dataclasses import asdict
+from typing import Any
+
 from pydantic import ConfigDict
 
-from optunapi.api.schemas.fields import Reply, Time, example
+from optunapi.api.schemas.fields import Reply, Time, example, time_of
+from optunapi.engine.reports.summary import Summary
 
 
 class ImportancesReply(Reply):
@@ -68,3 +72,13 @@ class SummaryReply(Reply):
     trials_to_best: int | None
     workers: list[WorkerReply]
     storage_latency: LatencyReply | None
+
+
+def summary_of(summary: Summary) -> dict[str, Any]:
+    """A study's figures."""
+    found = asdict(summary)
+    for point in found["best_curve"]:
+        point["finished_at"] = time_of(point["finished_at"])
+    for worker in found["workers"]:
+        worker["last_seen"] = time_of(worker["last_seen"])
+    return found

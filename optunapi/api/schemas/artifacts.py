@@ -1,8 +1,11 @@
 """The wire's models of the files that are kept with trials."""
 
+from typing import Any
+
 from pydantic import ConfigDict
 
-from optunapi.api.schemas.fields import Reply, Time, example
+from optunapi.api.schemas.fields import Reply, Time, example, time_of
+from optunapi.engine.trials.artifacts import Artifact
 
 ARTIFACT = {
     "artifact_id": "5a1de2b0-0d55-4a53-9f9c-6f1f9d2f1c3e",
@@ -40,3 +43,14 @@ class PruneReply(Reply):
 
     deleted: int
     size: int
+
+
+def artifact_of(artifact: Artifact) -> dict[str, Any]:
+    """An artifact."""
+    return {
+        "artifact_id": artifact.artifact_id,
+        "filename": artifact.filename,
+        "size": artifact.size,
+        "sha256": artifact.sha256,
+        "uploaded_at": time_of(artifact.uploaded_at),
+    }

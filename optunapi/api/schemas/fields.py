@@ -1,5 +1,7 @@
 """What the wire's models are made of: the types of fields, the base of all replies, examples."""
 
+import math
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -61,3 +63,24 @@ class Reply(BaseModel):
 def example(**fields: Any) -> dict[str, Any]:
     """What adds an example to a model's schema."""
     return {"examples": [fields]}
+
+
+class Body(BaseModel):
+    """A body's fields. Types are exact: no "3" for 3, no true for 1."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def finite(value: float | None) -> float | None:
+    """A number as strict JSON can hold it: Optuna allows infinities, which show as null."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def time_of(value: datetime | float | None) -> str | None:
+    """RFC 3339 in UTC, of seconds since the epoch or of Optuna's local naive time."""
+    if value is None:
+        return None
+    moment = (
+        value.astimezone(UTC) if isinstance(value, datetime) else datetime.fromtimestamp(value, UTC)
+    )
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

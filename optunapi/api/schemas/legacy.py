@@ -1,10 +1,13 @@
 """The wire's models of OptunAPI 0.1's routes."""
 
-from typing import Literal
+from typing import Any, Literal
 
+from optuna.trial import TrialState
 from pydantic import ConfigDict
 
 from optunapi.api.schemas.fields import Reply, Scalar, example
+from optunapi.api.schemas.trials import values_of
+from optunapi.engine.values import Scoreboard, TrialView
 
 
 class LegacyAskReply(Reply):
@@ -59,3 +62,43 @@ class LegacyTellReply(Reply):
     running_trials: int
     completed_trials: int
     state: Literal["waiting", "running", "complete", "pruned", "fail"]
+
+
+def legacy_ask(view: TrialView, board: Scoreboard) -> dict[str, Any]:
+    """The reply of OptunAPI 0.1 to a GET of `hparams`."""
+    return {
+        "model_name": view.study,
+        "trial_id": view.trial.number,
+        "params": view.trial.params,
+        **_legacy_counts(board),
+    }
+
+
+def legacy_tell(view: TrialView, board: Scoreboard) -> dict[str, Any]:
+    """The reply of OptunAPI 0.1 to a GET of `score`; `best_*` are null while no trial is complete."""
+    best = board.best[0] if board.best else None
+    number = None if best is None else best.number
+    return {
+        "model_name": view.study,
+        "trial_id": view.trial.number,
+        "params": view.trial.params,
+        "score": _scalar(values_of(view.trial)),
+        "best_trial": number,
+        "best_trial_id": number,
+        "best_score_id": number,
+        "best_params": None if best is None else best.params,
+        "best_score": None if best is None else _scalar(values_of(best)),
+        **_legacy_counts(board),
+        "state": view.trial.state.name.lower(),
+    }
+
+
+def _legacy_counts(board: Scoreboard) -> dict[str, int]:
+    return {
+        "running_trials": board.counts[TrialState.RUNNING],
+        "completed_trials": board.counts[TrialState.COMPLETE],
+    }
+
+
+def _scalar(values: list[float | None] | None) -> float | list[float | None] | None:
+    return values[0] if values is not None and len(values) == 1 else values

@@ -2,20 +2,26 @@
 
 from typing import Annotated, Any, Literal
 
+from optuna.trial import TrialState
 from pydantic import ConfigDict, Field
 
-from optunapi.api.http.bodies import Body
 from optunapi.api.schemas.fields import (
     WHOLE,
     Attrs,
+    Body,
     LeaseSeconds,
     NewAttrs,
     Reply,
     Scalar,
     Time,
     example,
+    time_of,
 )
-from optunapi.engine.names import NAME
+from optunapi.api.schemas.trials import values_of
+from optunapi.engine.names import NAME, slug_of
+from optunapi.engine.samplers.make import engine_of
+from optunapi.engine.spec.model import parameter_to_wire
+from optunapi.engine.values import StudyView
 
 # Requests
 
@@ -162,3 +168,38 @@ class StudyPage(Reply):
 
     items: list[StudyReply]
     next: str | None
+
+
+STATES = (
+    TrialState.WAITING,
+    TrialState.RUNNING,
+    TrialState.COMPLETE,
+    TrialState.PRUNED,
+    TrialState.FAIL,
+)
+
+
+def study_of(view: StudyView) -> dict[str, Any]:
+    """A Study."""
+    spec, best = view.spec, view.best
+    return {
+        "name": view.name,
+        "slug": slug_of(view.name),
+        "state": view.state,
+        "finished_reason": view.finished_reason,
+        "objectives": [{"name": o.name, "direction": o.direction} for o in spec.objectives],
+        "parameters": {p.name: parameter_to_wire(p) for p in spec.parameters},
+        "sampler": {**spec.sampler, "engine": engine_of(spec)},
+        "pruner": dict(spec.pruner),
+        "limits": view.limits.to_json(),
+        "lease_seconds": view.lease_seconds,
+        "max_attempts": spec.max_attempts,
+        "avoid_duplicates": spec.avoid_duplicates,
+        "trials": {state.name.lower(): view.counts[state] for state in STATES},
+        "best": best and {"number": best.number, "values": values_of(best), "params": best.params},
+        "spec_version": spec.version,
+        "config_error": view.config_error,
+        "user_attrs": dict(view.user_attrs),
+        "created_at": time_of(view.created_at),
+        "last_activity_at": time_of(view.last_activity_at),
+    }

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from optunapi.api.http.bodies import Body
-from optunapi.api.schemas.fields import WHOLE, LeaseId, Reply, Scalar, Value, example
+from optunapi.api.schemas.fields import WHOLE, Body, LeaseId, Reply, Scalar, Value, example
 
 # Optuna's columns for names have 512 characters, and PostgreSQL's texts no NUL.
 ParamName = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal, Self
 
+from optuna.trial import FrozenTrial
 from pydantic import ConfigDict, Field, model_validator
 
-from optunapi.api.http.bodies import Body
 from optunapi.api.schemas.fields import (
     WHOLE,
     Attrs,
+    Body,
     Constraints,
     LeaseId,
     LeaseSeconds,
@@ -18,7 +19,12 @@ from optunapi.api.schemas.fields import (
     Time,
     Worker,
     example,
+    finite,
+    time_of,
 )
+from optunapi.engine.leases import Lease
+from optunapi.engine.records import TrialRecord
+from optunapi.engine.values import TrialView
 
 # Requests
 
@@ -223,3 +229,39 @@ class CancelReply(Reply):
     model_config = ConfigDict(json_schema_extra=example(cancelled=3))
 
     cancelled: int
+
+
+def values_of(trial: FrozenTrial) -> list[float | None] | None:
+    """One value an objective, or null while there are none."""
+    return [finite(value) for value in trial.values] if trial.values else None
+
+
+def lease_of(lease: Lease | None) -> dict[str, Any] | None:
+    """A Trial's lease."""
+    return None if lease is None else {"id": lease.id, "expires_at": time_of(lease.expires_at)}
+
+
+def trial_of(view: TrialView) -> dict[str, Any]:
+    """A Trial."""
+    trial, record = view.trial, TrialRecord.of(view.trial)
+    return {
+        "study": view.study,
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "params": trial.params,
+        "values": values_of(trial),
+        "intermediate_values": {
+            str(step): finite(value) for step, value in sorted(trial.intermediate_values.items())
+        },
+        "constraints": {name: finite(value) for name, value in trial.constraints.items()},
+        "user_attrs": trial.user_attrs,
+        "worker": record.worker,
+        "attempt": record.attempt,
+        "lease": lease_of(view.lease),
+        "stop_requested": record.stop_requested,
+        "fail_reason": record.fail_reason,
+        "spec_version": record.spec_version,
+        "created_at": time_of(record.created_at or trial.datetime_start),
+        "started_at": time_of(trial.datetime_start),
+        "finished_at": time_of(trial.datetime_complete),
+    }

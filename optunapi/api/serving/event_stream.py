@@ -10,8 +10,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from optunapi.api.http.replies import NO_STORE, JsonReply
+from optunapi.api.schemas.studies import study_of
+from optunapi.api.schemas.trials import trial_of
 from optunapi.api.serving.wakeups import Bell, watched
-from optunapi.api.wire import study_of, trial_of
 from optunapi.engine.state.feed import Event, Feed, Listener
 from optunapi.engine.store import Commit
 from optunapi.engine.values import StudyView, TrialView

@@ -6,10 +6,9 @@ from fastapi import APIRouter, Query
 
 from optunapi.api.http.openapi import gives
 from optunapi.api.http.replies import JsonReply
-from optunapi.api.schemas.analysis import ImportancesReply, SummaryReply
+from optunapi.api.schemas.analysis import ImportancesReply, SummaryReply, summary_of
 from optunapi.api.serving.dispatch import in_thread, settled
 from optunapi.api.v1.parameters import ON_STUDY, Name
-from optunapi.api.wire import summary_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.reports.summary import Summary, summarise
 from optunapi.engine.store import Commit

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from optunapi.api.http.openapi import gives
 from optunapi.api.http.replies import NO_STORE, JsonReply
-from optunapi.api.schemas.artifacts import ArtifactList, ArtifactReply, PruneReply
+from optunapi.api.schemas.artifacts import ArtifactList, ArtifactReply, PruneReply, artifact_of
 from optunapi.api.serving.dispatch import settled
 from optunapi.api.v1.parameters import (
     CHANGES,
@@ -25,7 +25,6 @@ from optunapi.api.v1.parameters import (
     Name,
     Number,
 )
-from optunapi.api.wire import artifact_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy

@@ -4,18 +4,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from optunapi.api.bulk_schemas import BatchAskBody, BatchTellBody, BatchTellReply
 from optunapi.api.http.bodies import body
 from optunapi.api.http.openapi import READS_BODY, gives, takes
-from optunapi.api.http.problems import problem_of
+from optunapi.api.http.problems import problem_of, status_of
 from optunapi.api.http.replies import JsonReply
-from optunapi.api.schemas.trials import TrialList
+from optunapi.api.schemas.batches import BatchAskBody, BatchTellBody, BatchTellReply
+from optunapi.api.schemas.trials import TrialList, trial_of
 from optunapi.api.serving.dispatch import settled
 from optunapi.api.serving.long_poll import Ask, Waiting
-from optunapi.api.statuses import status_of
 from optunapi.api.v1.parameters import CHANGES, CHANGES_STATE, ON_STUDY, Key, Name, Wait
 from optunapi.api.v1.trials import REFUSES_ASK, request_of, result_of
-from optunapi.api.wire import trial_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy

@@ -6,17 +6,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from optuna.distributions import BaseDistribution
 
-from optunapi.api.bulk_schemas import ImportBody, ImportedBody, ImportReply
 from optunapi.api.http.bodies import body
 from optunapi.api.http.openapi import READS_BODY, gives, takes
 from optunapi.api.http.replies import JsonReply
+from optunapi.api.schemas.imports import ImportBody, ImportedBody, ImportReply
 from optunapi.api.serving.dispatch import settled
 from optunapi.api.v1.parameters import CHANGES, CHANGES_STATE, ON_STUDY, Key, Name, digest
 from optunapi.api.v1.trials import result_of
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.space import parse_distribution
+from optunapi.engine.spec.distributions import parse_distribution
+from optunapi.engine.spec.points import of_item
 from optunapi.engine.spec.read import StudySpec
-from optunapi.engine.state.taken_points import of_item
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy
 from optunapi.engine.trials.imports import ImportedTrial, imported

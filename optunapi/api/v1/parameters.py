@@ -10,8 +10,9 @@ from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from optunapi.api.http.bodies import MAX_ERRORS, Body
+from optunapi.api.http.bodies import MAX_ERRORS
 from optunapi.api.http.openapi import Errors
+from optunapi.api.schemas.fields import Body
 from optunapi.engine.names import NAME
 from optunapi.errors import (
     ConfigInvalid,

@@ -6,10 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
-from optunapi.api.bulk_schemas import PointBody, QueueBody, QueueReply
 from optunapi.api.http.bodies import body
 from optunapi.api.http.openapi import READS_BODY, gives, takes
 from optunapi.api.http.replies import NO_STORE, JsonReply
+from optunapi.api.schemas.queue import PointBody, QueueBody, QueueReply
+from optunapi.api.schemas.trials import trial_of
 from optunapi.api.serving.dispatch import settled
 from optunapi.api.v1.parameters import (
     CHANGES,
@@ -21,7 +22,6 @@ from optunapi.api.v1.parameters import (
     Number,
     digest,
 )
-from optunapi.api.wire import trial_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import LiveStudy

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from optunapi.api.http.bodies import body, parse_json, read_bytes
 from optunapi.api.http.openapi import READS_BODY, gives, takes
-from optunapi.api.http.replies import NO_STORE, JsonReply, cursor_of, page
+from optunapi.api.http.pages import cursor_of, page
+from optunapi.api.http.replies import NO_STORE, JsonReply
 from optunapi.api.schemas.specification import SPEC_BODY
-from optunapi.api.schemas.studies import ForkBody, StudyPage, StudyPatch, StudyReply
-from optunapi.api.schemas.trials import TrialList
+from optunapi.api.schemas.studies import ForkBody, StudyPage, StudyPatch, StudyReply, study_of
+from optunapi.api.schemas.trials import TrialList, trial_of
 from optunapi.api.serving.dispatch import in_thread, settled
 from optunapi.api.v1.parameters import CHANGES, CHANGES_STATE, ON_STUDY, Count, Limit, Name, Page
-from optunapi.api.wire import study_of, trial_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.names import slug_of
 from optunapi.engine.spec.files import spec_from_yaml

@@ -14,7 +14,7 @@ from optunapi.api.serving.sampling_slots import Turns
 from optunapi.api.v1.parameters import CHANGES_STATE, Name, Number
 from optunapi.api.v1.trials import HOLDER, TRIAL
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.space import parse_distribution
+from optunapi.engine.spec.distributions import parse_distribution
 from optunapi.engine.study import LiveStudy
 from optunapi.errors import ConfigInvalid, TrialNotFound, ValueInvalid
 

@@ -9,7 +9,8 @@ from optuna.trial import TrialState
 
 from optunapi.api.http.bodies import body
 from optunapi.api.http.openapi import READS_BODY, gives, takes
-from optunapi.api.http.replies import JsonReply, cursor_of, page
+from optunapi.api.http.pages import cursor_of, page
+from optunapi.api.http.replies import JsonReply
 from optunapi.api.schemas.trials import (
     AskBody,
     CancelReply,
@@ -24,6 +25,8 @@ from optunapi.api.schemas.trials import (
     TrialPage,
     TrialPatch,
     TrialReply,
+    lease_of,
+    trial_of,
 )
 from optunapi.api.serving.ask_groups import Desk
 from optunapi.api.serving.dispatch import at_once, settled
@@ -42,7 +45,6 @@ from optunapi.api.v1.parameters import (
     Wait,
     digest,
 )
-from optunapi.api.wire import lease_of, trial_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.reports.pages import Order, Place, Selection

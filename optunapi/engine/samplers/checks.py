@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from optunapi.engine.documents.document import Node, nearest, quoted
 from optunapi.engine.samplers.grid import MAX_POINTS, grid_of, points_in
-from optunapi.engine.samplers.native.tpe import obstacle
+from optunapi.engine.samplers.native.engine import obstacle
 from optunapi.engine.space import Parameter, allowed, count_values, fitted
 
 MAX_REFERENCE_POINTS = 10_000

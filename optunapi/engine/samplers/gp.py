@@ -7,8 +7,7 @@ from optuna.samplers import GPSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.order import losses_of, violation_of
-from optunapi.engine.samplers.ranking import Entry, best_of
+from optunapi.engine.samplers.ranking import Entry, best_of, losses_of, violation_of
 
 # A fit of so many takes little longer than what every point takes anyway: see docs/samplers.md.
 HISTORY = 400

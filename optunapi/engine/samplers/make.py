@@ -15,7 +15,7 @@ from optunapi.engine.documents.document import Node
 from optunapi.engine.samplers.checks import suits
 from optunapi.engine.samplers.gp import HISTORY, WindowedGP
 from optunapi.engine.samplers.grid import grid_of
-from optunapi.engine.samplers.native.tpe import Engine, NativeSampler, engine_of, native_sampler
+from optunapi.engine.samplers.native.engine import Engine, NativeSampler, engine_of, native_sampler
 from optunapi.engine.samplers.registry import CROSSOVERS, MUTATIONS, OURS, SAMPLERS
 from optunapi.engine.space import Parameter
 

@@ -6,13 +6,8 @@ from optuna.distributions import BaseDistribution
 
 from optunapi.engine.documents import readers as read
 from optunapi.engine.documents.document import Node, Scalar, quoted
-from optunapi.engine.space import (
-    DISTRIBUTION_KEYS,
-    Parameter,
-    allowed,
-    fitted,
-    read_distribution,
-)
+from optunapi.engine.space import DISTRIBUTION_KEYS, Parameter, allowed, fitted
+from optunapi.engine.spec.distributions import read_distribution
 
 PARAMETER_KEYS = ("name", *DISTRIBUTION_KEYS, "when")
 LONGEST_NAME = 255

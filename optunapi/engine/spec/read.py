@@ -8,14 +8,9 @@ from optunapi.engine.documents import readers as read
 from optunapi.engine.documents.document import Node, Scalar, document_of, quoted
 from optunapi.engine.pruners.registry import read_pruner
 from optunapi.engine.samplers.make import read_sampler
-from optunapi.engine.space import (
-    Parameter,
-    distribution_to_wire,
-    fitted_point,
-    misfits,
-    parse_distribution,
-)
+from optunapi.engine.space import Parameter, distribution_to_wire, fitted_point, misfits
 from optunapi.engine.spec.diff import differences, incompatibilities
+from optunapi.engine.spec.distributions import parse_distribution
 from optunapi.engine.spec.model import AVOID_DUPLICATES, Limits, Objective, StudySpec
 from optunapi.engine.spec.objectives import read_objectives, read_target
 from optunapi.engine.spec.parameters import is_parameter, read_parameters

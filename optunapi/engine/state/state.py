@@ -24,30 +24,20 @@ from optunapi.engine.lifecycle import (
     finished_reason,
     meets_target,
 )
-from optunapi.engine.news import News
 from optunapi.engine.pruners.incremental import Pruning
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
 from optunapi.engine.samplers.make import native_sampler
 from optunapi.engine.spec.read import Limits, StudySpec
-from optunapi.engine.state.feed import Feed
+from optunapi.engine.state.feed import Feed, News
 from optunapi.engine.state.taken_points import Points
 from optunapi.engine.state.tally import Tally
+from optunapi.engine.state.templates import Relative, waiting_trial
 from optunapi.engine.store import Store, Unit
-from optunapi.engine.trials.draft import FIXED, Relative, blank_trial
 from optunapi.engine.values import TrialView
 from optunapi.errors import StudyNotFound, TrialNotFound
 
 Clock = Callable[[], float]
 NewId = Callable[[], str]
-
-
-def waiting_trial(
-    point: Mapping[str, Any], spec: StudySpec, now: float
-) -> tuple[FrozenTrial, TrialRecord]:
-    """A trial to be queued, with some parameters fixed, and its record."""
-    template = blank_trial(-1, None, TrialState.WAITING)
-    template.system_attrs = {FIXED: dict(point)}
-    return template, TrialRecord(created_at=now, spec_version=spec.version)
 
 
 class StudyState:

@@ -14,16 +14,17 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.drawn import drawn
 from optunapi.engine.lifecycle import CANCELLED, finished_reason, full_reason, stop_reason
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.samplers.make import NativeSampler
 from optunapi.engine.space import sample_conditional
+from optunapi.engine.spec.points import checked_point, flaw
 from optunapi.engine.spec.read import StudySpec
 from optunapi.engine.state.state import StudyState
-from optunapi.engine.state.taken_points import Points, checked_point, flaw
+from optunapi.engine.state.taken_points import Points
+from optunapi.engine.state.templates import FIXED, blank_trial
 from optunapi.engine.store import Commit
-from optunapi.engine.trials.draft import FIXED, Draft, Drafted, blank_trial
+from optunapi.engine.trials.draft import Draft, Drafted, drawn
 from optunapi.engine.trials.idempotency import trials_of_key
 from optunapi.engine.trials.policy import Policy
 from optunapi.engine.values import AskRequest, TrialView

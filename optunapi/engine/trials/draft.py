@@ -6,10 +6,9 @@ Nothing has to be undone when sampling fails, and no lock on the study is held w
 """
 
 import copy
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NoReturn, Protocol
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol, cast
 
 import optuna
 from optuna.distributions import (
@@ -24,10 +23,10 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.make import WindowedGP
+from optunapi.engine.samplers.make import NativeSampler, WindowedGP
+from optunapi.engine.state.templates import FIXED, Relative
 from optunapi.engine.store import Store
-
-FIXED = "fixed_params"  # where Optuna keeps the parameters of an enqueued trial
+from optunapi.engine.trials.policy import Policy
 
 Suggest = Callable[[str, BaseDistribution], Any]
 
@@ -47,31 +46,6 @@ class Drafted(Protocol):
 
     def relative(self) -> "Relative | None":
         """What was drawn together and is not used yet."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Relative:
-    """What a sampler drew together for one trial and the trial does not use yet, and from which space."""
-
-    space: Mapping[str, BaseDistribution]
-    params: Mapping[str, Any]
-
-
-def blank_trial(number: int, start: datetime | None, state: TrialState) -> FrozenTrial:
-    """A trial of this number without parameters, that no storage knows yet."""
-    return FrozenTrial(
-        number=number,
-        state=state,
-        value=None,
-        datetime_start=start,
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-        trial_id=-1,
-    )
 
 
 class DraftStudy(optuna.Study):
@@ -238,3 +212,28 @@ class Draft(BaseStorage):
     set_trial_state_values: Any = _refuse
     set_trial_intermediate_value: Any = _refuse
     set_trial_user_attr: Any = _refuse
+
+
+@dataclass(kw_only=True)
+class Drawn:
+    """A trial as a native sampler drew it; see `draft.Drafted`."""
+
+    trial: FrozenTrial
+    is_fixed: bool
+    study_attrs: dict[str, Any] = field(default_factory=dict)
+
+    def notes(self) -> dict[str, Any]:
+        """Nothing: it leaves no notes."""
+        return {}
+
+    def relative(self) -> Relative | None:
+        """Nothing: it draws what is configured, and all of that is used."""
+        return None
+
+
+def drawn(native: NativeSampler, policy: Policy, trial: FrozenTrial, attempt: int) -> Drawn:
+    """The trial with parameters; each `attempt` gives others."""
+    fixed = {**trial.system_attrs.get(FIXED, {}), **trial.params}
+    trial.params = native.sample(trial.number, fixed, attempt)
+    trial.distributions = cast(dict[str, Any], policy.distributions(trial.params))
+    return Drawn(trial=trial, is_fixed=bool(fixed))

@@ -12,11 +12,11 @@ from optunapi.engine.documents.document import quoted
 from optunapi.engine.lifecycle import Result, check_values, filled_in
 from optunapi.engine.records import TrialRecord, constraint_attrs
 from optunapi.engine.space import allowed, fitted
+from optunapi.engine.spec.points import checked_params, of_item
 from optunapi.engine.spec.read import StudySpec
 from optunapi.engine.state.state import StudyState
-from optunapi.engine.state.taken_points import checked_params, of_item
+from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.store import Commit
-from optunapi.engine.trials.draft import blank_trial
 from optunapi.engine.trials.idempotency import remember, trials_of_key
 from optunapi.errors import Superseded, ValueInvalid
 

@@ -10,11 +10,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.lifecycle import CANCELLED, stop_reason
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.spec.points import checked_point, of_item
 from optunapi.engine.spec.read import StudySpec
-from optunapi.engine.state.state import StudyState, waiting_trial
-from optunapi.engine.state.taken_points import checked_point, of_item
+from optunapi.engine.state.state import StudyState
+from optunapi.engine.state.templates import FIXED, waiting_trial
 from optunapi.engine.store import Commit
-from optunapi.engine.trials.draft import FIXED
 from optunapi.engine.trials.idempotency import remember, trials_of_key
 from optunapi.engine.values import TrialView
 from optunapi.errors import StudyFinished, TrialFinished, TrialNotFound, ValueInvalid

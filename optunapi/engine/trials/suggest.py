@@ -26,9 +26,10 @@ from optunapi.engine.space import Parameter, allowed, fitted
 from optunapi.engine.spec.read import StudySpec
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import EXHAUSTIVE
+from optunapi.engine.state.templates import FIXED, Relative
 from optunapi.engine.store import Commit
 from optunapi.engine.trials.ask import Asking
-from optunapi.engine.trials.draft import FIXED, Draft, Relative
+from optunapi.engine.trials.draft import Draft
 from optunapi.errors import ValueInvalid
 
 Held = Callable[[int, str | None], tuple[FrozenTrial, TrialRecord]]

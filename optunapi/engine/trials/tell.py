@@ -5,7 +5,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.lifecycle import Result, Verdict, check_values, filled_in, judge
 from optunapi.engine.records import TrialRecord, constraint_attrs
 from optunapi.engine.state.state import StudyState
-from optunapi.engine.trials.draft import blank_trial
+from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.values import TrialView
 from optunapi.errors import TrialFinished
 

@@ -14,7 +14,7 @@ from optunapi.engine.samplers.make import NativeSampler, native_sampler
 from optunapi.engine.space import Parameter
 from optunapi.engine.spec.model import Objective
 from optunapi.engine.spec.read import StudySpec, spec_from_mapping
-from optunapi.engine.trials.draft import blank_trial
+from optunapi.engine.state.templates import blank_trial
 
 NOW = datetime(2026, 1, 1)
 MIXED = {

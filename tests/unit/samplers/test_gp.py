@@ -12,7 +12,8 @@ from optuna.trial import TrialState
 from optunapi.engine.samplers.gp import HISTORY
 from optunapi.engine.samplers.make import make_sampler
 from optunapi.engine.spec.read import StudySpec
-from optunapi.engine.trials.draft import Draft, blank_trial
+from optunapi.engine.state.templates import blank_trial
+from optunapi.engine.trials.draft import Draft
 from tests.support import missing
 from tests.unit.samplers.support import NOW, spec_of, trial_of
 

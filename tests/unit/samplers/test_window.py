@@ -13,8 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.samplers.gp import windowed
 from optunapi.engine.samplers.native.window import TRIALS_PER_LEADER, Params, Window
-from optunapi.engine.samplers.order import losses_of, violation_of
-from optunapi.engine.samplers.ranking import BestOfSeveral, Entry
+from optunapi.engine.samplers.ranking import BestOfSeveral, Entry, losses_of, violation_of
 from tests.unit.samplers.support import spec_of, trial_of
 
 LINE = {"x": {"type": "float", "low": 0, "high": 1}}

@@ -7,7 +7,7 @@ each step: densities of steps take longer, and few steps come twice.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from optunapi.engine.space import count_values
+from optunapi.engine.space import Parameter, count_values
 
 MAX_STEPS = 128
 
@@ -177,3 +177,34 @@ class Choices:
     def share(self, value: Any) -> float:
         """In the middle of the choice's stretch; see `Axis.share`."""
         return (self.choices.index(value) + 0.5) / len(self.choices)
+
+
+Params = Mapping[str, Any]
+
+
+def _axes_of(parameters: Sequence[Parameter]) -> dict[str, Axis]:
+    """An axis for each parameter that has more than one value."""
+    return {p.name: axis_of(p.distribution) for p in parameters if not p.distribution.single()}
+
+
+def _completed(parameters: Sequence[Parameter], point: Params, fixed: Params) -> dict[str, Any]:
+    """The parameters of a trial in their order, those `fixed` as they are."""
+
+    def value(parameter: Parameter) -> Any:
+        name = parameter.name
+        if name in fixed:
+            return fixed[name]
+        return point[name] if name in point else _only_value(parameter)
+
+    params: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.applies(params):
+            params[parameter.name] = value(parameter)
+    return params
+
+
+def _only_value(parameter: Parameter) -> Any:
+    distribution: Any = parameter.distribution
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    return distribution.low

@@ -17,8 +17,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.order import losses_of, violation_of
-from optunapi.engine.samplers.ranking import Entry, best_of
+from optunapi.engine.samplers.ranking import Entry, best_of, losses_of, violation_of
 
 Params = Mapping[str, Any]
 

@@ -1,0 +1,49 @@
+"""Trials that are about to be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.records import TrialRecord
+from optunapi.engine.spec.read import StudySpec
+
+
+def waiting_trial(
+    point: Mapping[str, Any], spec: StudySpec, now: float
+) -> tuple[FrozenTrial, TrialRecord]:
+    """A trial to be queued, with some parameters fixed, and its record."""
+    template = blank_trial(-1, None, TrialState.WAITING)
+    template.system_attrs = {FIXED: dict(point)}
+    return template, TrialRecord(created_at=now, spec_version=spec.version)
+
+
+FIXED = "fixed_params"  # where Optuna keeps the parameters of an enqueued trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relative:
+    """What a sampler drew together for one trial and the trial does not use yet, and from which space."""
+
+    space: Mapping[str, BaseDistribution]
+    params: Mapping[str, Any]
+
+
+def blank_trial(number: int, start: datetime | None, state: TrialState) -> FrozenTrial:
+    """A trial of this number without parameters, that no storage knows yet."""
+    return FrozenTrial(
+        number=number,
+        state=state,
+        value=None,
+        datetime_start=start,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={},
+        system_attrs={},
+        intermediate_values={},
+        trial_id=-1,
+    )
