@@ -19,7 +19,7 @@ from optunapi.api.serving.fast_path import DirectRoutes, name_parameter
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest
 from optunapi.errors import (
     ConfigInvalid,
@@ -100,7 +100,7 @@ def router(catalog: Catalog, desk: Desk, direct: DirectRoutes) -> APIRouter:
         model_name = request.path_params["model_name"]
         ask = _ask_request(request)
 
-        def operation(study: LiveStudy) -> tuple[dict[str, Any], Commit, Commit]:
+        def operation(study: Study) -> tuple[dict[str, Any], Commit, Commit]:
             view, asked = study.ask(ask)
             board, seen = study.scoreboard()
             return legacy_ask(view, board), asked, seen
@@ -116,13 +116,13 @@ def router(catalog: Catalog, desk: Desk, direct: DirectRoutes) -> APIRouter:
         model_name = request.path_params["model_name"]
         number, result = _trial_id(request), _result(request)
 
-        def find() -> LiveStudy:
+        def find() -> Study:
             study = catalog.find(model_name)
             if study is None:
                 raise TrialNotFound(f"study {model_name!r} has no trial {number}: ask first")
             return study
 
-        def operation(study: LiveStudy) -> tuple[dict[str, Any], Commit, Commit]:
+        def operation(study: Study) -> tuple[dict[str, Any], Commit, Commit]:
             view, told = study.tell(number, result)
             board, seen = study.scoreboard()
             return legacy_tell(view, board), told, seen

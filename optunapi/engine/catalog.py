@@ -20,7 +20,7 @@ from optunapi.engine.state.feed import Feed, Listener
 from optunapi.engine.state.state import Clock, NewId, StudyState
 from optunapi.engine.state.templates import waiting_trial
 from optunapi.engine.store import Commit, Store, Stores
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import ArtifactFiles
 from optunapi.engine.values import StudyView, unasked
 from optunapi.errors import (
@@ -51,7 +51,7 @@ class Catalog:
         self._stores = stores
         self._clock = clock
         self._new_id = new_id
-        self._live: dict[str, LiveStudy] = {}
+        self._live: dict[str, Study] = {}
         self._read: dict[str, Config] = {}
         self._feeds: dict[str, Feed] = {}
         self._let_go = 0
@@ -61,7 +61,7 @@ class Catalog:
         # do not exist fill the memory.
         self._locks = [threading.Lock() for _ in range(256)]
 
-    def find(self, name: str) -> LiveStudy | None:
+    def find(self, name: str) -> Study | None:
         """The study, or None while it has a configuration but was never asked from.
 
         Raises:
@@ -70,7 +70,7 @@ class Catalog:
         """
         return self._open(name, create=False)
 
-    def served(self, name: str) -> LiveStudy | None:
+    def served(self, name: str) -> Study | None:
         """The study if it is open, without a look at its configuration or at anything on a disk."""
         return self._live.get(name)
 
@@ -80,7 +80,7 @@ class Catalog:
         params: Mapping[str, Any] | None = None,
         *,
         check: Callable[[StudySpec], object] | None = None,
-    ) -> LiveStudy:
+    ) -> Study:
         """The study, created now if it has a configuration and was never asked from.
 
         What would be refused must not create a study first: before it is created its specification is
@@ -341,7 +341,7 @@ class Catalog:
         self._live.clear()
         self._stores.close()
 
-    def _open(self, name: str, *, create: bool) -> LiveStudy | None:
+    def _open(self, name: str, *, create: bool) -> Study | None:
         if self._closed:
             raise StorageUnavailable("the server is shutting down: ask again when it is back")
         if not NAME.fullmatch(name):
@@ -403,7 +403,7 @@ class Catalog:
                 return Config(signature=signature, spec=None, error=error)
         return None
 
-    def _load(self, name: str, config: Config | None) -> LiveStudy | None:
+    def _load(self, name: str, config: Config | None) -> Study | None:
         """The stored study of this name or slug, or None."""
         found = self._stores.find(name)
         own = name
@@ -415,7 +415,7 @@ class Catalog:
             return None
         return self._live_study(own, *found, self._stored_spec(*found, config))
 
-    def _create(self, name: str, spec: StudySpec) -> LiveStudy:
+    def _create(self, name: str, spec: StudySpec) -> Study:
         store = self._stores.for_new(name)
         return self._live_study(name, store, create_study(store, name, spec, self._clock()), spec)
 
@@ -429,11 +429,11 @@ class Catalog:
         names = [objective.name for objective in wanted.objectives] if wanted is not None else []
         return spec_of_history(store.get_study_directions(study_id), trials, names)
 
-    def _live_study(self, name: str, store: Store, study_id: int, spec: StudySpec) -> LiveStudy:
+    def _live_study(self, name: str, store: Store, study_id: int, spec: StudySpec) -> Study:
         logger.info(
             "study %s is open: sampler %s by %s", name, spec.sampler["name"], engine_of(spec)
         )
-        return LiveStudy(
+        return Study(
             StudyState(
                 store,
                 study_id,
@@ -445,7 +445,7 @@ class Catalog:
             )
         )
 
-    def _follow(self, live: LiveStudy, config: Config | None) -> None:
+    def _follow(self, live: Study, config: Config | None) -> None:
         """Bring the study in step with its configuration, as far as its history allows."""
         if config is None:
             live.follow(live.spec)  # a file that was in the way is gone

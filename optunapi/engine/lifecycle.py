@@ -48,7 +48,7 @@ FinishedReason = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class Usage:
     """What the limits look at. `leased` counts open trials under a lease, run out or not."""
 
     waiting: int
@@ -64,19 +64,19 @@ class Standing:
     stopped: bool
 
 
-def stop_reason(limits: Limits, standing: Standing, now: float) -> FinishedReason | None:
+def stop_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason | None:
     """Why nothing is handed out any more, not even what waits, or None."""
-    if standing.stopped:
+    if usage.stopped:
         return "stopped"
-    if standing.target_reached:
+    if usage.target_reached:
         return "target"
-    started = standing.first_ask_at
+    started = usage.first_ask_at
     duration = 0.0 if started is None else now - started
     if limits.max_duration is not None and duration >= limits.max_duration:
         return "max_duration"
-    if limits.max_failed_trials is not None and standing.failures >= limits.max_failed_trials:
+    if limits.max_failed_trials is not None and usage.failures >= limits.max_failed_trials:
         return "max_failed_trials"
-    if limits.max_cost is not None and standing.cost >= limits.max_cost:
+    if limits.max_cost is not None and usage.cost >= limits.max_cost:
         return "max_cost"
     return None
 
@@ -94,27 +94,27 @@ def meets_target(
     return True
 
 
-def full_reason(limits: Limits, standing: Standing) -> FinishedReason | None:
+def full_reason(limits: Limits, usage: Usage) -> FinishedReason | None:
     """Why no new trial may be sampled though what waits is still handed out, or None."""
-    taken = standing.waiting + standing.running + standing.complete + standing.pruned
+    taken = usage.waiting + usage.running + usage.complete + usage.pruned
     if limits.max_trials is not None and taken >= limits.max_trials:
         return "max_trials"
-    if not standing.unused_points:
+    if not usage.unused_points:
         return "space-exhausted"
     return None
 
 
-def finished_reason(limits: Limits, standing: Standing, now: float) -> FinishedReason | None:
+def finished_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason | None:
     """Why an ask would get `study-finished`, or None.
 
     A full study with a trial under a lease is not finished: that trial may fail and give its place
     back, or be handed on. One with a trial waiting has that to hand out.
     """
-    if reason := stop_reason(limits, standing, now):
+    if reason := stop_reason(limits, usage, now):
         return reason
-    if standing.waiting or standing.leased:
+    if usage.waiting or usage.leased:
         return None
-    return full_reason(limits, standing)
+    return full_reason(limits, usage)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,10 +49,10 @@ class Store(Protocol):
         Keep the block short and free of I/O. If its body raises, nothing has happened.
         """
 
-    def at_once(self) -> AbstractContextManager[bool]:
+    def try_exclusive(self) -> AbstractContextManager[bool]:
         """Whether units can be made here without waiting; if so everybody else waits until the end."""
 
-    def together(self) -> AbstractContextManager[None]:
+    def one_commit(self) -> AbstractContextManager[None]:
         """A block whose units, this thread's, share one commit; nobody may wait for it inside."""
 
     def committed(self) -> Commit:

@@ -33,7 +33,7 @@ from optunapi.errors import (
 )
 
 
-class LiveStudy(VisibleStudy):
+class Study(VisibleStudy):
     """A study that is being served. Every method may be called from any thread.
 
     What a method returns has happened in memory; it may be shown once its `Commit` is done.
@@ -50,16 +50,16 @@ class LiveStudy(VisibleStudy):
         # without a lock: who reads it too late draws in vain.
         self.is_awaiting_ask = False
 
-    def at_once(self) -> AbstractContextManager[bool]:
+    def try_exclusive(self) -> AbstractContextManager[bool]:
         """Whether what does not sample can be done here without waiting for anything.
 
         If so everybody else waits until the block ends.
         """
-        return self._state.at_once()
+        return self._state.try_exclusive()
 
-    def together(self) -> AbstractContextManager[None]:
+    def one_commit(self) -> AbstractContextManager[None]:
         """A block in which what this thread does shares one commit; nobody may wait for it inside."""
-        return self._state.store.together()
+        return self._state.store.one_commit()
 
     def settle(self) -> None:
         """Let happen what time alone brings about: time-outs, and leases that ran out for good."""

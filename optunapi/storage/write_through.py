@@ -148,7 +148,7 @@ class WriteThroughStorage(BaseStorage):
         return self._units.unit()
 
     @contextmanager
-    def at_once(self) -> Iterator[bool]:
+    def try_exclusive(self) -> Iterator[bool]:
         """Whether units can be made here without waiting, for a lock or for room in the queue.
 
         If so everybody else waits until the block ends: keep it as short as a unit.
@@ -165,12 +165,12 @@ class WriteThroughStorage(BaseStorage):
             self._units.holder = None
             self._memory.lock.release()
 
-    def together(self) -> AbstractContextManager[None]:
+    def one_commit(self) -> AbstractContextManager[None]:
         """A block whose units, this thread's, go to the database with one commit.
 
         It is made when the block ends: who waited for it inside would wait for long.
         """
-        return self._writer.together()
+        return self._writer.one_commit()
 
     def committed(self) -> Commit:
         """The commit of everything that is pending now."""

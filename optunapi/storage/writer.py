@@ -121,7 +121,7 @@ class Writer:
         return self._filling.units >= MAX_PENDING
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def one_commit(self) -> Iterator[None]:
         """Let what this thread submits inside the block go to the database in one group."""
         thread = threading.get_ident()
         self._together.add(thread)

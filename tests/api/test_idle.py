@@ -9,7 +9,7 @@ import pytest
 from optunapi.api.serving.dispatch import settled
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, TrialView
 from optunapi.errors import NoSlot
 from optunapi.storage.artifacts import ArtifactFolder
@@ -50,7 +50,7 @@ def is_open(home: Path) -> bool:
     return (home / "db" / ".m.db.lock").exists()
 
 
-def ask(study: LiveStudy, seconds: float | None = None) -> TrialView:
+def ask(study: Study, seconds: float | None = None) -> TrialView:
     view, commit = study.ask(AskRequest(lease_seconds=seconds))
     commit.result()
     return view
@@ -99,10 +99,10 @@ def test_a_request_that_found_a_study_just_before_it_was_closed_is_served(
     catalog.sweep(IDLE)
     studies = iter([found])
 
-    def find() -> LiveStudy:
+    def find() -> Study:
         return next(studies, None) or catalog.for_ask("m")
 
-    def operation(study: LiveStudy) -> tuple[TrialView, Commit]:
+    def operation(study: Study) -> tuple[TrialView, Commit]:
         return study.ask(AskRequest())
 
     assert asyncio.run(settled(find, operation)).trial.number == 1
@@ -116,7 +116,7 @@ def test_a_request_whose_study_is_deleted_under_it_is_served_by_the_next(
     ask(found)
     studies = iter([found])
 
-    def find() -> LiveStudy:
+    def find() -> Study:
         study = next(studies, None)
         if study is None:
             return catalog.for_ask("m")
@@ -124,7 +124,7 @@ def test_a_request_whose_study_is_deleted_under_it_is_served_by_the_next(
             study.delete(force=True).result()
         return study
 
-    def operation(study: LiveStudy) -> tuple[TrialView, Commit]:
+    def operation(study: Study) -> tuple[TrialView, Commit]:
         if study is found and at == "while":
             study.delete(force=True).result()
             raise NoSlot("it had no place")

@@ -19,7 +19,7 @@ from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result as Told
 from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, StudyChange, TrialView
 from optunapi.errors import NoSlot, StudyFinished, StudyNotFound, StudyPaused
 from optunapi.storage.artifacts import ArtifactFolder
@@ -57,7 +57,7 @@ class Server:
         self.catalog.put(NAME, spec_from_mapping({"parameters": LINE, **spec}))
 
     @property
-    def study(self) -> LiveStudy:
+    def study(self) -> Study:
         study = self.catalog.find(NAME)
         assert study is not None
         return study
@@ -90,7 +90,7 @@ class Client:
         http = Request({"type": "http"}, self._receive)
         self.task = asyncio.create_task(server.waiting.served(http, ask, seconds))
 
-    def _hand_out(self, study: LiveStudy, request: AskRequest) -> tuple[list[TrialView], Commit]:
+    def _hand_out(self, study: Study, request: AskRequest) -> tuple[list[TrialView], Commit]:
         self._server.attempts += 1
         view, commit = study.ask(request)
         return [view], commit

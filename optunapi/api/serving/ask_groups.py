@@ -18,7 +18,7 @@ from typing import Any, cast
 from optunapi.api.serving.dispatch import Operation, Outcome, ShortCut, Value, outcome_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 
 THREADS = 8  # as many studies are served at once
 
@@ -115,9 +115,9 @@ class Desk:
         commit.notify(loop, partial(tell, outcomes))
 
 
-def _outcomes(study: LiveStudy, operations: list[Operation[Any]]) -> tuple[Outcomes, Commit]:
+def _outcomes(study: Study, operations: list[Operation[Any]]) -> tuple[Outcomes, Commit]:
     outcomes: Outcomes = []
-    with study.together():
+    with study.one_commit():
         for operation in operations:
             try:
                 outcomes.append(outcome_of(study, operation))

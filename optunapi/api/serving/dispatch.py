@@ -10,11 +10,11 @@ from fastapi.concurrency import run_in_threadpool
 
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.errors import OptunAPIError, StorageClosed, StudyNotFound, Superseded
 
 Value = TypeVar("Value")
-Operation = Callable[[LiveStudy], tuple[Value, *tuple[Commit, ...]]]
+Operation = Callable[[Study], tuple[Value, *tuple[Commit, ...]]]
 
 TRIES = 20
 
@@ -23,7 +23,7 @@ TRIES = 20
 class Refusal:
     """An operation's error, and how often its study had been read again when it began."""
 
-    study: LiveStudy
+    study: Study
     reloads: int
     error: OptunAPIError
 
@@ -39,7 +39,7 @@ class ShortCut(Protocol):
 
 
 async def settled(
-    find: Callable[[], LiveStudy | None],
+    find: Callable[[], Study | None],
     operation: Operation[Value],
     *,
     absent: Value | None = None,
@@ -64,7 +64,7 @@ async def settled(
     return await in_thread(run, quickly)
 
 
-def outcome_of(study: LiveStudy, operation: Operation[Value]) -> Outcome[Value]:
+def outcome_of(study: Study, operation: Operation[Value]) -> Outcome[Value]:
     """What the operation gives or refuses, with the commits that must be done before it may be told.
 
     Raises:
@@ -95,7 +95,7 @@ def at_once(catalog: Catalog, name: str) -> ShortCut:
         if study is None:
             return None
         try:
-            with study.at_once() as is_free:
+            with study.try_exclusive() as is_free:
                 return outcome_of(study, operation) if is_free else None
         except StudyNotFound:  # deleted meanwhile: there may be another of its name
             return None

@@ -17,7 +17,7 @@ from optunapi.api.serving.wakeups import Bell, watched
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.state.feed import Feed, Listener
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, TrialView
 from optunapi.errors import NoSlot, OptunAPIError
 
@@ -32,7 +32,7 @@ class Ask:
 
     name: str
     request: AskRequest
-    find: Callable[[], LiveStudy]
+    find: Callable[[], Study]
     hand_out: Operation[list[TrialView]]
     short_cut: ShortCut | None = None
 
@@ -118,7 +118,7 @@ class Waiting:
                     raise refusal
                 due: float | None = None
 
-                def hand_out(study: LiveStudy) -> tuple[list[TrialView], *tuple[Commit, ...]]:
+                def hand_out(study: Study) -> tuple[list[TrialView], *tuple[Commit, ...]]:
                     nonlocal due
                     try:
                         return ask.hand_out(study)

@@ -12,7 +12,7 @@ from optunapi.api.v1.parameters import ON_STUDY, Name
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.reports.summary import Summary, summarise
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 
 
 def router(catalog: Catalog) -> APIRouter:
@@ -43,7 +43,7 @@ def router(catalog: Catalog) -> APIRouter:
     ) -> JsonReply:
         """How much of an objective each parameter explains; empty while that cannot be told."""
 
-        def operation(study: LiveStudy) -> tuple[dict[str, float], Commit]:
+        def operation(study: Study) -> tuple[dict[str, float], Commit]:
             return study.importances(objective)
 
         none: dict[str, float] = {}

@@ -27,7 +27,7 @@ from optunapi.api.v1.parameters import (
 )
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import (
     FILENAME,
     Artifact,
@@ -95,7 +95,7 @@ def router(catalog: Catalog) -> APIRouter:
     routes = APIRouter(tags=["artifacts"])
     files = catalog.artifacts
 
-    def existing(name: str) -> LiveStudy:
+    def existing(name: str) -> Study:
         study = catalog.find(name)
         if study is None:
             raise TrialNotFound(f"study {name!r} has no trials yet: ask first")
@@ -135,7 +135,7 @@ def router(catalog: Catalog) -> APIRouter:
             incoming.drop()
             raise
 
-        def operation(study: LiveStudy) -> tuple[tuple[Artifact, Removed], Commit]:
+        def operation(study: Study) -> tuple[tuple[Artifact, Removed], Commit]:
             artifact = study.artifacts.received(filename, incoming)
             replaced, commit = study.artifacts.add(n, artifact, files.max_study)
             return (artifact, replaced), commit
@@ -197,7 +197,7 @@ def router(catalog: Catalog) -> APIRouter:
     async def list_artifacts(name: Name, n: Number) -> JsonReply:
         """The files kept with a trial."""
 
-        def operation(study: LiveStudy) -> tuple[list[Artifact], Commit]:
+        def operation(study: Study) -> tuple[list[Artifact], Commit]:
             return study.artifacts.of_trial(n)
 
         present = await settled(lambda: existing(name), operation)

@@ -16,7 +16,7 @@ from optunapi.api.v1.parameters import CHANGES, CHANGES_STATE, ON_STUDY, Key, Na
 from optunapi.api.v1.trials import REFUSES_ASK, request_of, result_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.values import TrialView
 from optunapi.errors import OptunAPIError, TrialNotFound
 
@@ -66,7 +66,7 @@ def router(catalog: Catalog, waiting: Waiting) -> APIRouter:
         """Close trials, each judged by itself as `tell` would, in one commit."""
         results = [(item.number, result_of(item)) for item in told.items]
 
-        def operation(study: LiveStudy) -> tuple[list[Outcome], Commit]:
+        def operation(study: Study) -> tuple[list[Outcome], Commit]:
             return study.tell_many(results)
 
         absent: list[Outcome] = [

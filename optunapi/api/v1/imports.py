@@ -18,7 +18,7 @@ from optunapi.engine.spec.distributions import parse_distribution
 from optunapi.engine.spec.points import of_item
 from optunapi.engine.spec.read import StudySpec
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.trials.imports import ImportedTrial, imported
 from optunapi.errors import ConfigInvalid, KeyReused, ValueInvalid
 
@@ -55,7 +55,7 @@ def router(catalog: Catalog) -> APIRouter:
         def check(spec: StudySpec) -> None:
             imported(spec, _items(given), 0.0)
 
-        def operation(study: LiveStudy) -> tuple[int, Commit]:
+        def operation(study: Study) -> tuple[int, Commit]:
             return study.import_trials(_items(given), key=key, digest=digest("import", given))
 
         count = await settled(lambda: catalog.for_ask(name, check=check), operation)

@@ -24,7 +24,7 @@ from optunapi.api.v1.parameters import (
 )
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.trials.queue import QueuedPoint, check_first, grid_points
 from optunapi.engine.values import TrialView
 from optunapi.errors import KeyReused, StudyFinished, TrialFinished, TrialNotFound, ValueInvalid
@@ -57,7 +57,7 @@ def router(catalog: Catalog) -> APIRouter:
         """Queue points to be tried before anything new is sampled: all of them, or none."""
         points = _points(queued)
 
-        def operation(study: LiveStudy) -> tuple[list[TrialView], Commit]:
+        def operation(study: Study) -> tuple[list[TrialView], Commit]:
             return study.queue.add(points, key=key, digest=digest("queue", queued))
 
         views = await settled(
@@ -89,7 +89,7 @@ def router(catalog: Catalog) -> APIRouter:
     async def dequeue(name: Name, n: Number) -> Response:
         """Take a trial out of the queue: it fails, reason `cancelled`."""
 
-        def existing() -> LiveStudy:
+        def existing() -> Study:
             study = catalog.find(name)
             if study is None:
                 raise TrialNotFound(f"study {name!r} has no trials yet: its queue is empty")

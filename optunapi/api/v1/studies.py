@@ -18,7 +18,7 @@ from optunapi.engine.names import slug_of
 from optunapi.engine.spec.files import spec_from_yaml
 from optunapi.engine.spec.read import StudySpec, spec_from_mapping
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.values import StudyChange, TrialView
 from optunapi.errors import ConfigInvalid, NameInvalid, RequestInvalid, SpecConflict, StudyBusy
 
@@ -95,12 +95,12 @@ def router(catalog: Catalog) -> APIRouter:
     ) -> JsonReply:
         """Pause, open or finish a study; change its limits, also while trials run."""
 
-        def find() -> LiveStudy:
+        def find() -> Study:
             view, *_ = catalog.view(name)
             _change(patch, view.spec)  # what will be refused must not create the study first
             return catalog.for_ask(name)
 
-        def operation(study: LiveStudy) -> tuple[None, Commit]:
+        def operation(study: Study) -> tuple[None, Commit]:
             return None, study.change(_change(patch, study.spec))
 
         await settled(find, operation)
@@ -147,7 +147,7 @@ def router(catalog: Catalog) -> APIRouter:
     ) -> JsonReply:
         """The best feasible complete trial, or n; with several objectives the Pareto front."""
 
-        def operation(study: LiveStudy) -> tuple[list[TrialView], Commit]:
+        def operation(study: Study) -> tuple[list[TrialView], Commit]:
             return study.best(n)
 
         none: list[TrialView] = []

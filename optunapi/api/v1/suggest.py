@@ -15,7 +15,7 @@ from optunapi.api.v1.parameters import CHANGES_STATE, Name, Number
 from optunapi.api.v1.trials import HOLDER, TRIAL
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.spec.distributions import parse_distribution
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.errors import ConfigInvalid, TrialNotFound, ValueInvalid
 
 
@@ -35,7 +35,7 @@ def router(catalog: Catalog, turns: Turns) -> APIRouter:
         """A value for a parameter; the same name again gives the same value. Renews the lease."""
         distribution = distribution_of(asked)
 
-        def existing() -> LiveStudy:
+        def existing() -> Study:
             study = catalog.find(name)
             if study is None:
                 raise TrialNotFound(f"study {name!r} has no trials yet: ask first")

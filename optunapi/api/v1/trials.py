@@ -49,7 +49,7 @@ from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.reports.pages import Order, Place, Selection
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, TrialView
 from optunapi.errors import (
     KeyReused,
@@ -86,14 +86,14 @@ def router(catalog: Catalog, waiting: Waiting, desk: Desk, direct: DirectRoutes)
     """The routes over the trials of `catalog`'s studies."""
     routes = APIRouter(tags=["trials"])
 
-    def existing(name: str) -> LiveStudy:
+    def existing(name: str) -> Study:
         study = catalog.find(name)
         if study is None:
             raise TrialNotFound(f"study {name!r} has no trials yet: ask first")
         return study
 
     async def changed(
-        name: str, operation: Callable[[LiveStudy], tuple[TrialView, Commit]]
+        name: str, operation: Callable[[Study], tuple[TrialView, Commit]]
     ) -> JsonReply:
         short_cut = at_once(catalog, name)
         view = await settled(lambda: existing(name), operation, short_cut=short_cut)
@@ -123,7 +123,7 @@ def router(catalog: Catalog, waiting: Waiting, desk: Desk, direct: DirectRoutes)
         """
         request = request_of("ask", asked, key)
 
-        def hand_out(study: LiveStudy) -> tuple[list[TrialView], Commit]:
+        def hand_out(study: Study) -> tuple[list[TrialView], Commit]:
             view, commit = study.ask(request)
             return [view], commit
 
@@ -161,7 +161,7 @@ def router(catalog: Catalog, waiting: Waiting, desk: Desk, direct: DirectRoutes)
             state=None if state is None else TrialState[state.upper()], worker=worker, order=order
         )
 
-        def operation(study: LiveStudy) -> tuple[list[TrialView], Commit]:
+        def operation(study: Study) -> tuple[list[TrialView], Commit]:
             return study.trials(selection, after=place, limit=limit + 1)
 
         none: list[TrialView] = []
@@ -291,7 +291,7 @@ def router(catalog: Catalog, waiting: Waiting, desk: Desk, direct: DirectRoutes)
         """Fail every open trial in this state, reason `cancelled`."""
         states = (TrialState[state.upper()],)
 
-        def operation(study: LiveStudy) -> tuple[int, Commit]:
+        def operation(study: Study) -> tuple[int, Commit]:
             return study.cancel(states)
 
         return JsonReply(

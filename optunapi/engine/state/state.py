@@ -20,7 +20,7 @@ from optunapi.engine.lifecycle import (
     LEASE_EXPIRED,
     TIMEOUT,
     FinishedReason,
-    Standing,
+    Usage,
     finished_reason,
     meets_target,
 )
@@ -129,9 +129,9 @@ class StudyState:
         return any(moment is not None and moment <= now for moment in moments)
 
     @contextmanager
-    def at_once(self) -> Iterator[bool]:
+    def try_exclusive(self) -> Iterator[bool]:
         """Whether units can be made here in no time; if so everybody else waits until the end."""
-        with self.store.at_once() as is_free:
+        with self.store.try_exclusive() as is_free:
             yield is_free and self.reloads() == self._seen_reloads
 
     def reloads(self) -> int:
@@ -184,10 +184,10 @@ class StudyState:
         """The trial as it is now."""
         return TrialView(study=self.name, trial=trial, lease=self.leases.get(trial.number))
 
-    def standing(self) -> Standing:
+    def usage(self) -> Usage:
         """What the limits look at."""
         counts = self.store.counts(self.id)
-        return Standing(
+        return Usage(
             waiting=counts[TrialState.WAITING],
             running=counts[TrialState.RUNNING],
             complete=counts[TrialState.COMPLETE],
@@ -203,7 +203,7 @@ class StudyState:
 
     def finished_reason(self) -> FinishedReason | None:
         """Why an ask would get `study-finished` now, or None."""
-        return finished_reason(self.limits, self.standing(), self.clock())
+        return finished_reason(self.limits, self.usage(), self.clock())
 
     # Changes, all to be made inside `unit`.
 

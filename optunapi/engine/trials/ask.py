@@ -152,25 +152,25 @@ class Asking:
             checked_point(state.spec, request.params)
         if state.record.state == "paused":
             raise StudyPaused("the study is paused: ask again when it has been opened")
-        if reason := stop_reason(state.limits, state.standing(), state.clock()):
+        if reason := stop_reason(state.limits, state.usage(), state.clock()):
             raise StudyFinished(f"the study is finished: {reason}", finished_reason=reason)
 
     def _next_waiting(self, request: AskRequest) -> FrozenTrial | None:
         """The oldest waiting trial, or None where a new one may be sampled."""
         state = self._state
-        standing = state.standing()
-        if reason := finished_reason(state.limits, standing, state.clock()):
+        usage = state.usage()
+        if reason := finished_reason(state.limits, usage, state.clock()):
             raise StudyFinished(f"the study is finished: {reason}", finished_reason=reason)
         limit = state.limits.max_running
-        if limit is not None and standing.running >= limit:
-            raise NoSlot(f"{standing.running} trials are running, which is the limit: ask again")
-        if standing.waiting and not request.params:
+        if limit is not None and usage.running >= limit:
+            raise NoSlot(f"{usage.running} trials are running, which is the limit: ask again")
+        if usage.waiting and not request.params:
             return next(
                 trial
                 for trial in state.store.open_trials(state.id)
                 if trial.state == TrialState.WAITING
             )
-        if full_reason(state.limits, standing):
+        if full_reason(state.limits, usage):
             raise NoSlot("every place is taken, but an open trial may give its own back: ask again")
         return None
 

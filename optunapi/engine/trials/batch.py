@@ -96,25 +96,23 @@ class BatchAsking(Asking):
         lost = [] if request.params else [n for n in state.leases.all_expired() if n not in own]
         again = [*own, *lost][:count]
         room, waiting = count - len(again), []
-        standing = state.standing()
-        if reason := finished_reason(state.limits, standing, state.clock()):
+        usage = state.usage()
+        if reason := finished_reason(state.limits, usage, state.clock()):
             if not again:
                 raise StudyFinished(f"the study is finished: {reason}", finished_reason=reason)
             room = 0
-        if (limit := state.limits.max_running) is not None and standing.running + room > limit:
-            room = max(0, limit - standing.running)
+        if (limit := state.limits.max_running) is not None and usage.running + room > limit:
+            room = max(0, limit - usage.running)
             if not room and not again:
-                raise NoSlot(
-                    f"{standing.running} trials are running, which is the limit: ask again"
-                )
+                raise NoSlot(f"{usage.running} trials are running, which is the limit: ask again")
         if not request.params:
             open_trials = state.store.open_trials(state.id)
             waiting = [t for t in open_trials if t.state == TrialState.WAITING][:room]
             room -= len(waiting)
-        if full_reason(state.limits, standing):
+        if full_reason(state.limits, usage):
             room = 0
         elif (limit := state.limits.max_trials) is not None:
-            taken = standing.waiting + standing.running + standing.complete + standing.pruned
+            taken = usage.waiting + usage.running + usage.complete + usage.pruned
             room = min(room, limit - taken)
         if not again and not waiting and not room:
             raise NoSlot("every place is taken, but an open trial may give its own back: ask again")

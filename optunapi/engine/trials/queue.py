@@ -143,10 +143,10 @@ class Queue:
 
     def _check_room(self, count: int) -> None:
         state = self._state
-        standing = state.standing()
-        if count and (reason := stop_reason(state.limits, standing, state.clock())):
+        usage = state.usage()
+        if count and (reason := stop_reason(state.limits, usage, state.clock())):
             raise StudyFinished(f"the study is finished: {reason}", finished_reason=reason)
-        taken = standing.waiting + standing.running + standing.complete + standing.pruned
+        taken = usage.waiting + usage.running + usage.complete + usage.pruned
         _check_places(taken, count, state.limits.max_trials)
 
     def _known(self) -> dict[Mark, FrozenTrial]:

@@ -11,7 +11,7 @@ from optunapi.errors import TrialFinished
 
 
 def tell(state: StudyState, number: int, result: Result) -> TrialView:
-    """Close a trial with its result, inside a unit of the state; see `LiveStudy.tell`."""
+    """Close a trial with its result, inside a unit of the state; see `Study.tell`."""
     trial = state.trial(number)
     check_values(result, len(state.spec.objectives))
     result = filled_in(result, trial, len(state.spec.objectives))

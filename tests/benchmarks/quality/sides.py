@@ -16,7 +16,7 @@ from optunapi.engine.samplers.make import native_sampler
 from optunapi.engine.spec.read import StudySpec, parse_distribution, spec_from_mapping
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest
 from optunapi.storage import WriteThroughStorage, open_storage
 from tests.benchmarks.quality.problems import Params, Problem
@@ -101,7 +101,7 @@ class EngineStudy:
             clock=_clock,
             new_id=lambda: str(next(ids)),
         )
-        self._study = LiveStudy(state)
+        self._study = Study(state)
         self._commits: list[Commit] = []
 
     def ask(self) -> tuple[int, Params]:

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.catalog import create_study
@@ -25,7 +24,7 @@ from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import Points
 from optunapi.engine.state.tally import Tally
 from optunapi.engine.store import Commit
-from optunapi.engine.study import LiveStudy
+from optunapi.engine.study import Study
 from optunapi.engine.values import Answer, AskRequest, StudyChange, StudyView, TrialView
 from optunapi.storage import WriteThroughStorage, open_storage
 from tests.unit.storage.support import assert_database_equals_memory
@@ -111,7 +110,7 @@ class Life:
         self.clock = clock
         self._ids = count(1)
         self.storage: WriteThroughStorage
-        self.study: LiveStudy
+        self.study: Study
         self.spec = None if spec is None else spec_from_mapping({"parameters": LINE} | dict(spec))
         self.open()
 
@@ -130,7 +129,7 @@ class Life:
             clock=self.clock,
             new_id=lambda: f"lease-{next(self._ids)}",
         )
-        self.study = LiveStudy(self.state)
+        self.study = Study(self.state)
 
     def restart(self) -> None:
         self.storage.close()
@@ -289,26 +288,26 @@ class Gated(BaseSampler):
         self._gate, self._sampler = gate, sampler
 
     def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
+        self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         self._gate.pass_()
         return self._sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         return self._sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self,
-        study: Study,
+        study: optuna.Study,
         trial: FrozenTrial,
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         self._sampler.before_trial(study, trial)
 
 

@@ -181,7 +181,7 @@ def test_units_made_at_once_do_not_wait_for_room_that_only_their_lock_s_end_make
     storage: WriteThroughStorage, study_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "MAX_PENDING", 1)
-    with storage.at_once() as is_free:
+    with storage.try_exclusive() as is_free:
         assert is_free
         for _ in range(3):
             storage.add_trial(study_id, template())
