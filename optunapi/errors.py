@@ -23,25 +23,25 @@
     │   └── RouteNotFound         route-not-found
     ├── MethodNotAllowed          method-not-allowed
     ├── Conflict
-    │   ├── TrialFinished         trial-finished      `trial`: the stored one
+    │   ├── TrialFinished         trial-finished      `trial`: the stored trial
     │   ├── TrialWaiting          trial-waiting
     │   ├── LeaseLost             lease-lost
     │   ├── StudyPaused           study-paused
     │   ├── StudyFinished         study-finished      `finished_reason`
     │   ├── StudyBusy             study-busy
     │   ├── SpecConflict          spec-conflict       `diff`
-    │   └── StudyExists           study-exists        raised by the client alone
+    │   └── StudyExists           study-exists        raised by the client only
     ├── TryLater                                      `retry_after`: seconds
     │   ├── NoSlot                no-slot
     │   ├── RateLimited           rate-limited
     │   ├── StorageUnavailable    storage-unavailable
-    │   │   ├── Superseded        never travels: the server does the same again
-    │   │   └── StorageClosed     likewise, after opening the database again
+    │   │   ├── Superseded        internal: the server repeats the change
+    │   │   └── StorageClosed     internal: the server opens the database again
     │   ├── Standby               standby
-    │   └── ServerUnavailable     server-unavailable  raised by the client alone
+    │   └── ServerUnavailable     server-unavailable  raised by the client only
     ├── Internal                  internal            `request_id`
-    ├── UnexpectedReply           unexpected-reply    raised by the client alone
-    └── TunnelFailed              tunnel-failed       these never travel
+    ├── UnexpectedReply           unexpected-reply    raised by the client only
+    └── TunnelFailed              tunnel-failed       raised by the tunnel, never sent over HTTP
         ├── GatewayUnreachable    gateway-unreachable
         ├── GatewayTooOld         gateway-too-old
         ├── HostKeyRefused
@@ -52,18 +52,26 @@
         ├── ForwardingRefused     forwarding-refused
         └── RemoteUnreachable     remote-unreachable
 
-A class's `code` is stable: it is what travels in a problem document, and the client raises the class
-that carries it. `api/problems.py` gives each its HTTP status.
+The second column is the class's `code`, made from its name. A problem document carries the code, and the
+client raises the class that has it, so a code never changes. `api/http/problems.py` maps each class to
+its HTTP status.
 """
 
+import re
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, Self
 
 
 class OptunAPIError(Exception):
-    """The base of all. `detail` says what was wrong and what to do; `extra` holds what a program may want."""
+    """The base class. `detail` says what is wrong and what to do; `extra` has data for programs."""
 
     code: str = "internal"
+
+    def __init_subclass__(cls, *, has_code: bool = True) -> None:
+        super().__init_subclass__()
+        if has_code:
+            cls.code = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
 
     def __init__(self, detail: str, *, status: int | None = None, **extra: Any) -> None:
         super().__init__(detail)
@@ -72,184 +80,132 @@ class OptunAPIError(Exception):
         self.extra: Mapping[str, Any] = extra
 
     def again(self) -> Self:
-        """A copy to raise: one exception object raised in many threads would gather all their tracebacks."""
-        return type(self)(self.detail, status=self.status, **self.extra)
+        """Return a copy to raise: one object raised in many threads would collect all their tracebacks."""
+        return copy(self)
 
 
-class BadRequest(OptunAPIError):
-    """What was sent cannot be taken as it is."""
+class BadRequest(OptunAPIError, has_code=False):
+    """The request cannot be accepted as it is."""
 
 
 class JsonInvalid(BadRequest):
     """The body is not strict JSON (RFC 8259)."""
 
-    code = "json-invalid"
-
 
 class RequestInvalid(BadRequest):
-    """A field, type or query parameter is off; `errors` lists location and reason."""
-
-    code = "request-invalid"
+    """A field or a query parameter is invalid; `errors` lists location and reason."""
 
 
 class ConfigInvalid(BadRequest):
-    """A study's specification has errors; `errors` lists all of them with file, line, key and reason."""
-
-    code = "config-invalid"
+    """A study's specification has errors; `errors` lists all with file, line, key and reason."""
 
 
 class NameInvalid(BadRequest):
-    """A study's name is not one OptunAPI allows."""
-
-    code = "name-invalid"
+    """The study's name is not allowed."""
 
 
 class ValueInvalid(BadRequest):
-    """A value does not fit the objectives or the parameters."""
-
-    code = "value-invalid"
+    """A value does not fit the study's objectives or parameters."""
 
 
 class KeyReused(BadRequest):
-    """An idempotency key came again with another request."""
-
-    code = "key-reused"
+    """The idempotency key was already used for a different request."""
 
 
 class TooLarge(BadRequest):
-    """The body is over its limit."""
-
-    code = "too-large"
+    """The body exceeds its size limit."""
 
 
-class AccessDenied(OptunAPIError):
+class AccessDenied(OptunAPIError, has_code=False):
     """The caller may not do this."""
 
 
 class NotAuthenticated(AccessDenied):
-    """No token and one needed, or a wrong, expired or revoked one."""
-
-    code = "not-authenticated"
+    """A token is required, or the token is wrong, expired or revoked."""
 
 
 class NotPermitted(AccessDenied):
-    """The token's scope is too low."""
-
-    code = "not-permitted"
+    """The token's scope does not allow this."""
 
 
 class PeerNotPrivate(AccessDenied):
     """A private server was called from a public address."""
 
-    code = "peer-not-private"
-
 
 class HostUnknown(AccessDenied):
-    """A private server was called by a name that is not its own."""
-
-    code = "host-unknown"
+    """A private server was called by a host name that is not its own."""
 
 
 class CrossSite(AccessDenied):
     """A web page of another site, or a prefetch, tried to change state."""
 
-    code = "cross-site"
 
-
-class NotFound(OptunAPIError):
-    """There is no such thing here."""
+class NotFound(OptunAPIError, has_code=False):
+    """The requested object does not exist."""
 
 
 class StudyNotFound(NotFound):
-    """No study of this name."""
-
-    code = "study-not-found"
+    """There is no study of this name."""
 
 
 class TrialNotFound(NotFound):
-    """No trial of this number in the study."""
-
-    code = "trial-not-found"
+    """The study has no trial of this number."""
 
 
 class ArtifactNotFound(NotFound):
-    """No artifact of this name with the trial."""
-
-    code = "artifact-not-found"
+    """The trial has no artifact of this name."""
 
 
 class TokenNotFound(NotFound):
-    """No token of this id."""
-
-    code = "token-not-found"
+    """There is no token of this id."""
 
 
 class RouteNotFound(NotFound):
-    """No such path."""
-
-    code = "route-not-found"
+    """The server has no such path."""
 
 
 class MethodNotAllowed(OptunAPIError):
-    """The path exists, the method does not."""
-
-    code = "method-not-allowed"
+    """The path exists, but does not take this method."""
 
 
-class Conflict(OptunAPIError):
-    """The state of the study or trial forbids it."""
+class Conflict(OptunAPIError, has_code=False):
+    """The state of the study or of the trial does not allow this."""
 
 
 class TrialFinished(Conflict):
-    """The trial is closed with another result; `trial` is the stored one."""
-
-    code = "trial-finished"
+    """The trial is finished with another result; `trial` is the stored trial."""
 
 
 class TrialWaiting(Conflict):
-    """The trial is queued and was never handed out."""
-
-    code = "trial-waiting"
+    """The trial is still in the queue and was never handed out."""
 
 
 class LeaseLost(Conflict):
-    """The trial was handed on to another worker."""
-
-    code = "lease-lost"
+    """The trial was handed to another worker."""
 
 
 class StudyPaused(Conflict):
-    """The study hands out nothing until it is opened again."""
-
-    code = "study-paused"
+    """The study is paused and hands out no trials until it is opened again."""
 
 
 class StudyFinished(Conflict):
-    """The study hands out nothing more; `finished_reason` says why."""
-
-    code = "study-finished"
+    """The study is finished and hands out no more trials; `finished_reason` says why."""
 
 
 class StudyBusy(Conflict):
     """The study has running trials."""
 
-    code = "study-busy"
-
 
 class SpecConflict(Conflict):
-    """The specification differs from the study's in a way its history cannot live with; `diff` says where."""
-
-    code = "spec-conflict"
+    """The specification is incompatible with the study's existing trials; `diff` says where."""
 
 
 class StudyExists(Conflict):
-    """A study of this name is there already."""
-
-    code = "study-exists"
+    """A study of this name already exists."""
 
 
-class TryLater(OptunAPIError):
-    """The same request may succeed in `retry_after` seconds."""
+class TryLater(OptunAPIError, has_code=False):
+    """The request failed for now; it may succeed in `retry_after` seconds."""
 
     def __init__(self, detail: str, *, retry_after: float = 1.0, status: int | None = None) -> None:
         super().__init__(detail, status=status)
@@ -257,108 +213,76 @@ class TryLater(OptunAPIError):
 
 
 class NoSlot(TryLater):
-    """No trial or place is free now; one may become free."""
-
-    code = "no-slot"
+    """No trial can be handed out now, but one may become free."""
 
 
 class RateLimited(TryLater):
-    """Too many requests from this peer."""
-
-    code = "rate-limited"
+    """This client sends too many requests."""
 
 
 class StorageUnavailable(TryLater):
     """The study's database cannot be read or written now; nothing was changed."""
 
-    code = "storage-unavailable"
+
+class Superseded(StorageUnavailable, has_code=False):
+    """Another process changed what this change was based on; nothing was changed, try again."""
 
 
-class Superseded(StorageUnavailable):
-    """Somebody else changed what this change built on; it has not happened, and may be tried again."""
-
-
-class StorageClosed(StorageUnavailable):
+class StorageClosed(StorageUnavailable, has_code=False):
     """The database was closed; looking the study up again opens it."""
 
 
 class Standby(TryLater):
-    """This server waits for the one that owns the database."""
-
-    code = "standby"
+    """This server is waiting for the server that owns the database to stop."""
 
 
 class ServerUnavailable(TryLater):
-    """No server answers. `retry_after` is infinite where trying again cannot help."""
-
-    code = "server-unavailable"
+    """No server answers; `retry_after` is infinite if a retry cannot help."""
 
 
 class Internal(OptunAPIError):
-    """A fault of the server; `request_id` is in its log."""
-
-    code = "internal"
+    """The server failed; its log has the cause under `request_id`."""
 
 
 class UnexpectedReply(OptunAPIError):
-    """What answers does not do so as an OptunAPI server does."""
-
-    code = "unexpected-reply"
+    """The reply is not one that an OptunAPI server sends."""
 
 
 class TunnelFailed(OptunAPIError):
-    """The SSH tunnel cannot be opened, or not be kept open."""
-
-    code = "tunnel-failed"
+    """The SSH tunnel cannot be opened or kept open."""
 
 
 class GatewayUnreachable(TunnelFailed):
-    """No SSH server answers where the gateway should be."""
-
-    code = "gateway-unreachable"
+    """No SSH server answers at the gateway's address."""
 
 
 class GatewayTooOld(TunnelFailed):
-    """The gateway and this machine have no algorithm in common that is still held to be safe."""
-
-    code = "gateway-too-old"
+    """The gateway and this machine share no algorithm that is still considered safe."""
 
 
-class HostKeyRefused(TunnelFailed):
-    """The gateway did not prove to be the one that known_hosts knows; nothing was sent to it."""
+class HostKeyRefused(TunnelFailed, has_code=False):
+    """The gateway's host key could not be verified; nothing was sent to it."""
 
 
 class HostKeyUnknown(HostKeyRefused):
-    """Nothing is known of this gateway; `line` is what would have to be added to known_hosts."""
-
-    code = "host-key-unknown"
+    """The gateway is not in known_hosts; `line` is the line that would add it."""
 
 
 class HostKeyChanged(HostKeyRefused):
-    """The gateway has another host key than the known one."""
-
-    code = "host-key-changed"
+    """The gateway's host key differs from the one in known_hosts."""
 
 
 class HostKeyRevoked(HostKeyRefused):
     """The gateway's host key is marked as revoked in known_hosts."""
 
-    code = "host-key-revoked"
-
 
 class LoginRefused(TunnelFailed):
-    """The gateway takes none of the keys; `tried` has their fingerprints."""
-
-    code = "login-refused"
+    """The gateway accepts none of the keys; `tried` has their fingerprints."""
 
 
 class ForwardingRefused(TunnelFailed):
-    """The gateway lets this user in, but forwards nothing to that address."""
-
-    code = "forwarding-refused"
+    """The gateway accepts the login but does not forward to the remote address."""
 
 
 class RemoteUnreachable(TunnelFailed):
-    """Nothing answers behind the gateway at that address."""
-
-    code = "remote-unreachable"
+    """Nothing answers at the remote address behind the gateway."""
