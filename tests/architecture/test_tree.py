@@ -39,9 +39,10 @@ def test_no_child_of_the_package_hides_a_module_when_its_folder_is_on_the_path()
 def text_files(folder: Path) -> Iterator[Path]:
     """The text files of the repository, hidden ones too, without what is made by tools."""
     for path in sorted(folder.iterdir()):
+        if path.name in NOT_OURS:  # .git is a file in a linked work tree
+            continue
         if path.is_dir():
-            made = path.name.endswith((".egg-info", "_cache")) or path.name in NOT_OURS
-            if not made and path.name != ".hypothesis":
+            if not path.name.endswith((".egg-info", "_cache")) and path.name != ".hypothesis":
                 yield from text_files(path)
         elif path.suffix in TEXT:
             yield path
