@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tests.benchmarks import (
+    calls,
     document,
     growth,
     large,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Run], Found]] = {
     "gp": slow_sampler.measure,
     **peers.BENCHMARKS,
     "storage": storage.measure,
+    "calls": calls.measure,
     "profile": where_time_goes.measure,
 }
 TITLE = "Time of an ask as the study grows (TPE, p50, one client)"

@@ -22,7 +22,7 @@ WRITER = "run (/src/optunapi/storage/writer.py:1)"
 
 def test_a_quick_run_measures_prints_draws_and_writes(tmp_path: Path) -> None:
     found = tmp_path / "found.json"
-    words = ["--quick", "--only", "throughput", "growth", "storage", "--json", str(found)]
+    words = ["--quick", "--only", "throughput", "growth", "storage", "calls", "--json", str(found)]
     ended = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks", *words],
         cwd=ROOT,
@@ -43,6 +43,8 @@ def test_a_quick_run_measures_prints_draws_and_writes(tmp_path: Path) -> None:
         "storage-8",
         "storage-32",
         "storage-100",
+        "calls-ask",
+        "calls-tell",
     ]
     for line in lines:
         assert line["value"] > 0
