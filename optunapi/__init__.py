@@ -15,6 +15,7 @@ bottom, each layer importing only from those below it:
     storage/      reads from memory, writes in groups; the only SQL for studies
     client/       a trainer's side: ask, tell, optimize; stands aside, on errors alone
     tunnel/       a supervised SSH tunnel to a server behind a gateway; stands aside likewise
+    durations.py  90s, 5m, 12h, 30d as seconds
     errors.py     every error, on the server and in the client
 
 The names below are loaded when they are first used: a server needs no client, and a trainer no tunnel.

@@ -4,9 +4,17 @@ from typing import Any
 
 import click
 
-from optunapi.cli.durations import duration
 from optunapi.cli.output import json_option, print_json, wants_json
 from optunapi.cli.reach import at_server, catalog_here, url_option
+from optunapi.durations import MAX_SECONDS, seconds_of
+
+
+def duration(text: str) -> float:
+    """Return the seconds of an option's text; a number without a unit is in seconds."""
+    seconds = seconds_of(text if text[-1:].isalpha() else f"{text}s")
+    if seconds is None or seconds > MAX_SECONDS:
+        raise click.BadParameter(f"{text!r} is not a duration such as 90, 90s, 5m, 12h or 2d")
+    return seconds
 
 
 @click.group()

@@ -5,15 +5,13 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from optunapi.durations import MAX_SECONDS, seconds_of
 from optunapi.engine.documents.document import Node, Scalar, nearest, quoted
 
 # Floats hold whole numbers without a gap up to here, and Optuna keeps every parameter as a float.
 MAX_INTEGER = 2**53
-MAX_SECONDS = 36_500 * 86_400.0
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?", re.ASCII)
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([smhd])", re.ASCII)
 
 
 def _numeric(node: Node) -> int | float | None:
@@ -102,10 +100,8 @@ def choice(node: Node, allowed: Collection[str], what: str) -> str | None:
 
 def seconds(node: Node, *, maximum: float = MAX_SECONDS) -> float | None:
     """A duration above zero: a number of seconds, or a number with `s`, `m`, `h` or `d`."""
-    found: float | None = None
-    if isinstance(node.data, str) and (match := _DURATION.fullmatch(node.data.strip())):
-        found = float(match[1]) * UNITS[match[2]]
-    elif (plain := _numeric(node)) is not None:
+    found = seconds_of(node.data) if isinstance(node.data, str) else None
+    if found is None and (plain := _numeric(node)) is not None:
         found = float(min(plain, 2 * MAX_SECONDS))
     if found is None or math.isnan(found):
         node.refuse(f"{_shown(node)} is not a duration such as 90, 90s, 5m, 12h or 2d")
