@@ -11,7 +11,7 @@ from optunapi.engine.fork import Origin, create_fork, fitting_history
 from optunapi.engine.names import NAME, slug_of
 from optunapi.engine.records import SPEC, STUDY, StudyRecord
 from optunapi.engine.reports.snapshot import Snapshot, unasked_snapshot
-from optunapi.engine.samplers.make import engine_of
+from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.files import read_config
 from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.points import checked_point
@@ -431,7 +431,10 @@ class Catalog:
 
     def _live_study(self, name: str, store: Store, study_id: int, spec: StudySpec) -> Study:
         logger.info(
-            "study %s is open: sampler %s by %s", name, spec.sampler["name"], engine_of(spec)
+            "study %s is open: sampler %s by %s",
+            name,
+            spec.sampler["name"],
+            engine_of(spec.problem),
         )
         return Study(
             StudyState(

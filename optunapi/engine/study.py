@@ -148,7 +148,7 @@ class Study(VisibleStudy):
         """
         if record.prune_at == step:
             return True
-        decision = self._state.pruning.should_prune(trial)
+        decision = self._state.pruning.decide(trial)
         kept = record.with_(prune_at=step) if decision.prune else None
         if kept is not None or decision.notes:
             self._state.update(trial, kept, system_attrs=dict(decision.notes))

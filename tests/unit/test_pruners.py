@@ -25,7 +25,9 @@ def refusals(pruner: Any, **settings: Any) -> dict[str, str]:
 def pruned_at(spec: StudySpec, *, steps: int = 12) -> int | None:
     """The step at which a trial far worse than the eight before it is pruned."""
     sampler = optuna.samplers.RandomSampler(seed=1)
-    study = optuna.create_study(sampler=sampler, pruner=make_pruner(spec), study_name="fixed")
+    study = optuna.create_study(
+        sampler=sampler, pruner=make_pruner(spec.pruner), study_name="fixed"
+    )
     for number in range(8):
         trial = study.ask()
         for step in range(1, steps + 1):
@@ -79,12 +81,12 @@ def test_every_pruner_is_made_by_its_name_and_prunes_when_it_should(
     pruner: Any, kind: type[pruners.BasePruner], step: int | None
 ) -> None:
     spec = spec_of(pruner)
-    assert type(make_pruner(spec)) is kind
+    assert type(make_pruner(spec.pruner)) is kind
     assert pruned_at(spec) == step
 
 
 def test_hyperband_is_made_by_its_bare_name() -> None:
-    assert type(make_pruner(spec_of("hyperband"))) is pruners.HyperbandPruner
+    assert type(make_pruner(spec_of("hyperband").pruner)) is pruners.HyperbandPruner
 
 
 def test_without_a_pruner_nothing_is_pruned() -> None:
@@ -95,7 +97,7 @@ def test_without_a_pruner_nothing_is_pruned() -> None:
 
 def test_making_a_pruner_leaves_the_warning_filters_as_they_were() -> None:
     before = list(warnings.filters)
-    make_pruner(spec_of({"name": "patient", "patience": 1}))
+    make_pruner(spec_of({"name": "patient", "patience": 1}).pruner)
     assert warnings.filters == before
 
 

@@ -1,4 +1,4 @@
-"""Decisions of `Pruning`, and the notes it leaves, against those of Optuna's own pruners."""
+"""Decisions of each `Rule`, and the notes it leaves, against those of Optuna's own pruners."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.pruners.incremental import Pruning
+from optunapi.engine.pruners.incremental import make_rule
 from optunapi.engine.pruners.registry import PRUNERS, make_pruner
 from optunapi.engine.pruners.sorted_values import SortedValues
 from optunapi.engine.spec.read import StudySpec, spec_from_mapping
@@ -38,17 +38,19 @@ class Twin:
             storage=self.storage,
             study_name=NAME,
             direction=direction,
-            pruner=make_pruner(self.spec),
+            pruner=make_pruner(self.spec.pruner),
         )
         self.running: list[optuna.Trial] = []
         self.restart()
 
     def restart(self) -> None:
         """Both begin anew in the history there is, as after a restart of their process."""
-        self.study.pruner = make_pruner(self.spec)
-        self.pruning = Pruning(self.spec, study_name=NAME, best_trial=self.best)
+        self.study.pruner = make_pruner(self.spec.pruner)
+        self.rule = make_rule(
+            self.spec.pruner, self.spec.directions, study_name=NAME, best_trial=self.best
+        )
         for trial in self.study.get_trials(deepcopy=False):
-            self.pruning.replace(None, trial)
+            self.rule.replace(None, trial)
 
     def best(self) -> FrozenTrial | None:
         try:
@@ -61,7 +63,7 @@ class Twin:
 
     def ask(self) -> optuna.Trial:
         trial = self.study.ask()
-        self.pruning.replace(None, self.frozen(trial))
+        self.rule.replace(None, self.frozen(trial))
         self.running.append(trial)
         return trial
 
@@ -72,13 +74,13 @@ class Twin:
             warnings.simplefilter("ignore")  # Optuna's, of a repeated step
             trial.report(value, step)
         reported = self.frozen(trial)
-        self.pruning.replace(before, reported)
-        found = self.pruning.should_prune(reported)
+        self.rule.replace(before, reported)
+        found = self.rule.decide(reported)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna's and NumPy's, of NaN and steps not shared
             expected = trial.should_prune()
         noted = self.frozen(trial)
-        self.pruning.replace(reported, noted)
+        self.rule.replace(reported, noted)
         known = reported.system_attrs
         notes = {k: v for k, v in noted.system_attrs.items() if k not in known}
         assert (found.prune, dict(found.notes)) == (bool(expected), notes)
@@ -87,7 +89,7 @@ class Twin:
     def tell(self, trial: optuna.Trial, state: TrialState, value: float = 0.0) -> None:
         before = self.frozen(trial)
         self.study.tell(trial, value if state == COMPLETE else None, state=state)
-        self.pruning.replace(before, self.frozen(trial))
+        self.rule.replace(before, self.frozen(trial))
         self.running.remove(trial)
 
     def hand_on(self, trial: optuna.Trial) -> optuna.Trial:
@@ -96,7 +98,7 @@ class Twin:
         cleared = copy.copy(before)
         cleared.intermediate_values = {}
         self.storage._set_trial(trial._trial_id, cleared)
-        self.pruning.replace(before, cleared)
+        self.rule.replace(before, cleared)
         self.running.remove(trial)
         self.running.append(optuna.Trial(self.study, trial._trial_id))
         return self.running[-1]
@@ -110,7 +112,7 @@ class Twin:
                 intermediate_values=dict(reports),
             )
         )
-        self.pruning.replace(None, self.study.get_trials(deepcopy=False)[-1])
+        self.rule.replace(None, self.study.get_trials(deepcopy=False)[-1])
 
     def train(self, *reports: float, state: TrialState = COMPLETE) -> list[bool]:
         """A whole trial that reports at steps 0, 1, 2 … and goes on though told to stop."""
@@ -318,7 +320,7 @@ def test_a_complete_trial_that_is_changed_again_counts_once() -> None:
     twin = Twin({"name": "median", "n_startup_trials": 1, "n_min_trials": 2})
     twin.train(1.0)
     (complete,) = twin.study.get_trials(deepcopy=False)
-    twin.pruning.replace(complete, copy.copy(complete))
+    twin.rule.replace(complete, copy.copy(complete))
     assert twin.train(9.0) == [False]
 
 
@@ -534,9 +536,9 @@ def test_several_objectives_are_never_pruned() -> None:
         (one, True),
         (StudySpec(objectives=two.objectives, pruner=one.pruner), False),
     ):
-        pruning = Pruning(spec, study_name=NAME, best_trial=lambda: None)
-        pruning.replace(None, trial)
-        assert pruning.should_prune(trial).prune is pruned
+        rule = make_rule(spec.pruner, spec.directions, study_name=NAME, best_trial=lambda: None)
+        rule.replace(None, trial)
+        assert rule.decide(trial).prune is pruned
 
 
 # What a report costs.
@@ -573,10 +575,10 @@ def test_a_report_reads_no_other_trial_but_the_best_one(name: str, resource: str
         for number in range(50)
     ]
     best = copy.copy(history[0])
-    pruning = Pruning(spec, study_name=NAME, best_trial=lambda: best)
+    rule = make_rule(spec.pruner, spec.directions, study_name=NAME, best_trial=lambda: best)
     for number, trial in enumerate(history):
         trial.number = number
-        pruning.replace(None, trial)
+        rule.replace(None, trial)
     for trial in history:
         trial.intermediate_values = Sealed(trial.intermediate_values)
         trial.system_attrs = Sealed(trial.system_attrs)
@@ -584,10 +586,10 @@ def test_a_report_reads_no_other_trial_but_the_best_one(name: str, resource: str
     for number in range(50, 60):  # of which some are in hyperband's first bracket
         trial = optuna.create_trial(state=RUNNING)
         trial.number = number
-        pruning.replace(None, trial)
+        rule.replace(None, trial)
         for step in range(9):
             before, trial = trial, copy.copy(trial)
             trial.intermediate_values = {**before.intermediate_values, step: 99.0 + step}
-            pruning.replace(before, trial)
-            pruned.add(pruning.should_prune(trial).prune)
+            rule.replace(before, trial)
+            pruned.add(rule.decide(trial).prune)
     assert (True in pruned) is (name != "none")

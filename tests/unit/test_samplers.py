@@ -57,7 +57,7 @@ def _torch(request: pytest.FixtureRequest) -> None:
 
 
 def study_of(spec: StudySpec) -> optuna.Study:
-    return optuna.create_study(directions=spec.directions, sampler=make_sampler(spec))
+    return optuna.create_study(directions=spec.directions, sampler=make_sampler(spec.problem))
 
 
 def ask(study: optuna.Study, spec: StudySpec) -> optuna.Trial:
@@ -112,7 +112,7 @@ def test_every_sampler_is_made_by_its_bare_name_and_samples_within_the_space(
     name: str, kind: type[BaseSampler], space: Mapping[str, Any]
 ) -> None:
     spec = spec_of(name, space)
-    assert isinstance(make_sampler(spec), kind)
+    assert isinstance(make_sampler(spec.problem), kind)
     for params in run(spec, 12):
         assert set(params) == set(space)
 
@@ -213,7 +213,8 @@ def test_grid_takes_values_for_parameters_that_have_no_end_of_them() -> None:
 def test_a_seed_makes_the_same_draws_and_a_shifted_one_others() -> None:
     spec = spec_of({"name": "random", "seed": 2**32 - 1})
     first, again, shifted = (
-        optuna.create_study(sampler=make_sampler(spec, seed_shift=shift)) for shift in (0, 0, 5)
+        optuna.create_study(sampler=make_sampler(spec.problem, seed_shift=shift))
+        for shift in (0, 0, 5)
     )
     draws = [ask(study, spec).params for study in (first, again, shifted)]
     assert draws[0] == draws[1] != draws[2]
@@ -225,7 +226,7 @@ def test_grid_keeps_its_order_over_a_restart() -> None:
     optuna.create_study(study_name="s", storage=storage)
     points = set()
     for shift in range(24):
-        sampler = make_sampler(spec, seed_shift=shift)
+        sampler = make_sampler(spec.problem, seed_shift=shift)
         study = optuna.load_study(study_name="s", storage=storage, sampler=sampler)
         points.add(tuple(ask(study, spec).params.items()))
     assert len(points) == 24
@@ -236,11 +237,13 @@ def test_a_scrambled_qmc_sequence_goes_on_over_a_restart() -> None:
 
     def draws(restart_after: int) -> list[dict[str, Any]]:
         storage = optuna.storages.InMemoryStorage()
-        study = optuna.create_study(study_name="s", storage=storage, sampler=make_sampler(spec))
+        study = optuna.create_study(
+            study_name="s", storage=storage, sampler=make_sampler(spec.problem)
+        )
         found = []
         for number in range(8):
             if number == restart_after:
-                sampler = make_sampler(spec, seed_shift=number)
+                sampler = make_sampler(spec.problem, seed_shift=number)
                 study = optuna.load_study(study_name="s", storage=storage, sampler=sampler)
             trial = ask(study, spec)
             study.tell(trial, 0.0)
@@ -252,7 +255,7 @@ def test_a_scrambled_qmc_sequence_goes_on_over_a_restart() -> None:
 
 def test_making_a_sampler_leaves_the_warning_filters_as_they_were() -> None:
     before = list(warnings.filters)
-    make_sampler(spec_of({"name": "cmaes", "with_margin": True}))
+    make_sampler(spec_of({"name": "cmaes", "with_margin": True}).problem)
     assert warnings.filters == before
 
 

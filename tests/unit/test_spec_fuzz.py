@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optunapi.engine.pruners.registry import PRUNERS, make_pruner
-from optunapi.engine.samplers.make import SAMPLERS, make_sampler
+from optunapi.engine.samplers.make import make_sampler
+from optunapi.engine.samplers.registry import SAMPLERS
 from optunapi.engine.spec.files import spec_from_yaml
 from optunapi.engine.spec.read import SETTINGS, StudySpec, differences, spec_from_mapping
 from optunapi.errors import ConfigInvalid
@@ -105,9 +106,9 @@ def check(spec: StudySpec) -> None:
     again = spec_from_mapping(wire)
     assert differences(spec, again) == []
     assert again.version == spec.version
-    make_pruner(spec)
+    make_pruner(spec.pruner)
     if spec.sampler["name"] != "gp":
-        make_sampler(spec, seed_shift=1)
+        make_sampler(spec.problem, seed_shift=1)
 
 
 def check_refusal(refusal: ConfigInvalid, *, file: str | None) -> None:

@@ -19,7 +19,7 @@ from optunapi.api.schemas.fields import (
 )
 from optunapi.api.schemas.trials import values_of
 from optunapi.engine.names import NAME, slug_of
-from optunapi.engine.samplers.make import engine_of
+from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.model import parameter_to_wire
 from optunapi.engine.values import StudyView
 
@@ -189,7 +189,7 @@ def study_of(view: StudyView) -> dict[str, Any]:
         "finished_reason": view.finished_reason,
         "objectives": [{"name": o.name, "direction": o.direction} for o in spec.objectives],
         "parameters": {p.name: parameter_to_wire(p) for p in spec.parameters},
-        "sampler": {**spec.sampler, "engine": engine_of(spec)},
+        "sampler": {**spec.sampler, "engine": engine_of(spec.problem)},
         "pruner": dict(spec.pruner),
         "limits": view.limits.to_json(),
         "lease_seconds": view.lease_seconds,

@@ -1,21 +1,20 @@
-"""Whether a trial should be pruned: as Optuna's pruner decides, without reading all trials' reports.
+"""Pruning decisions without a pass over all trials at every report.
 
-Optuna's pruners go through the whole history at every report. Here a `Rule` for each of them is told
-of every trial as it changes, and keeps what it will need: the reports of complete trials by step
-(`pruning_rules`), the values at each rung (`pruning_halving`). Decisions are the same, and so are the
-notes left with the trials: Optuna itself can go on with the study.
+Optuna's pruners read the whole history each time. A `Rule` is notified of every trial as it changes and
+keeps what its pruner needs: the reports of complete trials by step (`rules`), or the values at each rung
+(`halving`). Decisions are Optuna's, and so are the notes left with the trials, so that Optuna itself can
+go on with the study.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.study import StudyDirection
 
 from optunapi.engine.pruners.halving import Hyperband, SuccessiveHalving
 from optunapi.engine.pruners.registry import PRUNERS
 from optunapi.engine.pruners.rules import (
     BestTrial,
-    Decision,
     Never,
     Patient,
     Percentile,
@@ -23,32 +22,23 @@ from optunapi.engine.pruners.rules import (
     Threshold,
     Wilcoxon,
 )
-from optunapi.engine.spec.read import StudySpec
 
 
-class Pruning:
-    """What the pruner of a specification needs to know of all trials at once, kept up change by change.
+def make_rule(
+    pruner: Mapping[str, Any],
+    directions: Sequence[StudyDirection],
+    *,
+    study_name: str,
+    best_trial: BestTrial,
+) -> Rule:
+    """The rule for a pruner's `name` and arguments, which knows of no trial yet.
 
-    `study_name` is the name Optuna knows the study by, `best_trial` gives its best feasible complete
-    trial and must be cheap. With several objectives nothing is ever pruned, since Optuna cannot.
+    `study_name` is the name by which Optuna knows the study. `best_trial` returns the best feasible
+    complete trial and must be cheap. With several objectives nothing is ever pruned, since Optuna cannot.
     """
-
-    def __init__(self, spec: StudySpec, *, study_name: str, best_trial: BestTrial) -> None:
-        self._rule: Rule = Never()
-        if len(spec.objectives) == 1:
-            maximize = spec.objectives[0].direction == "maximize"
-            self._rule = _rule(spec.pruner, maximize, study_name, best_trial)
-
-    def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
-        """Take a changed or new trial into account."""
-        self._rule.replace(before, after)
-
-    def should_prune(self, trial: FrozenTrial) -> Decision:
-        """What Optuna's `should_prune` says of a running trial whose reports `replace` has seen.
-
-        The decision's notes are to be written to the trial's system attributes.
-        """
-        return self._rule.decide(trial)
+    if len(directions) > 1:
+        return Never()
+    return _rule(pruner, directions[0] == StudyDirection.MAXIMIZE, study_name, best_trial)
 
 
 def _rule(
@@ -78,7 +68,7 @@ def _rule(
 
 
 def _arguments(pruner: Mapping[str, Any]) -> dict[str, Any]:
-    """The pruner's arguments, those not given as Optuna's own constructor has them."""
+    """The pruner's arguments, completed with the defaults of Optuna's constructor."""
     parameters = PRUNERS[pruner["name"]].parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     return defaults | {key: value for key, value in pruner.items() if key != "name"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna import pruners
 
@@ -15,14 +15,11 @@ from optunapi.engine.documents.components import (
 )
 from optunapi.engine.documents.document import Node
 
-if TYPE_CHECKING:
-    from optunapi.engine.spec.model import StudySpec
 
-
-def make_pruner(spec: "StudySpec") -> pruners.BasePruner:
-    """The pruner that `spec` names."""
+def make_pruner(pruner: Mapping[str, Any]) -> pruners.BasePruner:
+    """Optuna's pruner for a `name` with its arguments."""
     with without_warnings():
-        return _make(spec.pruner)
+        return _make(pruner)
 
 
 def read_pruner(node: Node, *, n_objectives: int | None) -> dict[str, Any] | None:

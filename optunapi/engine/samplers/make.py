@@ -1,7 +1,7 @@
 """Samplers by name and arguments."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna import samplers
 
@@ -15,34 +15,20 @@ from optunapi.engine.documents.document import Node
 from optunapi.engine.samplers.checks import suits
 from optunapi.engine.samplers.gp import HISTORY, WindowedGP
 from optunapi.engine.samplers.grid import grid_of
-from optunapi.engine.samplers.native.engine import Engine, NativeSampler, engine_of, native_sampler
+from optunapi.engine.samplers.problem import Problem
 from optunapi.engine.samplers.registry import CROSSOVERS, MUTATIONS, OURS, SAMPLERS
 from optunapi.engine.space import Parameter
 
-if TYPE_CHECKING:
-    from optunapi.engine.spec.model import StudySpec
 
-__all__ = [
-    "SAMPLERS",
-    "Engine",
-    "NativeSampler",
-    "WindowedGP",
-    "engine_of",
-    "make_sampler",
-    "native_sampler",
-    "read_sampler",
-]
-
-
-def make_sampler(spec: "StudySpec", *, seed_shift: int = 0) -> samplers.BaseSampler:
-    """The sampler that `spec` names.
+def make_sampler(problem: Problem, *, seed_shift: int = 0) -> samplers.BaseSampler:
+    """Optuna's sampler of that name and those arguments.
 
     A configured seed is shifted by `seed_shift`, so that a study loaded with trials does not repeat
     their draws; the seeds of grid and QMC are not, since theirs fix the order of one sequence that
     goes on over a restart.
     """
     with without_warnings():
-        return _make(spec.sampler, spec.parameters, len(spec.objectives), seed_shift)
+        return _make(problem.sampler, problem.parameters, problem.n_objectives, seed_shift)
 
 
 def read_sampler(

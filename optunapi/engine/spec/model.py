@@ -10,7 +10,8 @@ from typing import Any, Literal
 from optuna.study import StudyDirection
 
 from optunapi.engine.pruners.registry import PRUNERS
-from optunapi.engine.samplers.make import SAMPLERS
+from optunapi.engine.samplers.problem import Problem
+from optunapi.engine.samplers.registry import SAMPLERS
 from optunapi.engine.space import Parameter, distribution_to_wire
 
 Direction = Literal["minimize", "maximize"]
@@ -101,6 +102,11 @@ class StudySpec:
     def directions(self) -> list[StudyDirection]:
         """The objectives' directions, as Optuna names them."""
         return [StudyDirection[objective.direction.upper()] for objective in self.objectives]
+
+    @property
+    def problem(self) -> Problem:
+        """What a sampler needs to know."""
+        return Problem(parameters=self.parameters, directions=self.directions, sampler=self.sampler)
 
 
 def parameter_to_wire(parameter: Parameter) -> dict[str, Any]:

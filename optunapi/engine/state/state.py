@@ -24,9 +24,10 @@ from optunapi.engine.lifecycle import (
     finished_reason,
     meets_target,
 )
-from optunapi.engine.pruners.incremental import Pruning
+from optunapi.engine.pruners.incremental import make_rule
+from optunapi.engine.pruners.rules import Rule
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
-from optunapi.engine.samplers.make import native_sampler
+from optunapi.engine.samplers.native.engine import native_sampler
 from optunapi.engine.spec.read import Limits, StudySpec
 from optunapi.engine.state.feed import Feed, News
 from optunapi.engine.state.taken_points import Points
@@ -73,7 +74,7 @@ class StudyState:
         self.points = Points(spec)
         self.pruning = self._new_pruning()
         self._timeouts = Alarms()
-        self.native = native_sampler(spec)  # told of every trial
+        self.native = native_sampler(spec.problem)  # told of every trial
         self.record = StudyRecord()
         self._limits = (spec, self.record, spec.limits)
         self.last_activity_at: float | None = None
@@ -438,7 +439,7 @@ class StudyState:
     def _derive(self) -> None:
         self.record = StudyRecord.of(self.store.get_study_system_attrs(self.id))
         self.tally, self.points, self.pruning = Tally(), Points(self._spec), self._new_pruning()
-        self.native = native_sampler(self._spec)
+        self.native = native_sampler(self._spec.problem)
         trials = self.store.get_all_trials(self.id, deepcopy=False)
         for trial in trials:
             self._take(None, trial)
@@ -448,11 +449,13 @@ class StudyState:
         self.last_activity_at = max(times).timestamp() if times else self.record.created_at
         self._watch(self.leases)
 
-    def _new_pruning(self) -> Pruning:
+    def _new_pruning(self) -> Rule:
         def best() -> FrozenTrial | None:
             return next(iter(self.store.best_trials(self.id)), None)
 
-        return Pruning(self._spec, study_name=self.name, best_trial=best)
+        return make_rule(
+            self._spec.pruner, self._spec.directions, study_name=self.name, best_trial=best
+        )
 
     def _watch(self, held: Leases) -> None:
         """Set the leases and time-outs of the running trials; those `held` go on as they are."""

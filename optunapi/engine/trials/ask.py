@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.lifecycle import CANCELLED, finished_reason, full_reason, stop_reason
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.samplers.make import NativeSampler
+from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.space import sample_conditional
 from optunapi.engine.spec.points import checked_point, flaw
 from optunapi.engine.spec.read import StudySpec
@@ -227,7 +227,7 @@ class Asking:
                 yield drawn(native, policy, trial, attempt)
             else:
                 draft = Draft(self._state.store, self._state.id, self._state.name, trial, others)
-                suggest = draft.suggest(policy.sampler, policy.pruner)
+                suggest = draft.suggest(policy.sampler)
                 sample_conditional(policy.spec.parameters, suggest)
                 yield draft
 

@@ -17,13 +17,13 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.make import NativeSampler, WindowedGP
+from optunapi.engine.samplers.gp import WindowedGP
+from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.state.templates import FIXED, Relative
 from optunapi.engine.store import Store
 from optunapi.engine.trials.policy import Policy
@@ -99,15 +99,15 @@ class Draft(BaseStorage):
         """The system attributes that drafting added to the trial or changed."""
         return {k: v for k, v in self.trial.system_attrs.items() if self._noted.get(k, self) != v}
 
-    def study(self, sampler: BaseSampler, pruner: BasePruner) -> DraftStudy:
+    def study(self, sampler: BaseSampler) -> DraftStudy:
         """A study over this draft."""
-        return DraftStudy(self._study_name, self, sampler=sampler, pruner=pruner)
+        return DraftStudy(self._study_name, self, sampler=sampler)
 
-    def suggest(self, sampler: BaseSampler, pruner: BasePruner) -> Suggest:
+    def suggest(self, sampler: BaseSampler) -> Suggest:
         """A function that samples one parameter of the trial, or gives the fixed value it has."""
         if isinstance(sampler, WindowedGP):
             self._history = sampler.seen(self._history, self._directions)
-        trial = optuna.trial.Trial(self.study(sampler, pruner), self.trial._trial_id)
+        trial = optuna.trial.Trial(self.study(sampler), self.trial._trial_id)
         self._sampled = trial
 
         def suggest(name: str, distribution: BaseDistribution) -> Any:

@@ -1,4 +1,4 @@
-"""A specification with the sampler and pruner made from it."""
+"""A specification with the sampler made from it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -7,28 +7,23 @@ from types import MappingProxyType
 from typing import Self
 
 from optuna.distributions import BaseDistribution
-from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from optunapi.engine.pruners.registry import make_pruner
 from optunapi.engine.samplers.make import make_sampler
 from optunapi.engine.spec.read import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A specification with the sampler and pruner made from it; replaced as a whole."""
+    """A specification with the sampler made from it; replaced as a whole."""
 
     spec: StudySpec
     sampler: BaseSampler
-    pruner: BasePruner
 
     @classmethod
     def of(cls, spec: StudySpec, n_trials: int) -> Self:
         """A seeded sampler that goes on in a study with trials must not repeat its first draws."""
-        return cls(
-            spec=spec, sampler=make_sampler(spec, seed_shift=n_trials), pruner=make_pruner(spec)
-        )
+        return cls(spec=spec, sampler=make_sampler(spec.problem, seed_shift=n_trials))
 
     def distributions(self, names: Collection[str]) -> Mapping[str, BaseDistribution]:
         """Those of the parameters with these names; where they are all, always the same object."""

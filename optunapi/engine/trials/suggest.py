@@ -111,7 +111,7 @@ class Suggesting:
             _refuse_unsuited(policy.spec, name, distribution)
             sampler = Remembering(policy.sampler, relative)
             try:
-                value = draft.suggest(sampler, policy.pruner)(name, distribution)
+                value = draft.suggest(sampler)(name, distribution)
             except ValueError as error:
                 if policy.spec.sampler["name"] not in EXHAUSTIVE:
                     raise

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from optunapi.engine.catalog import create_study
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.samplers.make import native_sampler
+from optunapi.engine.samplers.native.engine import native_sampler
 from optunapi.engine.spec.read import StudySpec, parse_distribution, spec_from_mapping
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
@@ -59,7 +59,7 @@ class RandomPoints:
     """
 
     def __init__(self, spec: StudySpec) -> None:
-        found = native_sampler(spec)
+        found = native_sampler(spec.problem)
         assert found is not None, "rustuna is not installed"
         self._sampler = found  # is never told of a trial, so that it never begins with TPE
 

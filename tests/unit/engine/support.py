@@ -18,7 +18,7 @@ from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.pages import Place, Selection
-from optunapi.engine.samplers.make import NativeSampler
+from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import Points

@@ -10,7 +10,7 @@ from optuna.search_space import intersection_search_space
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.make import NativeSampler, native_sampler
+from optunapi.engine.samplers.native.engine import NativeSampler, native_sampler
 from optunapi.engine.space import Parameter
 from optunapi.engine.spec.model import Objective
 from optunapi.engine.spec.read import StudySpec, spec_from_mapping
@@ -34,7 +34,7 @@ def spec_of(sampler: Any, parameters: Any = None, **more: Any) -> StudySpec:
 
 
 def sampler_of(spec: StudySpec) -> NativeSampler:
-    sampler = native_sampler(spec)
+    sampler = native_sampler(spec.problem)
     assert sampler is not None
     return sampler
 

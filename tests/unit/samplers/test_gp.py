@@ -5,7 +5,6 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
@@ -55,7 +54,7 @@ def test_gp_is_handed_so_many_trials_and_no_more(
 ) -> None:
     spec = spec_of({"name": "gp", **arguments}, LINE)
     draft = draft_of(spec, trials)
-    draft.suggest(make_sampler(spec), NopPruner())
+    draft.suggest(make_sampler(spec.problem))
     numbers = seen_by(draft)
     assert len(numbers) == seen + 1
     assert numbers[-1] == trials, "the drafted trial is among them"
@@ -64,5 +63,5 @@ def test_gp_is_handed_so_many_trials_and_no_more(
 
 def test_other_samplers_see_the_whole_history() -> None:
     draft = draft_of(spec_of("random", LINE), 500)
-    draft.suggest(RandomSampler(), NopPruner())
+    draft.suggest(RandomSampler())
     assert len(seen_by(draft)) == 501

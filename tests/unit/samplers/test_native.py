@@ -1,6 +1,8 @@
 """The samplers in Rust: what they serve, what follows from a seed, and that random search is Optuna's."""
 
 import math
+import subprocess
+import sys
 from collections import Counter
 from datetime import datetime
 from statistics import median
@@ -12,8 +14,8 @@ from optuna.study import create_study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy import stats  # type: ignore[import-untyped]
 
-from optunapi.engine.samplers.make import NativeSampler, engine_of, native_sampler
 from optunapi.engine.samplers.native import tpe as native
+from optunapi.engine.samplers.native.engine import NativeSampler, engine_of, native_sampler
 from optunapi.engine.samplers.native.tpe import HISTORY, TPE
 from optunapi.engine.spec.read import StudySpec, spec_from_mapping
 from optunapi.errors import ConfigInvalid
@@ -36,7 +38,7 @@ def spec_of(sampler: dict[str, Any], **more: Any) -> StudySpec:
 
 
 def sampler_of(sampler: dict[str, Any], **more: Any) -> NativeSampler:
-    found = native_sampler(spec_of(sampler, **more))
+    found = native_sampler(spec_of(sampler, **more).problem)
     assert found is not None
     return found
 
@@ -89,8 +91,25 @@ def test_what_draws_a_study(
     sampler: dict[str, Any], parameters: dict[str, Any], engine: str
 ) -> None:
     spec = spec_of(sampler, parameters=parameters)
-    assert engine_of(spec) == engine
-    assert (native_sampler(spec) is not None) == (engine == "rustuna")
+    assert engine_of(spec.problem) == engine
+    assert (native_sampler(spec.problem) is not None) == (engine == "rustuna")
+
+
+WITHOUT_RUSTUNA = """
+import sys
+
+sys.modules["rustuna"] = None
+from optunapi.engine.samplers.native.engine import engine_of, native_sampler
+from optunapi.engine.spec.read import spec_from_mapping
+
+space = {"x": {"type": "float", "low": 0, "high": 1}}
+problem = spec_from_mapping({"parameters": space, "sampler": "tpe"}).problem
+assert (engine_of(problem), native_sampler(problem)) == ("optuna", None)
+"""
+
+
+def test_where_rustuna_cannot_be_imported_optuna_draws() -> None:
+    subprocess.run([sys.executable, "-c", WITHOUT_RUSTUNA], check=True)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from optunapi.engine.samplers.make import NativeSampler
 from optunapi.engine.samplers.native import screening
 from optunapi.engine.samplers.native import tpe as native
 from optunapi.engine.samplers.native.axes import axis_of
+from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.samplers.native.screening import N_EVEN, N_LEADERS, N_NEAR, Screening
 from optunapi.engine.samplers.native.tpe import TPE
 from optunapi.engine.samplers.native.window import Changes

@@ -2,18 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.samplers.native.axes import Params
-from optunapi.engine.samplers.native.random_search import RandomSearch
-from optunapi.engine.samplers.native.tpe import TPE
+from optunapi.engine.samplers.problem import Problem
 from optunapi.engine.space import Parameter
-
-if TYPE_CHECKING:
-    from optunapi.engine.spec.model import StudySpec
-
 
 Engine = Literal["rustuna", "optuna"]
 
@@ -48,16 +43,20 @@ class NativeSampler(Protocol):
         """
 
 
-def native_sampler(spec: "StudySpec") -> NativeSampler | None:
-    """The sampler of a specification, told of no trial yet; None if Optuna's own has to do it."""
-    if engine_of(spec) == "optuna":
+def native_sampler(problem: Problem) -> NativeSampler | None:
+    """A sampler that knows of no trial yet; None if Optuna's own has to draw."""
+    if engine_of(problem) == "optuna":
         return None
-    return RandomSearch(spec) if spec.sampler["name"] == "random" else TPE(spec)
+    # Only here: these modules need rustuna, which may be missing.
+    from optunapi.engine.samplers.native.random_search import RandomSearch
+    from optunapi.engine.samplers.native.tpe import TPE
+
+    return RandomSearch(problem) if problem.sampler["name"] == "random" else TPE(problem)
 
 
-def engine_of(spec: "StudySpec") -> Engine:
+def engine_of(problem: Problem) -> Engine:
     """What draws the points of a study."""
-    return "optuna" if obstacle(spec.sampler, spec.parameters) else "rustuna"
+    return "optuna" if obstacle(problem.sampler, problem.parameters) else "rustuna"
 
 
 def obstacle(sampler: Params, parameters: Sequence[Parameter] | None) -> str | None:

@@ -1,6 +1,6 @@
 """Random search."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna.trial import FrozenTrial
 from rustuna.distributions import FloatDistribution
@@ -9,18 +9,16 @@ from rustuna.storages import InMemoryStorage
 
 from optunapi.engine.samplers.native.axes import Params, _axes_of, _completed
 from optunapi.engine.samplers.native.seeds import Seeds
-
-if TYPE_CHECKING:
-    from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.samplers.problem import Problem
 
 
 class RandomSearch:
     """Every parameter drawn by itself, as Optuna's random sampler does."""
 
-    def __init__(self, spec: "StudySpec") -> None:
-        self._parameters = spec.parameters
-        self._axes = _axes_of(spec.parameters)
-        self._seeds = Seeds(spec.sampler.get("seed"))
+    def __init__(self, problem: Problem) -> None:
+        self._parameters = problem.parameters
+        self._axes = _axes_of(problem.parameters)
+        self._seeds = Seeds(problem.sampler.get("seed"))
         self._shares = _Shares()
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:

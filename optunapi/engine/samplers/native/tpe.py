@@ -9,21 +9,19 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optuna import samplers
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.samplers.native.axes import Params, _axes_of, _completed
+from optunapi.engine.samplers.native.mirror import Mirror
 from optunapi.engine.samplers.native.mixing import mixed
 from optunapi.engine.samplers.native.random_search import RandomSearch
 from optunapi.engine.samplers.native.screening import Screening
 from optunapi.engine.samplers.native.seeds import Seeds
 from optunapi.engine.samplers.native.window import Window
-
-if TYPE_CHECKING:
-    from optunapi.engine.spec.model import StudySpec
-
+from optunapi.engine.samplers.problem import Problem
 
 # Chosen by measurement, see docs/samplers.md. Of what it has, rustuna takes the best tenth for good, of
 # one objective at most 25: more of the best need not be kept for their values alone.
@@ -47,20 +45,17 @@ class _Ahead:
 class TPE:
     """Rustuna's TPE over a window of the study's trials; random search until there are enough."""
 
-    def __init__(self, spec: "StudySpec") -> None:
-        # Where rustuna is not installed, this module still says so.
-        from optunapi.engine.samplers.native.mirror import Mirror
-
-        arguments = _tpe_defaults() | dict(spec.sampler)
+    def __init__(self, problem: Problem) -> None:
+        arguments = _tpe_defaults() | dict(problem.sampler)
         multivariate = arguments["multivariate"]
         if multivariate is None:
-            multivariate = len(spec.objectives) == 1 or arguments["group"]
+            multivariate = problem.n_objectives == 1 or arguments["group"]
         history = arguments.get("history", HISTORY)
-        self._parameters = spec.parameters
-        self._axes = _axes_of(spec.parameters)
+        self._parameters = problem.parameters
+        self._axes = _axes_of(problem.parameters)
         self._n_startup_trials = arguments["n_startup_trials"]
         self._seeds = Seeds(arguments["seed"])
-        self._random = RandomSearch(spec)
+        self._random = RandomSearch(problem)
         # A tell waits for the window's lock, held for moments; that of the mirror is held for as long
         # as a point takes.
         self._window_lock, self._mirror_lock = threading.Lock(), threading.Lock()
@@ -69,15 +64,15 @@ class TPE:
         self._ahead: _Ahead | None = None
         self._version = 0  # rises with every change of the window
         self._window = Window(
-            spec.directions,
+            problem.directions,
             fits=self._fits,
             n_best=N_BEST,
             n_newest=None if history == "all" else history - N_BEST,
             lies=arguments["constant_liar"],
         )
-        self._mirror = Mirror(self._axes, len(spec.objectives), multivariate=multivariate)
+        self._mirror = Mirror(self._axes, problem.n_objectives, multivariate=multivariate)
         # Of several objectives, no trials are the best near which to look.
-        self._screening = Screening(self._axes) if len(spec.objectives) == 1 else None
+        self._screening = Screening(self._axes) if problem.n_objectives == 1 else None
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take a changed or new trial into account; see `NativeSampler.replace`."""
