@@ -1,20 +1,17 @@
-"""A server in a thread of this process, over real sockets and SQLite files; and what is on disk."""
+"""A server for one test, `client`, and one that tests share, `wire`, where each makes studies of its own."""
 
-import sqlite3
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from optunapi.app import create_app
 from optunapi.settings import Settings
-from tests.support import free_port
+from tests.api.server import dump, serving_app
+from tests.api.wire import Wire, wire_of
 
 PARABOLOID = """
 x: {type: float, low: -10, high: 10}
@@ -22,6 +19,7 @@ y: {type: float, low: -10, high: 10}
 """
 
 Snapshot = Callable[[], dict[str, list[str]]]
+Refused = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -45,7 +43,7 @@ def client(app: FastAPI) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def snapshot(home: Path) -> Snapshot:
-    """A function that gives everything on disk that a request could change."""
+    """A function that returns everything on disk that a request could change."""
 
     def take() -> dict[str, list[str]]:
         databases = sorted((home / "db").glob("*.db"))
@@ -57,39 +55,31 @@ def snapshot(home: Path) -> Snapshot:
     return take
 
 
-def dump(path: Path) -> list[str]:
-    """A database as SQL statements."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        return list(connection.iterdump())
+@pytest.fixture(scope="session")
+def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
+    """The server that tests share."""
+    with wire_of(tmp_path_factory.mktemp("wire")) as wire:
+        yield wire
 
 
-@contextmanager
-def serving(home: Path) -> Iterator[httpx.Client]:
-    """A client of a server at this home, until the block ends."""
-    with serving_app(create_app(Settings(home=home))) as client:
-        yield client
+@pytest.fixture(scope="session")
+def study(wire: Wire) -> str:
+    """A study for what changes nothing: trial 0 complete, 1 running, 2 waiting, 3 leased."""
+    name = wire.put(enqueue=[{"n": 1}, {"n": 2}, {"n": 3}])
+    wire.ask(name, worker="first")
+    wire.tell(name, 0, value=1.5)
+    wire.ask(name, worker="second")
+    lease = wire.ask(name, params={"n": 4}, lease_seconds=86400)
+    assert lease["number"] == 3
+    return name
 
 
-@contextmanager
-def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
-    """A client of a server of this application, until the block ends."""
-    ready = threading.Event()
+@pytest.fixture
+def refused(wire: Wire, study: str) -> Refused:
+    """A refusal of a request to the shared study, which changes nothing."""
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            ready.set()
+    def check(method: str, path: str, status: int, code: str, **options: Any) -> dict[str, Any]:
+        with wire.unchanged(study):
+            return wire.refused(method, path.format(s=study), status, code, **options)
 
-    port = free_port()
-    # Neither side closes a connection for being idle: a request sent in that moment would be lost.
-    server = Server(uvicorn.Config(app, port=port, log_config=None, timeout_keep_alive=3600))
-    kept = httpx.Limits(keepalive_expiry=None)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert ready.wait(30)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=kept) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
+    return check

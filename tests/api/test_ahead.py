@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from optunapi.engine.samplers.native.tpe import TPE
-from tests.api.conftest import serving
+from tests.api.server import serving
 
 
 def drawn_ahead(app: FastAPI, client: httpx.Client) -> int:

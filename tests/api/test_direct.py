@@ -15,7 +15,7 @@ from starlette.types import Message
 from optunapi.api.serving.fast_path import DirectAnswers, DirectRoutes
 from optunapi.app import create_app
 from optunapi.settings import Settings
-from tests.api.conftest import serving_app
+from tests.api.server import serving_app
 
 CONFIG = "sampler: {name: random, seed: 1}\nparameters:\n  x: {type: float, low: 0, high: 1}\n"
 TRIALS = "/optunapi/v1/studies/m/trials"

@@ -9,7 +9,8 @@ import pytest
 from fastapi import FastAPI
 from httpx import Client
 
-from tests.api.conftest import Snapshot, serving
+from tests.api.conftest import Snapshot
+from tests.api.server import serving
 
 HPARAMS = {"model_name", "trial_id", "params", "running_trials", "completed_trials"}
 SCORE = {

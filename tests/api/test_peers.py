@@ -16,7 +16,7 @@ import httpx
 import optuna
 import pytest
 
-from tests.contract.conftest import SPACE, V1, Wire, problem, wire_of
+from tests.api.wire import SPACE, V1, Wire, problem, wire_of
 from tests.support import ROOT, clean_environment, free_port, running_server
 
 WORKERS = 16

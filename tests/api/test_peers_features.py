@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.conftest import SPACE, V1, Wire
-from tests.contract.test_peers import WORKERS, states, together
-from tests.contract.test_v1_events import follow
+from tests.api.test_peers import WORKERS, states, together
+from tests.api.test_v1_events import follow
+from tests.api.wire import SPACE, V1, Wire
 from tests.unit.engine.support import Caller
 
 LINE = {"parameters": {"x": {"type": "float", "low": 0, "high": 1}}}

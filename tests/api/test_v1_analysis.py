@@ -8,7 +8,8 @@ import pytest
 from optuna.samplers import TPESampler
 from optuna.trial import create_trial
 
-from tests.contract.conftest import SPACE, Refused, Wire
+from tests.api.conftest import Refused
+from tests.api.wire import SPACE, Wire
 
 KEYS = {
     *("completion_rate", "prune_rate", "failure_rate", "failures_by_reason"),

@@ -18,7 +18,8 @@ from fastapi import FastAPI
 from optunapi.app import create_app
 from optunapi.engine.catalog import Catalog
 from optunapi.settings import Settings
-from tests.contract.conftest import SPACE, V1, Refused, Wire, problem, wire_of
+from tests.api.conftest import Refused
+from tests.api.wire import SPACE, V1, Wire, problem, wire_of
 
 Message = dict[str, Any]
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import Refused, Wire
+from tests.api.conftest import Refused
+from tests.api.wire import Wire
 
 CONFIGURED = """
 parameters:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import Refused, Wire
+from tests.api.conftest import Refused
+from tests.api.wire import Wire
 
 TRIAL = "/studies/{s}/trials/1"
 # Every route that takes a body of JSON, with one it would take.

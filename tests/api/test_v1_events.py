@@ -24,8 +24,8 @@ from optunapi.app import create_app
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.state.feed import Feed, Report
 from optunapi.settings import Settings
-from tests.api.conftest import serving_app
-from tests.contract.conftest import SPACE, V1, Wire, wire_of
+from tests.api.server import serving_app
+from tests.api.wire import SPACE, V1, Wire, wire_of
 from tests.support import Server, running_server
 from tests.unit.engine.conftest import NewLife, clock, empty_database, new_life
 from tests.unit.engine.support import Caller

@@ -12,7 +12,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import create_trial
 
 from optunapi.api.v1.export import CHUNK
-from tests.contract.conftest import SPACE, Refused, Wire
+from tests.api.conftest import Refused
+from tests.api.wire import SPACE, Wire
 
 
 def export(wire: Wire, name: str, file_format: str) -> httpx.Response:

@@ -6,7 +6,8 @@ import httpx
 import optuna
 import pytest
 
-from tests.contract.conftest import SPACE, Refused, Wire, wire_of
+from tests.api.conftest import Refused
+from tests.api.wire import SPACE, Wire, wire_of
 
 LINE = "x: {type: float, low: 0, high: 1}\nc: {type: categorical, choices: [a, b]}\n"
 WIDER = "x: {type: float, low: 0, high: 1}\nc: {type: categorical, choices: [b, c]}\n"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import Refused, Wire
+from tests.api.conftest import Refused
+from tests.api.wire import Wire
 
 FLOAT = {"type": "float", "low": 0, "high": 1}
 CONFIGURED = """

@@ -14,7 +14,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from tests.contract.conftest import Wire
+from tests.api.wire import Wire
 from tests.support import running_server
 
 INF, NAN = math.inf, math.nan
@@ -260,7 +260,7 @@ def test_a_fault_of_the_server_shows_an_id_and_nothing_else(
 ) -> None:
     from optunapi.app import create_app
     from optunapi.settings import Settings
-    from tests.api.conftest import serving_app
+    from tests.api.server import serving_app
 
     app = create_app(Settings(home=tmp_path))
     with serving_app(app) as client:

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.conftest import SPACE, V1, Refused, Wire, problem
+from tests.api.conftest import Refused
+from tests.api.wire import SPACE, V1, Wire, problem
 
 ROUTES: list[tuple[str, str]] = [
     ("PUT", "/studies/{s}"),

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import SPACE, Refused, Wire
+from tests.api.conftest import Refused
+from tests.api.wire import SPACE, Wire
 
 STUDY_FIELDS = {
     "name",

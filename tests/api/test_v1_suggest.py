@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.samplers import TPESampler
 
-from tests.contract.conftest import Wire, problem
+from tests.api.wire import Wire, problem
 
 LONG = "y" * 513
 UNIT = {"type": "float", "low": 0, "high": 1}

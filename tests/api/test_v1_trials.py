@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import SPACE, Refused, Wire, problem, wire_of
+from tests.api.conftest import Refused
+from tests.api.wire import SPACE, Wire, problem, wire_of
 
 TRIAL_FIELDS = {
     "study",

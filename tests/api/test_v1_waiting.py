@@ -10,8 +10,8 @@ import pytest
 
 from optunapi.app import create_app
 from optunapi.settings import Settings
-from tests.api.conftest import serving_app
-from tests.contract.conftest import V1, Wire, problem
+from tests.api.server import serving_app
+from tests.api.wire import V1, Wire, problem
 from tests.unit.engine.support import Caller, Gate, Gated
 
 LONG = 60.0  # nobody waits so long: what is waited for comes before, or the test fails

@@ -1,21 +1,17 @@
-"""One server for all tests of the wire in a process, over real sockets and SQLite files.
-
-A test makes studies of its own, under names nobody else has.
-"""
+"""A client of a server under test, with shorthands for what most tests send and expect."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from optunapi.app import create_app
 from optunapi.settings import Settings
-from tests.api.conftest import dump, serving_app
+from tests.api.server import dump, serving_app
 
 V1 = "/optunapi/v1"
 SPACE: Mapping[str, Any] = {
@@ -61,7 +57,7 @@ class Wire:
         return name
 
     def configure(self, text: str) -> str:
-        """The name of a new configuration file."""
+        """The name of a study with a new configuration file."""
         name = self.new_name()
         (self.home / "config" / f"{name}.yaml").write_text(text)
         return name
@@ -120,36 +116,3 @@ def wire_of(home: Path, **settings: Any) -> Iterator[Wire]:
     (home / "config").mkdir(exist_ok=True)
     with serving_app(create_app(Settings(home=home, **settings))) as client:
         yield Wire(client=client, home=home)
-
-
-@pytest.fixture(scope="session")
-def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    """The server that tests share."""
-    with wire_of(tmp_path_factory.mktemp("wire")) as wire:
-        yield wire
-
-
-@pytest.fixture(scope="session")
-def study(wire: Wire) -> str:
-    """A study for what changes nothing: trial 0 complete, 1 running, 2 waiting, 3 leased."""
-    name = wire.put(enqueue=[{"n": 1}, {"n": 2}, {"n": 3}])
-    wire.ask(name, worker="first")
-    wire.tell(name, 0, value=1.5)
-    wire.ask(name, worker="second")
-    lease = wire.ask(name, params={"n": 4}, lease_seconds=86400)
-    assert lease["number"] == 3
-    return name
-
-
-Refused = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def refused(wire: Wire, study: str) -> Refused:
-    """A refusal of a request to the shared study, which changes nothing."""
-
-    def check(method: str, path: str, status: int, code: str, **options: Any) -> dict[str, Any]:
-        with wire.unchanged(study):
-            return wire.refused(method, path.format(s=study), status, code, **options)
-
-    return check

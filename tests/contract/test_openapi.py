@@ -11,7 +11,7 @@ from optunapi import errors
 from optunapi.api.http.problems import status_of
 from optunapi.api.schemas.fields import Body
 from optunapi.errors import OptunAPIError
-from tests.contract.conftest import V1, Wire
+from tests.api.wire import V1, Wire
 
 CODES = {
     error.code: status_of(error)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.wire import SPACE, Wire, wire_of
 from tests.contract import openapi_checks
-from tests.contract.conftest import SPACE, Wire, wire_of
 from tests.support import ROOT, scaled
 
 CONFIG = """

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from optunapi.cli import main
-from tests.contract.conftest import Wire, wire_of
+from tests.api.wire import Wire, wire_of
 from tests.support import free_port
 
 LINE = "x: {type: float, low: 0, high: 1}"
