@@ -1,14 +1,14 @@
-"""From start to stop of a server: ownership, the sweep of what falls due, an orderly end."""
+"""What a server does from start to stop: it owns its databases, sweeps them, and ends in order."""
 
 import asyncio
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
-    AbstractContextManager,
     asynccontextmanager,
     contextmanager,
     suppress,
@@ -31,16 +31,23 @@ logger = logging.getLogger(__name__)
 SWEEP_SECONDS = 1.0
 IDLE_SECONDS = 600.0
 STOP_SECONDS = 10
+# Where a BLAS reads its number of threads when it is loaded.
+BLAS_VARIABLES = (
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """The application's lifespan: it owns the databases of `catalog` from start to stop."""
+    """Return the application's lifespan, which owns the databases of `catalog` from start to stop."""
 
     @asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[None]:
         show_log()
         await run_in_threadpool(catalog.open)
-        await run_in_threadpool(settle_uploads, catalog)
+        await run_in_threadpool(remove_lost_uploads, catalog)
         sweeping = asyncio.create_task(_sweep(catalog))
         limit_stop()
         try:
@@ -55,32 +62,44 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
     return run
 
 
-def one_core_a_draw() -> AbstractContextManager[object]:
-    """Let NumPy use one core for one calculation: draws are small, and several go on at a time."""
-    limits: AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
-    return limits
+@contextmanager
+def one_core_a_draw() -> Iterator[None]:
+    """Limit NumPy and SciPy to one core for each calculation: draws are small, and several run at once."""
+    previous = {name: os.environ.get(name) for name in BLAS_VARIABLES}
+    with threadpool_limits(1, user_api="blas"):
+        # This limits what is loaded. SciPy brings a BLAS of its own, and is imported by the first draw
+        # that needs it: that BLAS reads the environment.
+        os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
+        try:
+            yield
+        finally:
+            for name, value in previous.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 def show_log() -> None:
-    """Let uvicorn show our log as it shows its own, unless somebody has said where it goes."""
+    """Send our log where uvicorn's goes, unless logging is configured already."""
     ours, theirs = logging.getLogger("optunapi"), logging.getLogger("uvicorn")
     if not ours.handlers and not logging.root.handlers:
         ours.handlers = list(theirs.handlers)
         ours.setLevel(theirs.getEffectiveLevel())
 
 
-def settle_uploads(catalog: Catalog) -> None:
-    """Remove the artifacts whose server was killed before a trial had them."""
+def remove_lost_uploads(catalog: Catalog) -> None:
+    """Remove files that were uploaded, but not listed with their trial before the server was killed."""
 
     def is_listed(name: str, artifact_id: str) -> bool | None:
         try:
             study = catalog.find(name)
-            if study is None:  # it may be of another server that shares the folder
+            if study is None:  # the file may belong to another server that shares the folder
                 return None
             found, commit = study.artifacts.has(artifact_id)
             commit.result()
         except OptunAPIError as error:
-            logger.warning("artifact %s is left for the next start: %s", artifact_id, error)
+            logger.warning("artifact %s is checked again at the next start: %s", artifact_id, error)
             return None
         return found
 
@@ -89,10 +108,10 @@ def settle_uploads(catalog: Catalog) -> None:
 
 @contextmanager
 def at_stop_signal(call: Callable[[], None]) -> Iterator[None]:
-    """Have the event loop call it when the process is told to stop, and go on as before.
+    """Call `call` on the event loop when the process receives a stop signal, then handle it as before.
 
-    uvicorn lets open requests end before it ends the lifespan: one that waits, or streams, must hear
-    of it before. Signals reach the main thread alone; elsewhere nobody sends any.
+    uvicorn waits for open requests before it ends the lifespan, so a request that waits or streams has
+    to be told earlier. Only the main thread receives signals.
     """
     loop = asyncio.get_running_loop()
     previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
@@ -115,9 +134,9 @@ def at_stop_signal(call: Callable[[], None]) -> Iterator[None]:
 
 
 def limit_stop() -> None:
-    """Have uvicorn, unless it was told how long to wait, cut off what is still being sent when it stops.
+    """Make uvicorn close open connections `STOP_SECONDS` after it is told to stop, if no limit is set.
 
-    It would wait for ever: a client that has stopped reading takes no reply, and keeps its connection.
+    Without a limit it waits for ever for a client that has stopped reading but keeps its connection.
     """
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     if isinstance(server, uvicorn.Server) and server.config.timeout_graceful_shutdown is None:
@@ -131,18 +150,18 @@ async def _sweep(catalog: Catalog) -> None:
             if await run_in_threadpool(catalog.sweep, IDLE_SECONDS):
                 take_back()
         except Exception:
-            # One sweep that fails, on a broken disk for example, must not be the last one.
-            logger.exception("a sweep failed; the next one comes")
+            # A failure, on a broken disk for example, must not end the sweeping.
+            logger.exception("a sweep failed; it is tried again in %s s", SWEEP_SECONDS)
 
 
 class PlainStartup:
-    """ASGI middleware: a start that is refused says why in one line, without a stack trace."""
+    """ASGI middleware: a server that cannot start says why in one line, without a stack trace."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; put the refusal's own words into a failed start."""
+        """Pass everything on, and replace the message of a start that failed."""
         if scope["type"] != "lifespan":
             await self._app(scope, receive, send)
             return
@@ -167,7 +186,7 @@ class PlainStartup:
 def _refusal(error: StorageUnavailable) -> Any:
     if multiprocessing.parent_process() is None:
         return f"OptunAPI cannot start: {error.detail}"
-    # A sibling behind the same socket would get half of the requests, and could answer none.
+    # A second process on the same socket would receive half of the requests and could answer none.
     return (
         f"OptunAPI cannot start: {error.detail}. It serves from one process, which is enough for "
         "thousands of workers: run uvicorn without --workers"

@@ -1,6 +1,8 @@
 """What the server does on the side: points drawn ahead after a tell, memory that is not looked at again."""
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -9,6 +11,7 @@ from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from optunapi.engine.samplers.native.tpe import TPE
 from tests.api.server import serving
+from tests.support import ROOT
 
 
 def drawn_ahead(app: FastAPI, client: httpx.Client) -> int:
@@ -46,6 +49,19 @@ def test_while_a_server_runs_a_draw_takes_one_core(home: Path) -> None:
     with serving(home):
         assert blas_threads() == {1}
     assert blas_threads() == before
+
+
+def test_a_blas_that_is_loaded_while_a_server_runs_takes_one_core_too() -> None:
+    program = """
+from threadpoolctl import threadpool_info
+from optunapi.lifespan import one_core_a_draw
+with one_core_a_draw():
+    import scipy.linalg
+    print(*[each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"])
+"""
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert set(ran.stdout.split()) == {"1"}
 
 
 def test_what_is_in_memory_is_set_aside_while_a_server_runs_and_taken_back_for_a_deleted_study(
