@@ -31,7 +31,7 @@ PARTS = {
     r"|/(sqlalchemy|sqlite3)/",
     "memory": r"optunapi/(engine|storage)/|/optuna/|/sortedcontainers/",
     "validation and routes": r"optunapi/(api|security)/|/pydantic/",
-    "HTTP": r"/(uvicorn|h11|starlette|fastapi|asyncio|click)/",
+    "HTTP": r"/(uvicorn|uvloop|httptools|starlette|fastapi|asyncio|click)/",
 }
 OTHER = "threads that are not Python's"
 THREAD = re.compile(r"thread \((\d+)\)")
