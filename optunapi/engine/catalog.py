@@ -1,31 +1,25 @@
-"""Every study served: found by name, opened on first use, in step with its configuration file."""
+"""The studies of one server: found, listed, created, forked, deleted and listened to by name."""
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from optunapi.engine.config_files import SUFFIXES, Config
-from optunapi.engine.fork import Origin, create_fork, fitting_history
-from optunapi.engine.names import NAME, slug_of
-from optunapi.engine.records import SPEC, STUDY, StudyRecord
-from optunapi.engine.reports.snapshot import Snapshot, unasked_snapshot
-from optunapi.engine.samplers.native.engine import engine_of
-from optunapi.engine.spec.files import read_config
-from optunapi.engine.spec.inferred import spec_of_history
+from optunapi.engine.config_files import ConfigFiles
+from optunapi.engine.fork import Origin, fitting_history
+from optunapi.engine.names import check_name, slug_of
+from optunapi.engine.open_studies import OpenStudies
+from optunapi.engine.reports.snapshot import Snapshot
 from optunapi.engine.spec.points import checked_point
-from optunapi.engine.spec.read import StudySpec, differences, spec_from_mapping
+from optunapi.engine.spec.read import StudySpec, differences
 from optunapi.engine.state.feed import Feed, Listener
-from optunapi.engine.state.state import Clock, NewId, StudyState
-from optunapi.engine.state.templates import waiting_trial
-from optunapi.engine.store import Commit, Store, Stores
+from optunapi.engine.state.state import Clock, NewId
+from optunapi.engine.store import Commit, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import ArtifactFiles
-from optunapi.engine.values import StudyView, unasked
+from optunapi.engine.values import StudyView, unasked_view
 from optunapi.errors import (
     ConfigInvalid,
-    NameInvalid,
     SpecConflict,
     StorageUnavailable,
     StudyNotFound,
@@ -46,33 +40,32 @@ class Catalog:
         clock: Clock,
         new_id: NewId,
     ) -> None:
-        self._configs = configs
         self.artifacts = artifacts
+        self._configs = ConfigFiles(configs)
         self._stores = stores
-        self._clock = clock
-        self._new_id = new_id
-        self._live: dict[str, Study] = {}
-        self._read: dict[str, Config] = {}
-        self._feeds: dict[str, Feed] = {}
-        self._let_go = 0
-        self._is_winding_down = False
-        self._closed = False
-        # One study's slow opening must not hold up another's; a lock a name would let names that
-        # do not exist fill the memory.
-        self._locks = [threading.Lock() for _ in range(256)]
+        self._studies = OpenStudies(self._configs, stores, clock, new_id)
+
+    def open(self) -> None:
+        """Become the owner of the databases.
+
+        Raises:
+            StorageUnavailable: another process is the owner; the message names it.
+        """
+        self._stores.open()
+        self.artifacts.open()
 
     def find(self, name: str) -> Study | None:
-        """The study, or None while it has a configuration but was never asked from.
+        """The study, or None if it has a configuration and was never asked from.
 
         Raises:
             StudyNotFound: there is neither a configuration nor a stored study of this name.
-            ConfigInvalid: the configuration was never valid.
+            ConfigInvalid: the study is not stored, and its configuration is not valid.
         """
-        return self._open(name, create=False)
+        return self._studies.find(name, create=False)
 
     def served(self, name: str) -> Study | None:
-        """The study if it is open, without a look at its configuration or at anything on a disk."""
-        return self._live.get(name)
+        """The study if it is open. Uses no disk: a changed configuration is not noticed."""
+        return self._studies.get(name)
 
     def for_ask(
         self,
@@ -83,21 +76,21 @@ class Catalog:
     ) -> Study:
         """The study, created now if it has a configuration and was never asked from.
 
-        What would be refused must not create a study first: before it is created its specification is
-        given to `check`, and `params` that an ask would fix are looked at.
+        A request that will be refused must not create a study: before one is created, `check` is
+        called with its specification, and the `params` that an ask fixes are checked against it.
 
         Raises:
             StudyNotFound, ConfigInvalid: as `find`.
-            ValueInvalid: the `params` are not of the space.
-            OptunAPIError: what `check` raises.
+            ValueInvalid: the `params` are not in the space.
+            OptunAPIError: whatever `check` raises.
         """
         if (params or check) and self.find(name) is None:
-            spec = self._configured(name, self._config(name))
+            spec = self._configs.spec(name)
             if params:
                 checked_point(spec, params)
             if check:
                 check(spec)
-        study = self._open(name, create=True)
+        study = self._studies.find(name, create=True)
         assert study is not None
         return study
 
@@ -108,28 +101,32 @@ class Catalog:
             StudyNotFound, ConfigInvalid: as `find`.
         """
         study = self.find(name)
-        if study is not None:
-            return study.view()
-        config = self._config(name)
-        if config is None or config.spec is None:
-            raise StudyNotFound(f"there is no study {name!r}")
-        return (unasked(name, config.spec),)
+        if study is None:
+            return (unasked_view(name, self._configs.spec(name)),)
+        return study.view()
 
     def snapshot(self, name: str) -> tuple[Snapshot, *tuple[Commit, ...]]:
-        """All of the study at this moment, asked from or not.
+        """The study with all its trials at this moment, asked from or not.
 
         Raises:
             StudyNotFound, ConfigInvalid: as `find`.
         """
         study = self.find(name)
-        if study is not None:
-            return study.snapshot()
-        return (unasked_snapshot(name, self._configured(name, self._config(name))),)
+        if study is None:
+            return (Snapshot(study=name, spec=self._configs.spec(name)),)
+        return study.snapshot()
+
+    def names(self) -> list[str]:
+        """The sorted names of all studies, as URLs have them; some may turn out not to open."""
+        return sorted(self._configs.names() | {slug_of(name) for name in self._stores.names()})
 
     def views(
         self, *, after: str | None, state: str | None, limit: int
     ) -> tuple[list[StudyView], list[Commit]]:
-        """At most `limit` studies by name, behind `after`, in this state if given."""
+        """At most `limit` studies in the order of their names, after `after`, in `state` if given.
+
+        Studies that cannot be opened are left out.
+        """
         found: list[StudyView] = []
         commits: list[Commit] = []
         for name in self.names():
@@ -140,7 +137,7 @@ class Catalog:
             try:
                 view, *seen = self.view(name)
             except (StudyNotFound, ConfigInvalid):
-                continue  # never valid, or a file without a study in it
+                continue  # an invalid configuration, or a file without a study in it
             except StorageUnavailable as error:
                 logger.warning("study %s cannot be listed: %s", name, error.detail)
                 continue
@@ -149,89 +146,70 @@ class Catalog:
                 commits += seen
         return found, commits
 
-    def names(self) -> list[str]:
-        """Every study's name or slug, in order; among them such as cannot be opened."""
-        configured = {
-            path.stem
-            for suffix in SUFFIXES
-            for path in self._configs.glob(f"*{suffix}")
-            if NAME.fullmatch(path.stem)
-        }
-        return sorted(configured | {slug_of(name) for name in self._stores.names()})
-
     def put(self, name: str, spec: StudySpec) -> bool:
-        """Create a study with this specification; False if there is one with the same already.
+        """Create a study with this specification; False if there already is one with the same.
 
         Raises:
-            NameInvalid: no study can be called so.
-            SpecConflict: there is a study or a configuration of this name, and it differs.
-            ConfigInvalid: there is a configuration of this name that was never valid.
+            NameInvalid: no study can have this name.
+            SpecConflict: a study or a configuration of this name has another specification.
+            ConfigInvalid: the study is not stored, and its configuration is not valid.
         """
-        _require_name(name)
-        config = self._config(name)
-        if config is not None:
+        check_name(name)
+        if self._configs.find(name) is not None:
             study = self.find(name)
-            present = study.spec if study is not None else config.spec
+            present = self._configs.spec(name) if study is None else study.spec
+            reason = ": its configuration file decides"
         else:
-            with self._lock(name):
-                study = self._live.get(name) or self._load(name, None)
+            with self._studies.lock(name):
+                study = self._studies.stored(name)
                 if study is None:
-                    self._live[name] = self._create(name, spec)
+                    self._studies.create(name, spec)
                     return True
-                self._live[name] = study
-                present = study.spec
-        if present is not None and (diff := differences(present, spec)):
+            present, reason = study.spec, ""
+        if diff := differences(present, spec):
             raise SpecConflict(
-                "there is a study of this name with another specification"
-                + (": its configuration file rules" if config is not None else ""),
-                diff=diff,
+                f"there is a study of this name with another specification{reason}", diff=diff
             )
         return False
 
     def fork(self, old: str, new: str) -> int:
-        """A new study with the history of another that fits it; return how many trials that are.
+        """Create a study with the trials of another that fit it; return how many trials that are.
 
-        Its specification is that of its configuration file if there is one, else the other's.
+        It has the specification of its own configuration file if there is one, else the other's.
 
         Raises:
-            StudyNotFound: there is no study to fork.
-            NameInvalid: no study can be called so.
-            SpecConflict: there is a study of this name.
-            ConfigInvalid: a configuration, of the old name or the new one, was never valid.
+            StudyNotFound: there is no study `old`.
+            NameInvalid: no study can have the name `new`.
+            SpecConflict: there already is a study `new`.
+            ConfigInvalid: the configuration of a study that is not stored is not valid.
         """
-        _require_name(new)
+        check_name(new)
         origin = self._origin(old)
-        config = self._config(new)
-        spec = origin.spec if config is None else self._configured(new, config)
+        has_config = self._configs.find(new) is not None
+        spec = self._configs.spec(new) if has_config else origin.spec
         history = fitting_history(origin, spec)
-        with self._lock(new):
-            taken = self._live.get(new) or self._load(new, config)
-            if taken is not None:
-                self._live[new] = taken
-            if taken is not None or new == old:
+        with self._studies.lock(new):
+            present = self._studies.stored(new)
+            if present is not None or new == old:
                 raise SpecConflict(
-                    "there is a study of this name already: fork into another, or delete it first",
-                    diff=differences(taken.spec, spec) if taken is not None else [],
+                    "there already is a study of this name: fork into another, or delete it first",
+                    diff=[] if present is None else differences(present.spec, spec),
                 )
-            store = self._stores.for_new(new)
-            study_id = create_fork(store, new, origin, spec, history, self._clock())
-            self._live[new] = self._live_study(new, store, study_id, spec)
-            if config is not None:
-                self._read[new] = config
+            self._studies.create(new, spec, origin=origin, history=history)
         return len(history)
 
     def _origin(self, name: str) -> Origin:
         study = self.find(name)
         if study is None:
-            return Origin(spec=self._configured(name, self._config(name)))
+            return Origin(spec=self._configs.spec(name))
         origin, commit = study.origin()
         commit.result()
         return origin
 
     def delete(self, name: str, *, force: bool) -> bool:
-        """Remove a study and its trials for good. Its configuration stays: the next ask starts afresh.
+        """Remove a study and its trials for good; False if nothing of it was stored.
 
-        False if nothing was stored of it.
+        Its configuration stays, and the next ask creates the study again.
 
         Raises:
             StudyNotFound, ConfigInvalid: as `find`.
@@ -240,253 +218,52 @@ class Catalog:
         study = self.find(name)
         if study is None:
             return False
-        with self._lock(name):
-            study.delete(force=force).result()
-            if self._live.get(name) is study:
-                del self._live[name]
-                self._feeds.pop(name, None)
-            self._let_go += 1
-            study.feed.close()
-            self._stores.discard(name)
+        self._studies.delete(name, study, force=force)
         self.artifacts.remove(study.orphaned.ids)
         return True
 
-    def listen(self, name: str, listener: Listener) -> tuple[Feed, Listener]:
-        """The study's feed, of which `listener` is told until the function returned is called.
+    def listen(
+        self, name: str, listener: Listener, *, keep_events: bool = False
+    ) -> tuple[Feed, Listener]:
+        """The study's feed, and a function that ends the listening.
 
-        A study that was never asked from has one too.
+        Until then `listener` is called after every change. With `keep_events` the feed keeps every
+        change from now on. A study that was never asked from has a feed too.
 
         Raises:
             StudyNotFound, ConfigInvalid: as `find`.
         """
         self.find(name)
-        with self._lock(name):
-            feed = self._feed(name)
-            return feed, feed.listen(listener)
-
-    def follow(self, name: str, listener: Listener) -> tuple[Feed, Listener]:
-        """As `listen`, and every change is kept in the feed from now on."""
-        feed, stop = self.listen(name, listener)
-        try:
-            study = self.find(name)
-            if study is not None:
-                study.keep_events()
-            feed.follow()
-        except BaseException:
-            stop()
-            raise
+        with self._studies.lock(name):
+            feed = self._studies.feed(name)
+            stop = feed.listen(listener)
+        if keep_events:
+            try:
+                study = self.find(name)
+                if study is not None:
+                    study.keep_events()
+                feed.follow()
+            except BaseException:
+                stop()
+                raise
         return feed, stop
 
-    def _feed(self, name: str) -> Feed:
-        """The feed of a study whose lock is held. Its ids rise over a restart too."""
-        feed = self._feeds.get(name)
-        if feed is None or feed.closed:
-            feed = self._feeds[name] = Feed(first_id=int(self._clock() * 1e6))
-            if self._is_winding_down:
-                feed.close()
-        return feed
-
     def wind_down(self) -> None:
-        """End all waiting and following: the server is about to stop."""
-        self._is_winding_down = True
-        for feed in list(self._feeds.values()):
-            feed.close()
-
-    def open(self) -> None:
-        """Become the owner of the databases.
-
-        Raises:
-            StorageUnavailable: another process is; the message names it.
-        """
-        self._stores.open()
-        self.artifacts.open()
+        """End every wait for a change and every stream of events: the server is about to stop."""
+        self._studies.end_events()
 
     def sweep(self, idle_seconds: float) -> int:
-        """Let time-outs and expiries happen, and close the databases that nobody has used so long.
+        """Do what time alone brings about, and close the studies that have been idle for so long.
 
-        Returns how many studies were let go since the sweep before: closed, or deleted.
+        Returns how many studies were closed or deleted since the last sweep.
         """
-        for name, study in list(self._live.items()):
-            try:
-                study.settle()
-            except StorageUnavailable:
-                continue  # what asks for the study next says so
-            except StudyNotFound:
-                study.feed.close()
-                continue
-            if study.idle_for() >= idle_seconds:
-                with self._lock(name):
-                    if self._live.get(name) is study and study.idle_for() >= idle_seconds:
-                        del self._live[name]
-                        self._feeds.pop(name, None)
-                        # A request that found the study just before gets StorageClosed: it looks
-                        # the study up again, which opens it.
-                        self._stores.release(name)
-                        self._let_go += 1
-        for name in [name for name in list(self._feeds) if name not in self._live]:
-            with self._lock(name):
-                feed = self._feeds.get(name)
-                if feed is not None and name not in self._live and not feed.has_listeners:
-                    del self._feeds[name]
-        let_go, self._let_go = self._let_go, 0
-        return let_go
+        return self._studies.sweep(idle_seconds)
 
     def unavailable(self) -> str | None:
-        """Why the server cannot read and write everything it has open, or None."""
+        """Why some open database cannot be read or written, or None."""
         return self._stores.unavailable()
 
     def close(self) -> None:
-        """Write what is pending and let go of every database; nothing is opened any more."""
-        self._closed = True
-        self._live.clear()
+        """Write what is pending and close every database; nothing is opened from now on."""
+        self._studies.close()
         self._stores.close()
-
-    def _open(self, name: str, *, create: bool) -> Study | None:
-        if self._closed:
-            raise StorageUnavailable("the server is shutting down: ask again when it is back")
-        if not NAME.fullmatch(name):
-            raise StudyNotFound(f"no study can be called {name!r}")
-        config = self._config(name)
-        live = self._live.get(name)
-        if live is None or live.is_gone() or config is not self._read.get(name):
-            with self._lock(name):
-                live = self._live.get(name)
-                if live is not None and live.is_gone():  # somebody else deleted it
-                    del self._live[name]
-                    self._let_go += 1
-                    live = None
-                live = live or self._load(name, config)
-                if live is None:
-                    spec = self._configured(name, config)
-                    if create:
-                        live = self._create(name, spec)
-                if live is not None:
-                    self._follow(live, config)
-                    self._live[name] = live
-                if config is not None:
-                    self._read[name] = config
-                else:
-                    self._read.pop(name, None)
-        return live
-
-    def _lock(self, name: str) -> threading.Lock:
-        return self._locks[hash(name) % len(self._locks)]
-
-    def _configured(self, name: str, config: Config | None) -> StudySpec:
-        """The specification of a study that is not stored."""
-        if config is None:
-            raise StudyNotFound(
-                f"there is no study {name!r}: put a {name}.yaml into the server's config folder"
-            )
-        if config.spec is None:
-            assert config.error is not None
-            raise config.error.again()
-        return config.spec
-
-    def _config(self, name: str) -> Config | None:
-        """The configuration file as it is now, read again only if it changed."""
-        for suffix in SUFFIXES:
-            path = self._configs / f"{name}{suffix}"
-            try:
-                status = path.stat()
-            except OSError:
-                continue
-            signature = (suffix, status.st_mtime_ns, status.st_size, status.st_ino)
-            known = self._read.get(name)
-            if known is not None and known.signature == signature:
-                return known
-            try:
-                return Config(signature=signature, spec=read_config(path), error=None)
-            except FileNotFoundError:
-                continue
-            except ConfigInvalid as error:
-                return Config(signature=signature, spec=None, error=error)
-        return None
-
-    def _load(self, name: str, config: Config | None) -> Study | None:
-        """The stored study of this name or slug, or None."""
-        found = self._stores.find(name)
-        own = name
-        if found is None:
-            slugged = (each for each in self._stores.names() if slug_of(each) == name != each)
-            own = next(slugged, name)
-            found = None if own == name else self._stores.find(own)
-        if found is None:
-            return None
-        return self._live_study(own, *found, self._stored_spec(*found, config))
-
-    def _create(self, name: str, spec: StudySpec) -> Study:
-        store = self._stores.for_new(name)
-        return self._live_study(name, store, create_study(store, name, spec, self._clock()), spec)
-
-    def _stored_spec(self, store: Store, study_id: int, config: Config | None) -> StudySpec:
-        """The specification in force when the study was last served."""
-        stored = store.get_study_system_attrs(study_id).get(SPEC)
-        if stored is not None:
-            return spec_from_mapping(stored)
-        trials = store.get_all_trials(study_id, deepcopy=False)
-        wanted = config.spec if config is not None else None
-        names = [objective.name for objective in wanted.objectives] if wanted is not None else []
-        return spec_of_history(store.get_study_directions(study_id), trials, names)
-
-    def _live_study(self, name: str, store: Store, study_id: int, spec: StudySpec) -> Study:
-        logger.info(
-            "study %s is open: sampler %s by %s",
-            name,
-            spec.sampler["name"],
-            engine_of(spec.problem),
-        )
-        return Study(
-            StudyState(
-                store,
-                study_id,
-                name=name,
-                spec=spec,
-                clock=self._clock,
-                new_id=self._new_id,
-                feed=self._feed(name),
-            )
-        )
-
-    def _follow(self, live: Study, config: Config | None) -> None:
-        """Bring the study in step with its configuration, as far as its history allows."""
-        if config is None:
-            live.follow(live.spec)  # a file that was in the way is gone
-        elif config.error is not None:
-            live.hold_spec(config.error)
-        elif config.spec is not None:
-            if diff := live.conflicts(config.spec):
-                live.hold_spec(
-                    SpecConflict(
-                        "the configuration was changed in a way the study's trials cannot live with: "
-                        "undo the change, or give the study a new name "
-                        "(`optunapi fork OLD NEW` takes along the history that fits)",
-                        diff=diff,
-                    )
-                )
-            else:
-                live.follow(config.spec)
-
-
-def _require_name(name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise NameInvalid(
-            "a study's name has 1 to 128 letters, digits, dots, hyphens and underscores, "
-            "and begins with a letter or digit"
-        )
-
-
-def create_study(store: Store, name: str, spec: StudySpec, now: float) -> int:
-    """A new study with its specification and the points to be tried first; return its id."""
-    with store.unit() as unit:
-        study_id = store.create_new_study(spec.directions, name)
-        store.set_study_system_attr(study_id, SPEC, spec.to_json())
-        store.set_study_system_attr(study_id, STUDY, StudyRecord(created_at=now).to_json())
-        for key, value in spec.user_attrs.items():
-            store.set_study_user_attr(study_id, key, value)
-        for point in spec.enqueue:
-            template, record = waiting_trial(point, spec, now)
-            template.system_attrs |= record.attrs()
-            store.add_trial(study_id, template)
-    unit.commit.result()
-    return study_id

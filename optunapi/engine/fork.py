@@ -7,12 +7,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.records import SPEC, STUDY, TRIAL, StudyRecord, TrialRecord
+from optunapi.engine.records import TRIAL, StudyRecord, TrialRecord
 from optunapi.engine.space import fitted
 from optunapi.engine.spec.read import Objective, StudySpec
 from optunapi.engine.state.state import StudyState
-from optunapi.engine.state.templates import blank_trial, waiting_trial
-from optunapi.engine.store import Store
+from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.trials.artifacts import ARTIFACT
 
 LATE_FOR = "late_for"
@@ -28,7 +27,7 @@ class Origin:
     spec: StudySpec
     trials: Sequence[FrozenTrial] = ()
     record: StudyRecord = field(default_factory=StudyRecord)
-    user_attrs: Mapping[str, Any] | None = None
+    user_attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def origin_of(state: StudyState) -> Origin:
@@ -65,42 +64,6 @@ def fitting_history(origin: Origin, spec: StudySpec) -> list[FrozenTrial]:
     ]
 
 
-def create_fork(
-    store: Store,
-    name: str,
-    origin: Origin,
-    spec: StudySpec,
-    history: Sequence[FrozenTrial],
-    now: float,
-) -> int:
-    """A new study with this specification and history, in one commit; return its id.
-
-    Where the specification is the origin's, so is what was set by hand: limits, lease, attributes.
-    Points to be tried first are queued unless the history has them.
-    """
-    record, user_attrs = StudyRecord(created_at=now), spec.user_attrs
-    if spec == origin.spec:
-        record = record.with_(
-            limits=origin.record.limits, lease_seconds=origin.record.lease_seconds
-        )
-        user_attrs = {**user_attrs, **(origin.user_attrs or {})}
-    with store.unit() as unit:
-        study_id = store.create_new_study(spec.directions, name)
-        store.set_study_system_attr(study_id, SPEC, spec.to_json())
-        store.set_study_system_attr(study_id, STUDY, record.to_json())
-        for key, value in user_attrs.items():
-            store.set_study_user_attr(study_id, key, value)
-        for template in history:
-            store.add_trial(study_id, template)
-        for point in spec.enqueue:
-            if not any(point.items() <= trial.params.items() for trial in history):
-                waiting, kept = waiting_trial(point, spec, now)
-                waiting.system_attrs |= kept.attrs()
-                store.add_trial(study_id, waiting)
-    unit.commit.result()
-    return study_id
-
-
 def _values_of(
     old: Sequence[Objective], new: Sequence[Objective]
 ) -> Callable[[FrozenTrial], Values] | None:
@@ -122,10 +85,10 @@ def _values_of(
     return values
 
 
-Place = tuple[dict[str, Any], dict[str, BaseDistribution]]
+Point = tuple[dict[str, Any], dict[str, BaseDistribution]]
 
 
-def _point(trial: FrozenTrial, spec: StudySpec) -> Place | None:
+def _point(trial: FrozenTrial, spec: StudySpec) -> Point | None:
     """The trial's parameters with the distributions of the space, None if they are not in it."""
     params, distributions = dict(trial.params), dict(trial.distributions)
     for parameter in spec.parameters:
@@ -151,7 +114,7 @@ def _notes_hold(old: StudySpec, new: StudySpec) -> bool:
 
 def _template(
     trial: FrozenTrial,
-    point: Place,
+    point: Point,
     values: Values,
     numbers: Mapping[int, int],
     *,

@@ -1,4 +1,4 @@
-"""What the engine is asked, and what it answers: values without HTTP."""
+"""What callers ask of a study and what it answers, as values that know no HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,11 +15,10 @@ from optunapi.engine.spec.read import Limits, StudySpec
 class AskRequest:
     """A request for a trial.
 
-    `params` fixes some parameters. `lease_seconds` None takes the study's; `leased` False holds the
-    trial without a lease whatever the study says. `key` makes repeating the request harmless; `digest`
-    stands for what the client sent, to tell a repeat from another request under the same key; without
-    a key it may be empty. `place`
-    is the request's among those that were sent as one.
+    `params` fixes some parameters. With `lease_seconds` None the study's lease applies; with `leased`
+    False the trial has no lease, whatever the study says. `key` is an idempotency key. `digest` is of
+    what the client sent: it tells a repeat from another request with the same key, and may be empty
+    without a key. `place` is the request's position among those that were sent together.
     """
 
     worker: str | None = None
@@ -44,7 +43,7 @@ class TrialView:
 
 @dataclass(frozen=True, kw_only=True)
 class Scoreboard:
-    """How a study stood at one moment. `best` has one trial, or the Pareto front, or none."""
+    """A study's numbers of trials and its best ones. `best` has one trial, the Pareto front, or none."""
 
     counts: Mapping[TrialState, int]
     best: tuple[FrozenTrial, ...]
@@ -52,7 +51,7 @@ class Scoreboard:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a worker learns from a report or a renewal."""
+    """The answer to a report or a renewal of a lease."""
 
     should_prune: bool
     stop_requested: bool
@@ -61,45 +60,44 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyView:
-    """A study as it was when it was looked at. Times are seconds since the epoch."""
+    """A study as it was when it was looked at. Times are seconds since the epoch.
+
+    The defaults are those of a study that was never asked from.
+    """
 
     name: str
     spec: StudySpec
-    state: Literal["open", "paused", "finished"]
-    finished_reason: FinishedReason | None
     limits: Limits
     lease_seconds: float | None
-    counts: Mapping[TrialState, int]
-    best: FrozenTrial | None
-    config_error: str | None
     user_attrs: Mapping[str, Any]
-    created_at: float | None
-    last_activity_at: float | None
+    state: Literal["open", "paused", "finished"] = "open"
+    finished_reason: FinishedReason | None = None
+    counts: Mapping[TrialState, int] = field(default_factory=lambda: dict.fromkeys(TrialState, 0))
+    best: FrozenTrial | None = None
+    config_error: str | None = None
+    created_at: float | None = None
+    last_activity_at: float | None = None
+
+
+def unasked_view(name: str, spec: StudySpec) -> StudyView:
+    """A study that has a configuration and was never asked from."""
+    return StudyView(
+        name=name,
+        spec=spec,
+        limits=spec.limits,
+        lease_seconds=spec.lease_seconds,
+        user_attrs=spec.user_attrs,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyChange:
-    """What a PATCH says; None leaves the state alone, and limits are changed one by one."""
+    """A change of a study by hand.
+
+    None leaves the state as it is. Only the limits and attributes that are named change.
+    """
 
     state: Literal["open", "paused", "finished"] | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
     lease_seconds: float | Literal["unchanged"] | None = "unchanged"
     user_attrs: Mapping[str, Any] = field(default_factory=dict)
-
-
-def unasked(name: str, spec: StudySpec) -> StudyView:
-    """A study that has a configuration and was never asked from."""
-    return StudyView(
-        name=name,
-        spec=spec,
-        state="open",
-        finished_reason=None,
-        limits=spec.limits,
-        lease_seconds=spec.lease_seconds,
-        counts=dict.fromkeys(TrialState, 0),
-        best=None,
-        config_error=None,
-        user_attrs=spec.user_attrs,
-        created_at=None,
-        last_activity_at=None,
-    )

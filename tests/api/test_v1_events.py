@@ -101,7 +101,7 @@ def catalog(app: FastAPI) -> Catalog:
 def wire(app: FastAPI, catalog: Catalog) -> Iterator[Wire]:
     """A server of which a test can see who listens."""
     with serving_app(app) as client:
-        yield Wire(client=client, home=catalog._configs.parent)
+        yield Wire(client=client, home=catalog._configs.folder.parent)
 
 
 @pytest.fixture
@@ -110,7 +110,9 @@ def study(wire: Wire) -> str:
 
 
 def feed_of(catalog: Catalog, study: str) -> Feed:
-    return catalog._feeds[study]
+    found = catalog.find(study)
+    assert found is not None
+    return found.feed
 
 
 def test_changes_of_trials_are_shown_in_order_as_they_became(wire: Wire, study: str) -> None:

@@ -41,9 +41,10 @@ class Server:
 
     def __init__(self, home: Path, clock: Callable[[], float]) -> None:
         ids = count()
-        (home / "config").mkdir()
+        self.configs = home / "config"
+        self.configs.mkdir()
         self.catalog = Catalog(
-            configs=home / "config",
+            configs=self.configs,
             stores=StudyFiles(home / "db"),
             artifacts=ArtifactFolder(home / "artifacts", max_file=1, max_study=1),
             clock=clock,
@@ -354,7 +355,7 @@ def test_a_study_that_is_there_anew_is_waited_for(server: Server) -> None:
 
     async def run() -> None:
         server.ask()
-        (server.catalog._configs / f"{NAME}.yaml").write_text(
+        (server.configs / f"{NAME}.yaml").write_text(
             "parameters: {x: {type: float, low: 0, high: 1}}\nmax_running: 1\n"
         )
         clients = await lined_up(server, 2)

@@ -46,7 +46,7 @@ def router(catalog: Catalog) -> APIRouter:
     ) -> EventStream:
         """What happens in a study, as server-sent events, each when it is committed."""
         bell = Bell()
-        feed, stop = await in_thread(lambda: (catalog.follow(name, bell),))
+        feed, stop = await in_thread(lambda: (catalog.listen(name, bell, keep_events=True),))
         known = last_event_id is not None and ID.fullmatch(last_event_id)
         return EventStream(
             feed,

@@ -1,8 +1,8 @@
-"""Every trial of a study at one moment, to be looked at for as long as that takes."""
+"""A study with all its trials at one moment: reading it takes no lock, however long it takes."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from optuna.trial import FrozenTrial
@@ -15,19 +15,20 @@ from optunapi.engine.values import TrialView
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A study as it was. Trials do not change once read, so it costs a reference a trial.
+    """A study as it was. Trials do not change once read, so it costs one reference a trial.
 
-    `best` has one trial, or the Pareto front, or none; `cost` is the sum that `max_cost` bounds;
-    `commit_seconds` says how long the latest commits to its database took.
+    `best` has one trial, the Pareto front, or none. `cost` is the sum that `max_cost` limits.
+    `commit_seconds` says how long the latest commits to its database took. The defaults are those of a
+    study that was never asked from.
     """
 
     study: str
     spec: StudySpec
-    trials: Sequence[FrozenTrial]
-    leases: Mapping[int, Lease]
-    best: Sequence[FrozenTrial]
-    cost: float
-    commit_seconds: Sequence[float]
+    trials: Sequence[FrozenTrial] = ()
+    leases: Mapping[int, Lease] = field(default_factory=dict)
+    best: Sequence[FrozenTrial] = ()
+    cost: float = 0.0
+    commit_seconds: Sequence[float] = ()
 
     def view(self, trial: FrozenTrial) -> TrialView:
         """One of its trials, as it was."""
@@ -35,7 +36,7 @@ class Snapshot:
 
 
 def snapshot_of(state: StudyState) -> Snapshot:
-    """The study as it is now, to be called inside a unit of the state."""
+    """The study as it is now. Call it inside a unit of the state."""
     store = state.store
     leases = {t.number: state.leases.get(t.number) for t in store.open_trials(state.id)}
     return Snapshot(
@@ -49,15 +50,8 @@ def snapshot_of(state: StudyState) -> Snapshot:
     )
 
 
-def unasked_snapshot(name: str, spec: StudySpec) -> Snapshot:
-    """A study that has a configuration and was never asked from."""
-    return Snapshot(
-        study=name, spec=spec, trials=(), leases={}, best=(), cost=0.0, commit_seconds=()
-    )
-
-
 def _float(cost: Fraction) -> float:
-    """The cost as a float, infinite where it is beyond what one holds."""
+    """The cost as a float; infinite if it is larger than a float can be."""
     try:
         return float(cost)
     except OverflowError:

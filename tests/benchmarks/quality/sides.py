@@ -10,7 +10,7 @@ import requests
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from optunapi.engine.catalog import create_study
+from optunapi.engine.creation import create_study
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.samplers.native.engine import native_sampler
 from optunapi.engine.spec.read import StudySpec, parse_distribution, spec_from_mapping

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.catalog import create_study
+from optunapi.engine.creation import create_study
 from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord

@@ -12,7 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 
 from optunapi.engine.reports.importances import Importances, importances_of
-from optunapi.engine.reports.snapshot import unasked_snapshot
+from optunapi.engine.reports.snapshot import Snapshot
 from optunapi.engine.reports.summary import MAX_CURVE_POINTS, Summary, summarise
 from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.errors import RequestInvalid
@@ -29,7 +29,8 @@ def summary(life: Life) -> Summary:
 
 
 def test_an_unasked_study_has_no_figures() -> None:
-    found = summarise(unasked_snapshot("study", spec_from_mapping({"parameters": dict(LINE)})))
+    spec = spec_from_mapping({"parameters": dict(LINE)})
+    found = summarise(Snapshot(study="study", spec=spec))
     assert (found.completion_rate, found.mean_duration, found.best_curve) == (None, None, [])
     assert (found.time_to_best, found.trials_to_best, found.storage_latency) == (None, None, None)
     assert (found.failures_by_reason, found.workers, found.cost_total) == ({}, [], 0.0)

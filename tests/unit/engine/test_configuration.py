@@ -397,3 +397,26 @@ def test_a_study_whose_name_no_address_can_hold_is_reached_by_its_slug(
     assert Seen(done(catalog.for_ask(slug).ask(request()))).number == 0
     catalog.close()
     assert len(optuna.load_study(study_name="my study/3", storage=url).trials) == 1
+
+
+def test_a_file_whose_study_has_another_name_than_its_url_is_listened_to_closed_and_deleted(
+    home: Home, clock: Clock
+) -> None:
+    path = home.databases / "my study.db"
+    shutil.copy(home.empty_database, path)
+    optuna.create_study(study_name="my study", storage=f"sqlite:///{path}")
+    (slug,) = home.catalog.names()
+    changes: list[None] = []
+    feed, stop = home.catalog.listen(slug, lambda: changes.append(None), keep_events=True)
+    first = feed.last_id
+    number = home.ask(slug).number
+    assert feed.last_id > first
+    assert changes
+    stop()
+    home.complete(slug, number, 0.5)
+    clock.pass_(1000)
+    assert home.catalog.sweep(999) == 1
+    assert home.catalog.served(slug) is None
+    assert not path.with_name(f".{path.name}.lock").exists()
+    assert home.catalog.delete(slug, force=False) is True
+    assert not path.exists()

@@ -7,7 +7,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.fork import Origin, create_fork, fitting_history, origin_of
+from optunapi.engine.creation import create_study
+from optunapi.engine.fork import Origin, fitting_history, origin_of
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec.read import StudySpec, spec_from_mapping
 from tests.unit.engine.conftest import NewLife
@@ -39,7 +40,7 @@ def fork(life: Life, name: str = "new", new: StudySpec | None = None) -> list[Fr
     new = new or life.state.spec
     source = origin(life)
     history = fitting_history(source, new)
-    study_id = create_fork(life.storage, name, source, new, history, life.clock())
+    study_id = create_study(life.storage, name, new, life.clock(), origin=source, history=history)
     return life.storage.get_all_trials(study_id, deepcopy=False)
 
 
@@ -229,7 +230,7 @@ def test_what_was_set_by_hand_goes_along_with_the_same_specification(life: Life)
     life.change(state="paused")
     source = origin(life)
     for new, limit, attrs in ((life.state.spec, 50, {"team": "vision"}), (spec(), None, {})):
-        study_id = create_fork(life.storage, f"to {limit}", source, new, [], life.clock())
+        study_id = create_study(life.storage, f"to {limit}", new, life.clock(), origin=source)
         record = life.storage.get_study_system_attrs(study_id)["optunapi:study"]
         assert record["limits"].get("max_trials") == limit
         assert record["lease_seconds"] == ([30.0] if limit else [])
