@@ -12,11 +12,11 @@ from optunapi.errors import StorageClosed, StorageUnavailable, Superseded
 __all__ = ["CLOSED", "DatabaseOwned", "DatabaseUnusable", "StorageClosed", "Superseded"]
 
 
-class DatabaseOwned(StorageUnavailable):
+class DatabaseOwned(StorageUnavailable, has_code=False):
     """The database has an owner; the message names its process and host."""
 
 
-class DatabaseUnusable(StorageUnavailable):
+class DatabaseUnusable(StorageUnavailable, has_code=False):
     """The database cannot be opened as it is; the message says what to do."""
 
 
