@@ -29,7 +29,7 @@ class Commit(Protocol):
         """Return when committed, without holding a thread."""
 
     def notify(self, loop: AbstractEventLoop, call: Callable[[], None]) -> None:
-        """Have the loop call it once this is settled, whatever the outcome. From any thread."""
+        """Have the loop make the call when this is resolved, whatever the outcome. From any thread."""
 
 
 class Unit(Protocol):

@@ -1,16 +1,20 @@
 """Studies kept in Optuna's own tables: read from memory, written in groups, acknowledged when durable.
 
-write_through.py  `open_storage(url)`, the storage: what it guarantees is in its docstring
-units.py          changes that happen together or not at all
-memory.py         the read model            standings.py  which trials are best
-trials.py         trials as values          changes.py    what memory was before what is pending
-writer.py         one thread per database   commits.py    what waits for it
-outside.py        what others wrote to the same database
-loading.py        tables → memory           saving.py     changes → tables
-rows.py           Optuna's encodings        statements.py the SQL, from the reflected tables
-artifact_folder.py  files that are kept with trials
-databases.py      opening, schema check     ownership.py  one process per file
-errors.py         how a storage refuses
+Read write_through.py first: the docstring of `WriteThroughStorage` says what is guaranteed. A change then
+goes through units.py, memory/, pending.py and writer.py to tables/.
+
+    stores.py          where a server keeps its studies: a file each, or one database
+    write_through.py   the storage, as the engine and Optuna see it
+    units.py           changes that happen together or not at all
+    writer.py          the one thread that writes to a database
+    foreign_writes.py  what other processes wrote to the same database
+    pending.py         units that wait for the writer, in groups
+    commits.py         what callers wait for
+    memory/            the read model
+    tables/            Optuna's tables, and the only SQL
+    encoding.py        Optuna's objects ↔ what its tables hold
+    errors.py          how a storage refuses
+    artifacts.py       files that are kept with trials
 """
 
 from optunapi.storage.commits import Commit

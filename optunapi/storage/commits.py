@@ -1,4 +1,4 @@
-"""The end of a change's way to the database, awaited from threads and from asyncio alike."""
+"""A commit as callers see it: awaited from threads and from asyncio alike."""
 
 import asyncio
 import threading
@@ -8,42 +8,41 @@ from functools import partial
 from typing import Any
 
 from optunapi.errors import StorageUnavailable
+from optunapi.storage.errors import copy_of
 
 
 class Commit:
-    """Settled once: committed, or refused with the reason.
+    """Resolved once: committed, or refused with the reason.
 
-    Everything that goes to the database together shares one, so a group of units costs one wake-up
-    per event loop, however many wait.
+    Everything that goes to the database together shares one. So a group of units costs one wake-up per
+    event loop, however many callers wait.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._settled = threading.Event()
+        self._resolved = threading.Event()
         self._refusal: StorageUnavailable | None = None
         self._waiting: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
 
     def done(self) -> bool:
-        """Whether it is settled, one way or the other."""
-        return self._settled.is_set()
+        """Whether it is resolved, whatever the outcome."""
+        return self._resolved.is_set()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until settled, whatever the outcome; False when `timeout` seconds were not enough."""
-        return self._settled.wait(timeout)
+    def wait(self) -> None:
+        """Return when it is resolved, whatever the outcome."""
+        self._resolved.wait()
 
     def result(self, timeout: float | None = None) -> None:
         """Return when committed.
 
         Raises:
             StorageUnavailable: it was refused and has not happened (`Superseded`: try again).
-            TimeoutError: it is not settled after `timeout` seconds.
+            TimeoutError: it is not resolved after `timeout` seconds.
         """
-        if not self._settled.wait(timeout):
+        if not self._resolved.wait(timeout):
             raise TimeoutError(f"not committed within {timeout} s")
-        if (refusal := self._refusal) is not None:
-            # Raised once for each who waits: an exception object shared between threads would
-            # collect the tracebacks of all.
-            raise type(refusal)(refusal.detail, retry_after=refusal.retry_after)
+        if self._refusal is not None:
+            raise copy_of(self._refusal)
 
     def __await__(self) -> Generator[Any, None, None]:
         """Like `result`, without holding a thread."""
@@ -52,35 +51,35 @@ class Commit:
         self.result()
 
     def notify(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-        """Have the loop call it once this is settled, whatever the outcome. From any thread."""
+        """Have the loop make the call when this is resolved, whatever the outcome. From any thread."""
         with self._lock:
-            if not self._settled.is_set():
+            if not self._resolved.is_set():
                 self._waiting.setdefault(loop, []).append(call)
                 return
         _wake(loop, [call])
 
-    def settle(self, refusal: StorageUnavailable | None = None) -> None:
-        """Tell everyone who waits."""
+    def resolve(self, refusal: StorageUnavailable | None = None) -> None:
+        """Notify everyone who waits."""
         with self._lock:
             self._refusal = refusal
-            self._settled.set()
+            self._resolved.set()
             waiting, self._waiting = self._waiting, {}
         for loop, calls in waiting.items():
             _wake(loop, calls)
 
     def _join(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None] | None:
         with self._lock:
-            if self._settled.is_set():
+            if self._resolved.is_set():
                 return None
             future = loop.create_future()
-            self._waiting.setdefault(loop, []).append(partial(_resolve, future))
+            self._waiting.setdefault(loop, []).append(partial(_end, future))
             return future
 
 
 def committed() -> Commit:
     """A commit that has already happened."""
     commit = Commit()
-    commit.settle()
+    commit.resolve()
     return commit
 
 
@@ -91,10 +90,10 @@ def _wake(loop: asyncio.AbstractEventLoop, calls: list[Callable[[], None]]) -> N
         for call in calls:
             call()
 
-    with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+    with suppress(RuntimeError):  # the loop is closed: nothing waits there any more
         loop.call_soon_threadsafe(make)
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
+def _end(future: asyncio.Future[None]) -> None:
     if not future.done():  # its task may have been cancelled
         future.set_result(None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from optunapi.storage.errors import DatabaseUnusable, StorageClosed
 from optunapi.storage.tables.ownership import Ownership
-from optunapi.storage.tables.sqlite import rehearse
+from optunapi.storage.tables.schema import prepare_first
 from optunapi.storage.write_through import WriteThroughStorage, open_storage
 
 
@@ -32,7 +32,7 @@ class StudyFiles:
             raise DatabaseUnusable(f"{called} cannot be made: {error.strerror}") from error
         self._ownership = Ownership(self._folder / "server", called)
         if not self.names():
-            rehearse()  # or whoever asks first, and all who come meanwhile, would wait for it
+            prepare_first()  # else the first request, and all that come meanwhile, would wait for it
 
     def find(self, name: str) -> tuple[WriteThroughStorage, int] | None:
         """The study's storage and its id there; None if there is no such file or study."""

@@ -1,40 +1,65 @@
 """Changes that happen together or not at all."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import TypeVar
 
 from optunapi.storage.commits import Commit
+from optunapi.storage.errors import Superseded
 from optunapi.storage.memory.changes import Changes
 from optunapi.storage.memory.model import Memory
-from optunapi.storage.writer import Writer
+from optunapi.storage.pending import Pending
+
+Result = TypeVar("Result")
 
 
 class Units:
     """The units of one database: at most one at a time, in the thread that holds memory's lock."""
 
-    def __init__(self, memory: Memory, writer: Writer) -> None:
+    def __init__(self, memory: Memory, pending: Pending) -> None:
         self.memory = memory
-        self.writer = writer
+        self.pending = pending
         self.current: Unit | None = None
-        self.thread: int | None = None
-        self.holder: int | None = None  # a thread that holds the lock over several units
+        self.exclusive: int | None = None  # the thread inside `try_exclusive`
 
-    def inside(self) -> bool:
-        """Whether the calling thread is within a unit."""
-        return self.thread == threading.get_ident()
+    def inside(self) -> "Unit | None":
+        """The unit that the calling thread is in."""
+        current = self.current
+        return current if current is not None and current.thread == threading.get_ident() else None
 
     def unit(self) -> "Unit":
         """The unit the calling thread is in, else a new one."""
-        if self.inside() and self.current is not None:
-            return self.current
-        return Unit(self)
+        return self.inside() or Unit(self)
 
-    @property
-    def changes(self) -> Changes:
-        """Where the current unit records what was before."""
-        if self.current is None:
-            raise RuntimeError("there is no unit to record a change in")
-        return self.current.changes
+    def write(self, change: Callable[[Changes], Result]) -> Result:
+        """Make a change in a unit of its own and wait for its commit; inside a unit, only make it."""
+        if (current := self.inside()) is not None:
+            return change(current.changes)
+        while True:
+            with self.unit() as unit:
+                result = change(unit.changes)
+            try:
+                unit.commit.result()
+            except Superseded:
+                continue  # it was based on what another process has changed since
+            return result
+
+    @contextmanager
+    def try_exclusive(self) -> Iterator[bool]:
+        """See `WriteThroughStorage.try_exclusive`."""
+        if self.pending.is_full or not self.memory.lock.acquire(blocking=False):
+            yield False
+            return
+        # Another thread, or the block itself, may fill the queue now. The block must not wait for room:
+        # only the writer makes some, and needs the lock for that.
+        self.exclusive = threading.get_ident()
+        try:
+            yield True
+        finally:
+            self.exclusive = None
+            self.memory.lock.release()
 
 
 class Unit:
@@ -42,13 +67,14 @@ class Unit:
 
     def __init__(self, units: Units) -> None:
         self.changes = Changes()
+        self.thread = threading.get_ident()
         self._units = units
         self._depth = 0
         self._commit: Commit | None = None
 
     @property
     def commit(self) -> Commit:
-        """The commit of all that the block did and saw; known when the block has ended."""
+        """The commit of everything the block changed and saw; known when the block has ended."""
         if self._commit is None:
             raise RuntimeError("a unit's commit is known when its block has ended")
         return self._commit
@@ -56,15 +82,15 @@ class Unit:
     def __enter__(self) -> "Unit":
         if self._depth == 0:
             units = self._units
-            if units.holder != threading.get_ident():
-                units.writer.admit()
+            if units.exclusive != self.thread:
+                units.pending.wait_for_room()
             units.memory.lock.acquire()
             try:
                 units.memory.check()
             except BaseException:
                 units.memory.lock.release()
                 raise
-            units.current, units.thread = self, threading.get_ident()
+            units.current = self
         self._depth += 1
         return self
 
@@ -82,9 +108,9 @@ class Unit:
             if kind is not None:
                 self.changes.undo(units.memory)
             elif self.changes:
-                self._commit = units.writer.submit(self.changes)
+                self._commit = units.pending.add(self.changes)
             else:
-                self._commit = units.writer.committed()
+                self._commit = units.pending.committed()
         finally:
-            units.current, units.thread = None, None
+            units.current = None
             units.memory.lock.release()

@@ -27,7 +27,7 @@ PARTS = {
     r"|/(anyio|concurrent/futures|queue)[/.]",
     "JSON": r"/json/|optunapi/api/(wire|replies)\.py",
     "sampling": r"optunapi/engine/(samplers/|asking\.py|draft\.py|drawn\.py)|/(rustuna|numpy)/",
-    "commit": r"optunapi/storage/(writer|saving|statements|databases|outside|rows|commits)\.py"
+    "commit": r"optunapi/storage/(writer|pending|commits|foreign_writes|encoding|tables/\w+)\.py"
     r"|/(sqlalchemy|sqlite3)/",
     "memory": r"optunapi/(engine|storage)/|/optuna/|/sortedcontainers/",
     "validation and routes": r"optunapi/(api|security)/|/pydantic/",

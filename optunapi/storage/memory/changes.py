@@ -3,48 +3,43 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from optunapi.storage.memory.model import Memory, Study
-
-Attrs = dict[str, Any]
+from optunapi.storage.memory.model import AttrKind, Attrs, Memory, Study
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """The difference changes make, as the database must be told: before and after, per trial."""
+class Difference:
+    """What must be written so that the database becomes equal to memory."""
 
     deleted: list[int]
-    created: list[tuple[int, str, list[StudyDirection]]]
-    study_attrs: dict[str, list[tuple[int, str, Any]]]  # by table: study, key, value
-    trials: list[tuple[int, FrozenTrial | None, FrozenTrial]]
+    created: list[Study]
+    attrs: list[tuple[AttrKind, int, str, Any]]  # kind, study, key, value
+    trials: list[tuple[int, FrozenTrial | None, FrozenTrial]]  # study, before, after
 
 
 @dataclass(kw_only=True)
 class AttrsBefore:
-    """A study's attributes before, and the keys set since."""
+    """A study's attributes of one kind before the changes, and the keys set since."""
 
     study: Study
-    user: Attrs
-    system: Attrs
-    user_keys: set[str] = field(default_factory=set)
-    system_keys: set[str] = field(default_factory=set)
+    before: Attrs
+    keys: set[str] = field(default_factory=set)
 
 
 class Changes:
-    """The first `before` of everything touched; memory itself is the `after`.
+    """The first `before` of everything that was changed; memory itself is the `after`.
 
     Several changes of one trial are therefore one, and units that go to the database together are
-    `merge`d into one. None stands for what was not there.
+    merged into one. None stands for what did not exist.
     """
 
     def __init__(self) -> None:
         self.trials: dict[int, tuple[Study, FrozenTrial | None]] = {}
-        self.attrs: dict[int, AttrsBefore] = {}
+        self.attrs: dict[tuple[int, AttrKind], AttrsBefore] = {}
         self.created: dict[int, Study] = {}
         self.deleted: dict[int, Study] = {}
-        self.learned: list[tuple[Study, str]] = []
+        self.new_parameters: list[tuple[Study, str]] = []
 
     def __bool__(self) -> bool:
         return bool(self.trials or self.attrs or self.created or self.deleted)
@@ -52,13 +47,11 @@ class Changes:
     def merge(self, later: "Changes") -> None:
         """Add changes that were made after these."""
         self.trials = later.trials | self.trials
-        for study_id, attrs in later.attrs.items():
-            mine = self.attrs.setdefault(study_id, attrs)
-            mine.user_keys |= attrs.user_keys
-            mine.system_keys |= attrs.system_keys
+        for key, attrs in later.attrs.items():
+            self.attrs.setdefault(key, attrs).keys |= attrs.keys
         self.created |= later.created
         self.deleted |= later.deleted
-        self.learned += later.learned
+        self.new_parameters += later.new_parameters
 
     def undo(self, memory: Memory) -> set[Study]:
         """Put memory back as it was before them; return the studies concerned."""
@@ -73,52 +66,36 @@ class Changes:
             if study.id in self.created:
                 continue
             if before is not None:
-                memory.replace(study, before)
+                study.replace(before)
             else:  # the study's last one now, since ids descend
                 memory.pop(study)
-        for attrs in self.attrs.values():
-            attrs.study.user_attrs, attrs.study.system_attrs = attrs.user, attrs.system
-            memory.touch(attrs.study)
-        for study, name in self.learned:
+        for (_, kind), attrs in self.attrs.items():
+            attrs.study.attrs[kind] = attrs.before
+        for study, name in self.new_parameters:
             study.distributions.pop(name, None)
         return self.studies()
 
     def studies(self) -> set[Study]:
-        """Every study touched."""
-        touched = {study for study, _ in self.trials.values()}
-        touched |= {attrs.study for attrs in self.attrs.values()}
-        return touched | {*self.created.values(), *self.deleted.values()}
+        """Every study that was changed."""
+        changed = {study for study, _ in self.trials.values()}
+        changed |= {attrs.study for attrs in self.attrs.values()}
+        return changed | {*self.created.values(), *self.deleted.values()}
 
-    def committed_trials(self, study: Study) -> int:
-        """How many of the study's trials were there before these changes."""
-        return len(study.trials) - sum(
-            before is None and owner is study for owner, before in self.trials.values()
-        )
-
-    def written(self, memory: Memory) -> Written:
-        """What must be told to the database so that it becomes equal to memory."""
-        attrs = [a for a in self.attrs.values() if a.study.id in memory.studies]
+    def difference(self, memory: Memory) -> Difference:
+        """What must be written; created studies that are gone again are left out."""
         trials = []
         for trial_id, (study, before) in self.trials.items():
             if study.id in memory.studies:
                 _, after = memory.locate(trial_id)
                 trials.append((study.id, before, after))
-        return Written(
-            deleted=[i for i in self.deleted if i not in self.created],
-            created=[
-                (study.id, study.name, study.directions)
-                for study in self.created.values()
-                if study.id in memory.studies
+        return Difference(
+            deleted=[study_id for study_id in self.deleted if study_id not in self.created],
+            created=[study for study in self.created.values() if study.id in memory.studies],
+            attrs=[
+                (kind, study_id, key, attrs.study.attrs[kind][key])
+                for (study_id, kind), attrs in self.attrs.items()
+                if study_id in memory.studies
+                for key in attrs.keys
             ],
-            study_attrs={
-                "study_user_attributes": [
-                    (a.study.id, key, a.study.user_attrs[key]) for a in attrs for key in a.user_keys
-                ],
-                "study_system_attributes": [
-                    (a.study.id, key, a.study.system_attrs[key])
-                    for a in attrs
-                    for key in a.system_keys
-                ],
-            },
             trials=trials,
         )

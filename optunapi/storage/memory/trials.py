@@ -3,27 +3,46 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.storage.encoding import Distributions, normal_attrs, normal_value
 
-_STEPS = range(-(2**63), 2**63)
+_INT64 = range(-(2**63), 2**63)
+
+
+class TrialChanges(TypedDict, total=False):
+    """What can be changed of a trial. What is absent, or None, stays as it is.
+
+    Mappings are merged into what the trial has, after `clear_intermediate_values` and
+    `drop_system_attrs` have removed something. `params` and `distributions` have the same keys.
+    """
+
+    state: TrialState | None
+    values: Sequence[float] | None
+    params: Mapping[str, Any] | None
+    distributions: Mapping[str, BaseDistribution] | None
+    intermediate_values: Mapping[int, float] | None
+    clear_intermediate_values: bool
+    user_attrs: Mapping[str, Any] | None
+    system_attrs: Mapping[str, Any] | None
+    drop_system_attrs: Collection[str]
+    datetime_start: datetime | None
+    datetime_complete: datetime | None
 
 
 def new_trial(
-    template: FrozenTrial, number: int, trial_id: int, distributions: Distributions
+    template: FrozenTrial, number: int, trial_id: int, known: Distributions
 ) -> FrozenTrial:
-    """The template as it would come back from the database, sharing nothing mutable with it.
+    """The template as the database would return it, sharing nothing mutable with it.
 
     Raises:
         TypeError, ValueError: the database could not hold it.
     """
-    if template.params.keys() != template.distributions.keys():
-        raise ValueError("every parameter needs a distribution, and every distribution a parameter")
-    shared = distributions.shared(template.distributions)
+    _check_same_names(template.params, template.distributions)
+    shared = known.shared(template.distributions)
     return FrozenTrial(
         number=number,
         state=template.state,
@@ -40,92 +59,59 @@ def new_trial(
     )
 
 
-def running_trial(start: datetime) -> FrozenTrial:
-    """The template of a trial about which nothing is known yet."""
-    return FrozenTrial(
-        number=-1,
-        state=TrialState.RUNNING,
-        value=None,
-        datetime_start=start,
-        datetime_complete=None,
-        params={},
-        distributions={},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-        trial_id=-1,
-    )
-
-
-def changed_trial(
-    trial: FrozenTrial,
-    known: Distributions,
-    *,
-    state: TrialState,
-    values: Sequence[float] | None,
-    params: Mapping[str, Any],
-    distributions: Mapping[str, BaseDistribution],
-    intermediate_values: Mapping[int, float],
-    clear_intermediate_values: bool,
-    user_attrs: Mapping[str, Any],
-    system_attrs: Mapping[str, Any],
-    drop_system_attrs: Collection[str],
-    datetime_start: datetime | None,
-    datetime_complete: datetime | None,
-) -> FrozenTrial:
+def changed_trial(trial: FrozenTrial, known: Distributions, new: TrialChanges) -> FrozenTrial:
     """The trial with these changes; what is not changed is shared with it.
+
+    Unless the changes give the times, a trial that begins to run starts now, one that finishes is
+    complete now, and one that goes back to waiting has no start.
 
     Raises:
         TypeError, ValueError: the database could not hold it.
     """
-    if params.keys() != distributions.keys():
-        raise ValueError("every parameter needs a distribution, and every distribution a parameter")
+    state, start, complete = new.get("state"), new.get("datetime_start"), trial.datetime_complete
+    if state is None or state == trial.state:
+        start = start or trial.datetime_start
+    elif state == TrialState.RUNNING:
+        start = start or datetime.now()
+    elif state.is_finished():
+        start = start or trial.datetime_start
+        complete = datetime.now()
+    params, distributions = new.get("params") or {}, new.get("distributions") or {}
+    _check_same_names(params, distributions)
     all_params, all_distributions = trial.params, trial.distributions
     if params:
         all_distributions = known.shared({**all_distributions, **distributions})
-        new = {name: normal_value(all_distributions[name], params[name]) for name in params}
-        all_params = {**all_params, **new}
-    noted = trial.system_attrs
-    if drop_system_attrs:
-        noted = {key: value for key, value in noted.items() if key not in drop_system_attrs}
-    reports = {} if clear_intermediate_values else trial.intermediate_values
-    if intermediate_values:
-        reports = {**reports, **_intermediate_values(intermediate_values)}
+        normal = {name: normal_value(all_distributions[name], params[name]) for name in params}
+        all_params = {**all_params, **normal}
+    system_attrs = trial.system_attrs
+    if dropped := new.get("drop_system_attrs"):
+        system_attrs = {key: value for key, value in system_attrs.items() if key not in dropped}
+    reports = {} if new.get("clear_intermediate_values") else trial.intermediate_values
+    if new_reports := new.get("intermediate_values"):
+        reports = {**reports, **_intermediate_values(new_reports)}
+    values = new.get("values")
     return FrozenTrial(
         number=trial.number,
-        state=state,
+        state=trial.state if state is None else state,
         value=None,
         values=trial.values if values is None else _values(values),
-        datetime_start=datetime_start,
-        datetime_complete=datetime_complete,
+        datetime_start=start,
+        datetime_complete=new.get("datetime_complete") or complete,
         params=all_params,
         distributions=all_distributions,
-        user_attrs=_merged(trial.user_attrs, user_attrs),
-        system_attrs=_merged(noted, system_attrs),
+        user_attrs=_merged(trial.user_attrs, new.get("user_attrs")),
+        system_attrs=_merged(system_attrs, new.get("system_attrs")),
         intermediate_values=reports,
         trial_id=trial._trial_id,
     )
 
 
-def private_copy(trial: FrozenTrial) -> FrozenTrial:
-    """The trial with dicts of its own: Optuna's Trial writes into those of the one it works on."""
-    return FrozenTrial(
-        number=trial.number,
-        state=trial.state,
-        value=None,
-        values=trial.values,
-        datetime_start=trial.datetime_start,
-        datetime_complete=trial.datetime_complete,
-        params=dict(trial.params),
-        distributions=dict(trial.distributions),
-        user_attrs=dict(trial.user_attrs),
-        system_attrs=dict(trial.system_attrs),
-        intermediate_values=dict(trial.intermediate_values),
-        trial_id=trial._trial_id,
-    )
+def _check_same_names(params: Mapping[str, Any], distributions: Mapping[str, Any]) -> None:
+    if params.keys() != distributions.keys():
+        raise ValueError("every parameter needs a distribution, and every distribution a parameter")
 
 
-def _merged(old: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(old: dict[str, Any], new: Mapping[str, Any] | None) -> dict[str, Any]:
     return {**old, **normal_attrs(new)} if new else old
 
 
@@ -139,7 +125,7 @@ def _values(values: Sequence[float] | None) -> list[float] | None:
 
 
 def _intermediate_values(values: Mapping[int, float]) -> dict[int, float]:
-    floats = {int(step): float(value) + 0.0 for step, value in values.items()}  # see `_values`
-    if any(step not in _STEPS for step in floats):
+    floats = {int(step): float(value) + 0.0 for step, value in values.items()}  # as in `_values`
+    if any(step not in _INT64 for step in floats):
         raise ValueError("a step must fit in 64 bits")
     return floats

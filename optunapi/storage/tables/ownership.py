@@ -1,7 +1,7 @@
-"""One process per SQLite file: a locked file beside it, that names the owner.
+"""One process per SQLite file: a lock file beside it names the owner.
 
-The lock is the kernel's (flock): it ends with its process however that ends, and what is left of the
-file then means nothing.
+The lock is the kernel's (flock). It ends with its process, however that ends; a lock file that is left
+behind means nothing.
 """
 
 import errno
@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 class Ownership:
-    """This process's hold on a SQLite file, from making it until `release`.
+    """This process's exclusive claim to a SQLite file, until `release`.
 
-    It may as well be a folder's, by a name in it that no file has; `called` is then how errors call it.
+    It can also claim a folder, as a name in it that no file has. `called` is then how errors refer to it.
 
     Raises:
         DatabaseOwned: another process has it, or this one already.
-        DatabaseUnusable: the lock file cannot be made.
+        DatabaseUnusable: the lock file cannot be created.
     """
 
     def __init__(self, database: Path, called: str | None = None) -> None:
@@ -41,8 +41,8 @@ class Ownership:
         """Let others have it; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            # Removed while it is still locked: who opened it before finds out in `_take`.
-            # Where nothing can be removed now it stays; nobody holds it then.
+            # It is removed while still locked: a process that opened it before finds out in `_take`.
+            # On a disk that can no longer be written it stays, and is then locked by nobody.
             with suppress(OSError):
                 self._lock.unlink()
             os.close(descriptor)
@@ -57,11 +57,11 @@ class Ownership:
                 ) from error
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is(descriptor):
+                if self._is_lock_file(descriptor):
                     os.ftruncate(descriptor, 0)
                     os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
                     return descriptor
-                os.close(descriptor)  # its owner removed it between our two calls
+                os.close(descriptor)  # its owner removed it between our opening and locking it
             except OSError as error:
                 owner = os.pread(descriptor, 512, 0).decode(errors="replace").split()
                 os.close(descriptor)
@@ -72,7 +72,7 @@ class Ownership:
                     f"{name} is in use by process {pid} on {host}: one process at a time can own it"
                 ) from None
 
-    def _is(self, descriptor: int) -> bool:
+    def _is_lock_file(self, descriptor: int) -> bool:
         try:
             return os.path.samestat(os.fstat(descriptor), os.stat(self._lock))
         except FileNotFoundError:
@@ -80,12 +80,12 @@ class Ownership:
 
 
 def warn_of_network(database: Path, mounts: Path = Path("/proc/self/mountinfo")) -> None:
-    """Log a warning if the file lies on a network file system."""
+    """Log a warning if the file is on a network file system."""
     kind = file_system(database.parent, mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         logger.warning(
-            "%s is on a network file system (%s), where SQLite's locks and its log cannot be "
-            "relied on: keep it on a local disk",
+            "%s is on a network file system (%s), where SQLite's locks and log cannot be relied on: "
+            "keep it on a local disk",
             database.name,
             kind,
         )

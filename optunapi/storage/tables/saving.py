@@ -1,61 +1,56 @@
-"""Writing what changed to Optuna's tables, with one statement for all rows of a kind."""
+"""Writing changes to Optuna's tables, with one statement for all rows of a kind."""
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, TypeVar
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optunapi.storage.encoding import Distributions, encode_float, internal_value, to_utc
-from optunapi.storage.memory.changes import Written
-from optunapi.storage.memory.trials import running_trial
-from optunapi.storage.tables.sqlite import Session
+from optunapi.storage.memory.changes import Difference
+from optunapi.storage.tables.sqlite import Connection
 from optunapi.storage.tables.statements import CHILDREN, Statements
 
 Rows = list[tuple[Any, ...]]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-_NOTHING = running_trial(datetime.min)
+_EMPTY = create_trial(state=TrialState.RUNNING)  # what a new trial is compared with
 
 
 def save(
-    session: Session, statements: Statements, distributions: Distributions, written: Written
+    connection: Connection,
+    statements: Statements,
+    distributions: Distributions,
+    difference: Difference,
 ) -> None:
-    """Write it within the session's transaction.
+    """Write the difference within the connection's transaction.
 
-    Deletions come first and insertions of trials before what belongs to them; within a trial there
-    is one difference only, so nothing else depends on order.
+    Deletions come first, and a new trial before the rows that belong to it. Each trial has one
+    difference only, so nothing else depends on the order.
     """
-    for study_id in written.deleted:
+    for study_id in difference.deleted:
         for sql in statements.delete_study:
-            session.execute(sql, [(study_id,)])
-    if written.created:
-        session.execute(
-            statements.insert_study, [(study_id, name) for study_id, name, _ in written.created]
-        )
-        session.execute(
+            connection.execute(sql, [(study_id,)])
+    if created := difference.created:
+        connection.execute(statements.insert_study, [(study.id, study.name) for study in created])
+        connection.execute(
             statements.insert_direction,
             [
-                (direction.name, study_id, objective)
-                for study_id, _, directions in written.created
-                for objective, direction in enumerate(directions)
+                (direction.name, study.id, objective)
+                for study in created
+                for objective, direction in enumerate(study.directions)
             ],
         )
-    for table, attrs in written.study_attrs.items():
-        if attrs:
-            session.execute(
-                statements.upsert_study_attr[table],
-                [(study_id, key, json.dumps(value)) for study_id, key, value in attrs],
-            )
-    if written.trials:
-        _Difference(statements, distributions, written.trials).save(session)
+    for kind, study_id, key, value in difference.attrs:
+        connection.execute(statements.upsert_study_attr[kind], [(study_id, key, json.dumps(value))])
+    if difference.trials:
+        _TrialRows(statements, distributions, difference.trials).save(connection)
 
 
-class _Difference:
-    """The rows by which trials differ from what they were."""
+class _TrialRows:
+    """The rows that differ between trials before and after."""
 
     def __init__(
         self,
@@ -72,16 +67,16 @@ class _Difference:
         for study_id, before, after in trials:
             self._add(study_id, before, after)
 
-    def save(self, session: Session) -> None:
+    def save(self, connection: Connection) -> None:
         if self._inserts:
-            session.execute(self._statements.insert_trial, self._inserts)
+            connection.execute(self._statements.insert_trial, self._inserts)
         if self._updates:
-            session.execute(self._statements.update_trial, self._updates)
+            connection.execute(self._statements.update_trial, self._updates)
         for table, rows in self._clears.items():
-            session.execute(self._statements.clear_child[table], rows)
+            connection.execute(self._statements.clear_child[table], rows)
         for table in CHILDREN:
             if table in self._upserts:
-                session.execute(self._statements.upsert_child[table], self._upserts[table])
+                connection.execute(self._statements.upsert_child[table], self._upserts[table])
 
     def _add(self, study_id: int, before: FrozenTrial | None, after: FrozenTrial) -> None:
         encode = self._statements.encode_time
@@ -99,7 +94,7 @@ class _Difference:
             or before.datetime_complete != after.datetime_complete
         ):
             self._updates.append((*row, trial_id))
-        old = _NOTHING if before is None else before
+        old = _EMPTY if before is None else before
         for name, value in self._changed("trial_params", trial_id, old.params, after.params):
             distribution = after.distributions[name]
             self._upserts["trial_params"].append(
@@ -126,9 +121,9 @@ class _Difference:
     def _changed(
         self, table: str, trial_id: int, before: Mapping[Key, Value], after: Mapping[Key, Value]
     ) -> Iterable[tuple[Key, Value]]:
-        """What must be written: copies share the objects they did not change.
+        """The entries to write. A changed trial shares the objects that were not changed.
 
-        Rows are only ever added or overwritten, so if one went all are written anew.
+        Rows are only inserted or overwritten: if an entry is gone, all are cleared and written again.
         """
         if before is after:
             return ()

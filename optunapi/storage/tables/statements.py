@@ -1,6 +1,6 @@
 """The SQL for Optuna's tables: made once from the reflected tables, then run without SQLAlchemy.
 
-A statement takes its parameters by position, in the order the columns are named here.
+A statement takes its parameters by position, in the order in which the columns are named here.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from sqlalchemy import (
     Column,
-    Connection,
     DateTime,
+    Engine,
     Executable,
     MetaData,
     Table,
@@ -24,6 +24,8 @@ from sqlalchemy import (
 from sqlalchemy import bindparam as bind
 from sqlalchemy.dialects import sqlite
 
+from optunapi.storage.memory.model import AttrKind
+
 CHILDREN = {
     "trial_params": ("param_name", "param_value", "distribution_json"),
     "trial_values": ("objective", "value", "value_type"),
@@ -31,25 +33,28 @@ CHILDREN = {
     "trial_user_attributes": ("key", "value_json"),
     "trial_system_attributes": ("key", "value_json"),
 }
-ATTRIBUTES = ("study_user_attributes", "study_system_attributes")
+STUDY_ATTRS: dict[AttrKind, str] = {
+    "user": "study_user_attributes",
+    "system": "study_system_attributes",
+}
 
 
 class Scope(Enum):
-    """Which trials are read, and what the statement's one parameter is (ALL has none)."""
+    """Which trials a statement reads. Each but ALL takes one parameter."""
 
     ALL = auto()
-    NEWER = auto()  # with an id above the parameter
-    AMONG = auto()  # with an id in the parameter, a JSON list
-    STUDY = auto()  # of the study whose id is the parameter
+    NEWER = auto()  # ids above the parameter
+    AMONG = auto()  # ids in the parameter, a JSON list
+    STUDY = auto()  # trials of the study with this id
 
 
 class Statements:
     """Every statement the storage runs on one kind of database."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, engine: Engine) -> None:
         metadata = MetaData()
-        metadata.reflect(connection)
-        self._dialect = connection.dialect
+        metadata.reflect(engine)
+        self._dialect = engine.dialect
         tables = metadata.tables
         self._trials = tables["trials"]
         studies, directions = tables["studies"], tables["study_directions"]
@@ -63,12 +68,12 @@ class Statements:
             ).order_by(directions.c.study_id, directions.c.objective)
         )
         self.study_attrs = {
-            name: self._sql(
+            kind: self._sql(
                 select(
                     *_key(tables[name]), *_columns(tables[name], "study_id", "key", "value_json")
                 )
             )
-            for name in ATTRIBUTES
+            for kind, name in STUDY_ATTRS.items()
         }
         self.trials = {
             scope: self._sql(
@@ -101,8 +106,8 @@ class Statements:
         self.insert_study = self._insert(studies, "study_id", "study_name")
         self.insert_direction = self._insert(directions, "direction", "study_id", "objective")
         self.upsert_study_attr = {
-            name: self._upsert(tables[name], ("study_id", "key"), ("value_json",))
-            for name in ATTRIBUTES
+            kind: self._upsert(tables[name], ("study_id", "key"), ("value_json",))
+            for kind, name in STUDY_ATTRS.items()
         }
         self.insert_trial = self._insert(
             self._trials,
@@ -130,7 +135,7 @@ class Statements:
             ),
             *(
                 self._sql(delete(tables[name]).where(tables[name].c.study_id == bind("id")))
-                for name in ("trials", *ATTRIBUTES, "study_directions", "studies")
+                for name in ("trials", *STUDY_ATTRS.values(), "study_directions", "studies")
             ),
         ]
         version = tables["alembic_version"].c.version_num

@@ -14,6 +14,7 @@ from optunapi.errors import ArtifactNotFound, StorageUnavailable, TooLarge, Tria
 from optunapi.storage.artifacts import INCOMING, ArtifactFolder
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Clock, Life, done, optuna_study
+from tests.unit.storage.support import take_in_foreign_writes
 
 LIMIT = 1000
 
@@ -106,7 +107,7 @@ def test_what_optuna_uploaded_itself_is_shown_and_can_be_deleted(
         study_or_trial=study.trials[1],
         storage=study._storage,
     )
-    life.storage.refresh().result()
+    take_in_foreign_writes(life.storage)
     (found,) = done(life.study.artifacts.of_trial(1))
     assert (found.filename, found.size, found.sha256) == ("plot.png", None, None)
     removed = done(life.study.artifacts.delete(1, "plot.png"))
@@ -159,7 +160,7 @@ def test_the_limit_counts_what_is_there_also_after_a_change_from_outside(
     study = optuna_study(life)
     uploaded = json.dumps({"artifact_id": "x", "filename": "b", "size": 100})
     study._storage.set_trial_system_attr(study.trials[1]._trial_id, "artifacts:x", uploaded)
-    life.storage.refresh().result()
+    take_in_foreign_writes(life.storage)
     assert files.room() == 300
 
 

@@ -5,6 +5,7 @@ import pytest
 from optunapi.errors import NoSlot, StudyFinished, TrialNotFound, ValueInvalid
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import THREE, Clock, optuna_study
+from tests.unit.storage.support import take_in_foreign_writes
 
 
 def test_an_ask_samples_a_trial_that_is_running_at_the_worker(new_life: NewLife) -> None:
@@ -180,7 +181,7 @@ def test_a_released_trial_waits_and_goes_out_again_as_it_was(
 def test_an_enqueued_trial_of_optuna_is_handed_out(new_life: NewLife) -> None:
     life = new_life()
     optuna_study(life).enqueue_trial({"x": 0.125}, user_attrs={"who": "optuna"})
-    life.storage.refresh().result()
+    take_in_foreign_writes(life.storage)
     seen = life.ask("w")
     assert (seen.number, seen.params, seen.attempt) == (0, {"x": 0.125}, 1)
     assert seen.trial.user_attrs == {"who": "optuna"}
@@ -189,7 +190,7 @@ def test_an_enqueued_trial_of_optuna_is_handed_out(new_life: NewLife) -> None:
 def test_a_trial_of_optuna_s_own_can_be_told(new_life: NewLife) -> None:
     life = new_life()
     optuna_study(life).ask()
-    life.storage.refresh().result()
+    take_in_foreign_writes(life.storage)
     assert life.trial(0).state == "running"
     assert life.complete(0, 1.0).state == "complete"
 

@@ -34,6 +34,7 @@ from tests.unit.engine.support import (
     put_gate,
 )
 from tests.unit.engine.test_races import broken, somebody_writes, wait_until_available
+from tests.unit.storage.support import take_in_foreign_writes
 
 TWO: dict[str, Any] = {"parameters": {**LINE, **THREE}}
 NINE = {"n": {"type": "int", "low": 1, "high": 9}}
@@ -361,7 +362,7 @@ def test_a_point_taken_meanwhile_is_sampled_anew(new_life: NewLife) -> None:
         life.complete(mine.number, 1.0)
         trial = optuna_study(life).ask()
         trial.suggest_int("n", 1, 3)
-        life.storage.refresh().result(30)
+        take_in_foreign_writes(life.storage)
     asked = caller.outcome()
     assert len(points(asked)) == 2
     assert trial.params not in [each.params for each in asked]

@@ -27,6 +27,7 @@ from optunapi.errors import (
 from optunapi.storage.artifacts import ArtifactFolder
 from optunapi.storage.stores import OneDatabase, StudyFiles
 from tests.unit.engine.support import LINE, Clock, Seen, done, request
+from tests.unit.storage.support import take_in_foreign_writes
 
 Y = {"y": {"type": "float", "low": 5, "high": 6}}
 CHOICE = {"c": {"type": "categorical", "choices": ["a", "b"]}}
@@ -374,7 +375,7 @@ def test_a_study_that_somebody_else_deleted_starts_afresh_from_its_file(home: Ho
     optuna.delete_study(study_name="m", storage=f"sqlite:///{home.databases}/m.db")
     found = home.stores.find("m")
     assert found is not None
-    found[0].refresh().result(30)  # the change outside is noticed at the next look
+    take_in_foreign_writes(found[0])  # the change outside is noticed at the next look
     assert home.ask("m").number == 0
 
 

@@ -21,6 +21,7 @@ from optunapi.errors import (
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Caller, Clock, Life, done, optuna_study, request
 from tests.unit.engine.test_races import broken, somebody_writes, wait_until_available
+from tests.unit.storage.support import take_in_foreign_writes
 
 
 class Ring:
@@ -192,7 +193,7 @@ def test_what_others_write_makes_everybody_look_again(new_life: NewLife) -> None
     feed = followed(life)
     life.ask()
     optuna_study(life).enqueue_trial({"x": 0.5})
-    life.storage.refresh().result(30)
+    take_in_foreign_writes(life.storage)
     life.study.settle()
     assert seen(feed) == [(0, "running"), "reset"]
 

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from optunapi.errors import NoSlot, OptunAPIError, StudyFinished, StudyPaused
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import THREE, Clock, Life, optuna_study
+from tests.unit.storage.support import take_in_foreign_writes
 
 TWO = {"accuracy": "maximize", "latency": "minimize"}
 
@@ -236,7 +237,7 @@ def test_failures_of_optuna_s_own_count(new_life: NewLife) -> None:
     life = new_life(max_failed_trials=1)
     outside = optuna_study(life)
     outside.tell(outside.ask(), state=TrialState.FAIL)
-    life.storage.refresh().result()
+    take_in_foreign_writes(life.storage)
     assert life.counts() == {"fail": 1}
     assert_finished(life, "max_failed_trials")
 

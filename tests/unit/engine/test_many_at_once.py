@@ -26,6 +26,7 @@ from optunapi.errors import (
 from tests.support import scaled
 from tests.unit.engine.model import OPEN, TERM, ManyAtOnce, Trial, mostly, picks, values
 from tests.unit.engine.support import done, optuna_study
+from tests.unit.storage.support import take_in_foreign_writes
 
 KINDS: dict[str, list[BaseDistribution]] = {
     "n": [IntDistribution(1, 4), IntDistribution(2, 3), FloatDistribution(0, 9)],
@@ -143,7 +144,7 @@ class EverythingAtOnce(ManyAtOnce):
         """By its own means, and asks nobody whether there is room."""
         self.outside = self.outside or optuna_study(self.life)
         self.outside.enqueue_trial(point)
-        self.life.storage.refresh().result(30)
+        take_in_foreign_writes(self.life.storage)
         self.new(fixed=point)
 
     @invariant()

@@ -20,6 +20,7 @@ from tests.unit.engine.bulk import ask_many, enqueue, import_, item, numbers
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import LINE, THREE, Caller, Clock, optuna_study
 from tests.unit.engine.test_races import broken, wait_until_available
+from tests.unit.storage.support import take_in_foreign_writes
 
 TWO: dict[str, Any] = {"parameters": {**LINE, **THREE}}
 
@@ -62,7 +63,7 @@ def test_what_optuna_queued_is_handed_out_in_its_turn(new_life: NewLife) -> None
     life = new_life(**TWO)
     enqueue(life, {"n": 1})
     optuna_study(life).enqueue_trial({"n": 2, "x": 0.5})
-    life.storage.refresh().result(30)
+    take_in_foreign_writes(life.storage)
     enqueue(life, {"n": 3})
     asked = [life.ask("w") for _ in range(3)]
     assert [trial.params["n"] for trial in asked] == [1, 2, 3]
@@ -350,11 +351,11 @@ def test_a_point_of_optuna_that_no_trial_can_be_made_of_leaves_the_queue(
     life = new_life(parameters={"n": axis, "x": axis}, sampler={"name": "grid"})
     optuna_study(life).enqueue_trial(point)
     optuna_study(life).enqueue_trial({"n": 1, "x": 2})
-    life.storage.refresh().result(30)
+    take_in_foreign_writes(life.storage)
     assert life.ask("w").number == 1
     assert (life.trial(0).state, life.trial(0).fail_reason) == ("fail", "cancelled")
     optuna_study(life).enqueue_trial(point)
-    life.storage.refresh().result(30)
+    take_in_foreign_writes(life.storage)
     assert len(ask_many(life, 9)) == 3
     assert life.counts() == {"running": 4, "fail": 2}
     life.assert_sound()
@@ -363,7 +364,7 @@ def test_a_point_of_optuna_that_no_trial_can_be_made_of_leaves_the_queue(
 def test_a_choice_of_optuna_s_that_there_is_not_does_not_block_the_queue(new_life: NewLife) -> None:
     life = new_life(parameters={"c": {"type": "categorical", "choices": ["a", "b"]}})
     optuna_study(life).enqueue_trial({"c": "z"})
-    life.storage.refresh().result(30)
+    take_in_foreign_writes(life.storage)
     enqueue(life, {"c": "a"})
     assert life.ask("w").number == 1
     life.assert_sound()

@@ -36,6 +36,7 @@ from tests.unit.engine.support import (
     put_gate,
     request,
 )
+from tests.unit.storage.support import take_in_foreign_writes
 
 ONE = {"n": {"type": "int", "low": 1, "high": 2}}
 
@@ -76,7 +77,7 @@ def insert_trial(connection: sqlite3.Connection, life: Life, number: int) -> Non
 def wait_until_available(life: Life) -> None:
     while life.storage.unavailable is not None:
         try:
-            life.storage.refresh().result(30)
+            take_in_foreign_writes(life.storage)
         except StorageUnavailable:
             continue
 
@@ -229,7 +230,7 @@ def test_a_study_deleted_by_somebody_else_is_not_found(new_life: NewLife) -> Non
     with held_at(put_gate(life), lambda: life.ask("w")) as asking:
         outside = optuna_study(life)
         outside._storage.delete_study(outside._study_id)
-        life.storage.refresh().result()
+        take_in_foreign_writes(life.storage)
     with pytest.raises(StudyNotFound):
         asking.outcome()
     for call in (life.view, life.study.reloads, lambda: life.complete(0, 1.0)):
@@ -489,7 +490,7 @@ def test_a_point_that_somebody_else_took_while_sampling_is_not_taken_again(
         taken = RandomSampler(seed=1).sample_independent(outside, None, "n", distribution)  # type: ignore[arg-type]
         outside.enqueue_trial({"n": taken})
         outside.ask({"n": distribution})
-        life.storage.refresh().result()
+        take_in_foreign_writes(life.storage)
     assert {asking.outcome().params["n"], life.trial(0).params["n"]} == {1, 2}
     life.assert_sound()
 
@@ -498,7 +499,7 @@ def test_what_others_add_is_counted(new_life: NewLife) -> None:
     life = new_life(max_trials=2, lease=60)
     seen = life.ask("w")
     optuna_study(life).enqueue_trial({"x": 0.5})
-    life.storage.refresh().result()
+    take_in_foreign_writes(life.storage)
     assert life.trial(0).lease == seen.lease
     assert life.ask("w").params == {"x": 0.5}
     with pytest.raises(NoSlot):

@@ -49,6 +49,7 @@ from tests.unit.engine.support import (
     sample_with,
 )
 from tests.unit.engine.test_races import broken, wait_until_available
+from tests.unit.storage.support import take_in_foreign_writes
 
 Suggest = Callable[[str, BaseDistribution], Any]
 Objective = Callable[[Suggest], tuple[float, ...]]
@@ -466,7 +467,7 @@ def test_what_the_queue_fixed_is_given_also_by_optuna_itself(new_life: NewLife) 
     life = define_by_run(new_life)
     life.enqueue(x=0.125)
     optuna_study(life).enqueue_trial({"x": 0.375})
-    life.storage.refresh().result(30)
+    take_in_foreign_writes(life.storage)
     for number, value in enumerate((0.125, 0.375)):
         assert life.ask().number == number
         assert suggest(life, number, "x", UNIT) == value

@@ -10,7 +10,7 @@ from optunapi.storage.commits import Commit, committed
 
 
 @pytest.mark.parametrize("refusal", [None, StorageUnavailable("no", retry_after=1.0)])
-def test_a_loop_calls_when_it_is_settled(refusal: StorageUnavailable | None) -> None:
+def test_a_loop_calls_when_it_is_resolved(refusal: StorageUnavailable | None) -> None:
     async def run() -> None:
         commit, called = Commit(), asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -25,17 +25,17 @@ def test_a_loop_calls_when_it_is_settled(refusal: StorageUnavailable | None) -> 
         asking.join()
         await asyncio.sleep(0)
         assert not on
-        settling = threading.Thread(target=commit.settle, args=(refusal,))
-        settling.start()
+        resolving = threading.Thread(target=commit.resolve, args=(refusal,))
+        resolving.start()
         async with asyncio.timeout(30):
             await called.wait()
-        settling.join()
+        resolving.join()
         assert on == [threading.get_ident()]
 
     asyncio.run(run())
 
 
-def test_a_loop_calls_at_once_where_it_is_settled_already() -> None:
+def test_a_loop_calls_at_once_where_it_is_resolved_already() -> None:
     async def run() -> None:
         called = asyncio.Event()
         committed().notify(asyncio.get_running_loop(), called.set)
@@ -53,7 +53,7 @@ def test_a_loop_that_is_closed_hinders_nobody_else() -> None:
         closed.close()
         commit.notify(closed, called.set)
         commit.notify(asyncio.get_running_loop(), called.set)
-        commit.settle()
+        commit.resolve()
         async with asyncio.timeout(30):
             await called.wait()
         committed().notify(closed, called.set)

@@ -7,14 +7,14 @@ from typing import Any, NoReturn
 import pytest
 
 from optunapi.storage.stores import StudyFiles
-from optunapi.storage.tables import sqlite as databases
+from optunapi.storage.tables import schema
 
 
 @pytest.fixture
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is known of Optuna's schema yet."""
-    databases._schema.cache_clear()
-    monkeypatch.setattr(databases, "_statements", {})
+    schema._script.cache_clear()
+    monkeypatch.setattr(schema, "_statements", {})
 
 
 def refused(*_: Any, **__: Any) -> NoReturn:
@@ -28,8 +28,8 @@ def test_the_first_study_needs_no_more_of_optunas_schema(
     files = StudyFiles(tmp_path)
     with closing(files):
         files.open()
-        monkeypatch.setattr(databases, "RDBStorage", refused)
-        monkeypatch.setattr(databases, "Statements", refused)
+        monkeypatch.setattr(schema, "RDBStorage", refused)
+        monkeypatch.setattr(schema, "Statements", refused)
         assert files.for_new("a").get_all_studies() == []
     assert files.names() == ["a"]
 
@@ -41,8 +41,8 @@ def test_a_server_that_has_databases_starts_without(
     with closing(StudyFiles(tmp_path)) as files:
         files.open()
         files.for_new("a")
-    monkeypatch.setattr(databases, "RDBStorage", refused)
-    databases._schema.cache_clear()
+    monkeypatch.setattr(schema, "RDBStorage", refused)
+    schema._script.cache_clear()
     with closing(StudyFiles(tmp_path)) as files:
         files.open()
         assert files.find("a") is None  # the file holds no study

@@ -5,7 +5,11 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from optunapi.storage import WriteThroughStorage
-from tests.unit.storage.support import assert_database_equals_memory, opened, template
+from tests.unit.storage.support import (
+    assert_database_equals_memory,
+    opened,
+    template,
+)
 
 
 def test_a_finished_trial_takes_notes_of_files_and_loses_them(
@@ -63,11 +67,13 @@ def test_nothing_else_of_a_finished_trial_changes(
     assert storage.get_trial(trial._trial_id).system_attrs == attrs
 
 
-def test_the_latest_commits_are_timed_and_looks_are_not(
+def test_the_latest_commits_are_timed_and_reads_are_not(
     storage: WriteThroughStorage, study_id: int
 ) -> None:
     before = storage.commit_seconds()
-    storage.refresh().result()
+    with storage.unit() as unit:
+        assert storage.n_trials(study_id) == 0
+    unit.commit.result()
     assert storage.commit_seconds() == before
     storage.set_study_user_attr(study_id, "a", 1)
     assert len(storage.commit_seconds()) == len(before) + 1

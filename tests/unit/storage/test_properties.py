@@ -178,7 +178,7 @@ class Storages(RuleBasedStateMachine):
                 objectives = len(self.ours.get_study_directions(study_id))
                 new = template(TrialState.COMPLETE, values=[-math.inf] * objectives)
                 self.ours.add_trial(study_id, new)
-                self.ours.set_study_attrs(study_id, user_attrs={key: "undone"})
+                self.ours.set_study_user_attr(study_id, key, "undone")
                 for trial in self.ours.open_trials(study_id):
                     self.ours.update_trial(trial._trial_id, state=TrialState.FAIL)
                 self.ours.create_new_study([StudyDirection.MINIMIZE], "undone")
