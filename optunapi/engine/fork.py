@@ -1,4 +1,4 @@
-"""A study anew under another name: a specification, and of a history what fits it."""
+"""A study copied under another name: which of its trials fit a specification, and how they change."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,14 +15,13 @@ from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.trials.artifacts import ARTIFACT
 
 LATE_FOR = "late_for"
-_CONSTRAINTS = ("constraints", "constraints:")
 
 Values = list[float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What is forked: a study as it was, with what was set of it by hand."""
+    """A study that is forked, as it was, with what was set by hand."""
 
     spec: StudySpec
     trials: Sequence[FrozenTrial] = ()
@@ -31,7 +30,7 @@ class Origin:
 
 
 def origin_of(state: StudyState) -> Origin:
-    """The study as it is now, to be called inside a unit of the state."""
+    """The study as it is now. Call it inside a unit of the state."""
     return Origin(
         spec=state.spec,
         trials=state.store.get_all_trials(state.id, deepcopy=False),
@@ -41,12 +40,12 @@ def origin_of(state: StudyState) -> Origin:
 
 
 def fitting_history(origin: Origin, spec: StudySpec) -> list[FrozenTrial]:
-    """The finished trials that a study of `spec` could have, as templates in their order.
+    """The finished trials that a study with `spec` could have, in order, as templates for `add_trial`.
 
-    A trial fits if every parameter of it that the space knows has a value there, under its conditions,
-    and the objectives can be found again. Its parameters get the space's own distributions, so other
-    choices, another type or a switched `log` shut out only the trials beyond them. A parameter the
-    space does not know (it came by `suggest`, or was dropped) is kept as it is.
+    A trial fits if its objectives can be mapped to the new ones, and each of its parameters that the
+    new space has is in its range and meets its condition. Such a parameter gets the new distribution:
+    a change of choices, type or `log` excludes only the trials whose values are not in it. A parameter
+    that the new space does not have (it came by `suggest`, or was dropped) is kept as it is.
     """
     values_of = _values_of(origin.spec.objectives, spec.objectives)
     if values_of is None:
@@ -67,20 +66,21 @@ def fitting_history(origin: Origin, spec: StudySpec) -> list[FrozenTrial]:
 def _values_of(
     old: Sequence[Objective], new: Sequence[Objective]
 ) -> Callable[[FrozenTrial], Values] | None:
-    """How a trial's values become those of the new objectives; None if they cannot.
+    """A function that gives a trial's values of the new objectives; None if they cannot be mapped.
 
-    They are found by name, else by place if the directions are the same: then they were renamed.
+    Objectives are mapped by name. If some names are unknown but the directions are the same, the
+    objectives were renamed: they are mapped in order.
     """
-    places = {objective.name: place for place, objective in enumerate(old)}
-    if all(objective.name in places for objective in new):
-        chosen = [places[objective.name] for objective in new]
+    index = {objective.name: i for i, objective in enumerate(old)}
+    if all(objective.name in index for objective in new):
+        chosen = [index[objective.name] for objective in new]
     elif [o.direction for o in old] == [o.direction for o in new]:
         chosen = list(range(len(new)))
     else:
         return None
 
     def values(trial: FrozenTrial) -> Values:
-        return [trial.values[place] for place in chosen] if trial.values else None
+        return [trial.values[i] for i in chosen] if trial.values else None
 
     return values
 
@@ -89,7 +89,7 @@ Point = tuple[dict[str, Any], dict[str, BaseDistribution]]
 
 
 def _point(trial: FrozenTrial, spec: StudySpec) -> Point | None:
-    """The trial's parameters with the distributions of the space, None if they are not in it."""
+    """The trial's parameters with the new distributions; None if one of them does not fit."""
     params, distributions = dict(trial.params), dict(trial.distributions)
     for parameter in spec.parameters:
         if parameter.name not in params:
@@ -103,13 +103,9 @@ def _point(trial: FrozenTrial, spec: StudySpec) -> Point | None:
 
 
 def _notes_hold(old: StudySpec, new: StudySpec) -> bool:
-    """Whether what samplers and pruners noted with trials is true in the new study as well."""
-    return (old.parameters, old.objectives, old.sampler, old.pruner) == (
-        new.parameters,
-        new.objectives,
-        new.sampler,
-        new.pruner,
-    )
+    """Whether what samplers and pruners noted with the trials holds in the new study too."""
+    keys = ("parameters", "objectives", "sampler", "pruner")
+    return all(getattr(old, key) == getattr(new, key) for key in keys)
 
 
 def _template(
@@ -131,17 +127,17 @@ def _template(
         template.user_attrs[LATE_FOR] = late_for
     record = TrialRecord.of(trial)
     late = None if record.late is None else numbers.get(record.late)
-    # A request's key led to the other study's trial.
+    # `keys` is left out: an idempotency key belongs to the trial of the other study.
     record = replace(record, lease=None, lease_seconds=None, keys={}, late=late)
     template.system_attrs = {
         key: value
         for key, value in trial.system_attrs.items()
-        # Files stay with the trial they were uploaded to.
+        # Files stay with the trial to which they were uploaded.
         if key != TRIAL and not key.startswith(ARTIFACT) and (notes_hold or _is_constraint(key))
     } | record.attrs()
     return template
 
 
 def _is_constraint(key: str) -> bool:
-    whole, prefix = _CONSTRAINTS
-    return key == whole or key.startswith(prefix)
+    """Whether Optuna keeps constraints there: all together, or one of `Trial.set_constraint`."""
+    return key == "constraints" or key.startswith("constraints:")

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from optunapi.engine.fork import Origin, origin_of
 from optunapi.engine.reports.importances import Importances
-from optunapi.engine.reports.pages import Place, Selection, best_of, page_of
+from optunapi.engine.reports.pages import Cursor, Selection, best_of, page_of
 from optunapi.engine.reports.snapshot import Snapshot, snapshot_of
 from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.read import StudySpec, incompatibilities
@@ -129,7 +129,7 @@ class VisibleStudy:
         return view, unit.commit
 
     def trials(
-        self, selection: Selection, *, after: Place | None, limit: int
+        self, selection: Selection, *, after: Cursor | None, limit: int
     ) -> tuple[list[TrialView], Commit]:
         """A page of trials, behind `after` if given.
 

@@ -47,7 +47,7 @@ from optunapi.api.v1.parameters import (
 )
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
-from optunapi.engine.reports.pages import Order, Place, Selection
+from optunapi.engine.reports.pages import Cursor, Order, Selection
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, TrialView
@@ -156,7 +156,7 @@ def router(catalog: Catalog, waiting: Waiting, desk: Desk, direct: DirectRoutes)
         after = cursor_of(page_token, scope, int)
         place = None
         if after is not None:
-            place = Place(number=after if after >= 0 else ~after, by_number=after < 0)
+            place = Cursor(number=after if after >= 0 else ~after, by_number=after < 0)
         selection = Selection(
             state=None if state is None else TrialState[state.upper()], worker=worker, order=order
         )
@@ -169,7 +169,7 @@ def router(catalog: Catalog, waiting: Waiting, desk: Desk, direct: DirectRoutes)
         items = [trial_of(view) for view in views[:limit]]
         if len(views) <= limit:
             return JsonReply(page(items, scope, None))
-        last = Place.of(views[limit - 1].trial)
+        last = Cursor.of(views[limit - 1].trial)
         return JsonReply(page(items, scope, ~last.number if last.by_number else last.number))
 
     @routes.get(TRIAL_ITSELF, responses=gives(200, TrialReply, "The trial", *ON_TRIAL))

@@ -1,1 +1,7 @@
-"""To be described."""
+"""What a study's trials show. Nothing here changes a study.
+
+pages.py        trials page by page, and the best ones
+snapshot.py     a study with all its trials at one moment
+summary.py      a study's figures, from a snapshot
+importances.py  which parameters the values depend on
+"""

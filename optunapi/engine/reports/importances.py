@@ -1,4 +1,4 @@
-"""Which parameters the values depend on: Optuna's PED-ANOVA, which needs no further library.
+"""Which parameters the values depend on: Optuna's PED-ANOVA, which needs no other library.
 
 Source: Watanabe, Bansal, Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
 Arbitrary Subspaces" (IJCAI 2023), as `optuna.importance` implements it.
@@ -17,7 +17,7 @@ from optunapi.engine.documents.components import without_warnings
 
 
 class _Complete:
-    """As much of an `optuna.Study` as the evaluator asks for: complete trials of one objective."""
+    """The part of `optuna.Study` that the evaluator uses: complete trials with one objective."""
 
     def __init__(self, trials: list[FrozenTrial], direction: StudyDirection) -> None:
         self._trials = trials
@@ -34,20 +34,20 @@ class _Complete:
 def importances_of(
     trials: Sequence[FrozenTrial], objective: int, direction: StudyDirection
 ) -> dict[str, float]:
-    """Each parameter's share in one objective, the largest first; they add up to 1.
+    """The importance of each parameter for one objective, the largest first. They add up to 1.
 
-    Empty while that cannot be told: with fewer than two complete trials, or one value in all of them.
+    Empty with fewer than two complete trials, or if all of them have the same value.
     """
-    # Takes a second and 80 MB where scikit-learn is installed, which another evaluator uses.
+    # Imported late: it takes a second and 80 MB where scikit-learn, for another evaluator, is installed.
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     complete = [_only(objective, trial) for trial in trials if _counts(trial, objective)]
     if len({trial.values[0] for trial in complete}) < 2 or not any(t.params for t in complete):
         return {}
     study = cast(optuna.Study, _Complete(complete, direction))
-    with without_warnings():  # that few trials say little
+    with without_warnings():  # they say that there are few trials
         found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    # Its order among equals is a set's.
+    # Optuna's order of equal importances is that of a set.
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -64,9 +64,9 @@ def _only(objective: int, trial: FrozenTrial) -> FrozenTrial:
 
 
 class Importances:
-    """The latest importances of one study, kept until another trial is complete. Thread-safe.
+    """The latest importances of one study, computed again when its trials have changed. Thread-safe.
 
-    Two threads that find none do the work twice and come to the same.
+    Two threads that find none both compute them, with the same result.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Importances:
         direction: StudyDirection,
         version: object,
     ) -> dict[str, float]:
-        """As `importances_of`; what was made of the same `version` is given again."""
+        """What `importances_of` returns, computed once for each `version` of the trials."""
         known = self._kept.get(objective)
         if known is not None and known[0] == version:
             return known[1]

@@ -1,7 +1,7 @@
-"""Trials page by page, in the order of their numbers or of their values.
+"""Trials page by page, in the order of their numbers or of their values, and the best trials.
 
-A page goes on behind the last trial shown, so trials that are added meanwhile neither repeat nor skip
-any. In the order of values the complete trials come first, the others behind them by number.
+A page starts after the last trial of the page before: trials added in between make none repeat and none
+missing. In the order of values, complete trials come first; the others follow in the order of numbers.
 """
 
 from collections.abc import Iterator
@@ -21,39 +21,40 @@ CHUNK = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which trials, and in which order; None does not select."""
+    """Which trials are listed, and in which order. A filter that is None selects all."""
 
     state: TrialState | None = None
     worker: str | None = None
     order: Order = "number"
 
     def has(self, trial: FrozenTrial) -> bool:
-        """Whether the trial is selected."""
+        """Whether the trial passes the filters."""
         return (self.state is None or trial.state == self.state) and (
             self.worker is None or TrialRecord.of(trial).worker == self.worker
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a page ended. `by_number` says that this trial had no place by its value when it was shown.
+class Cursor:
+    """Where a page ended: at the trial of this number.
 
-    It may have completed since, and those shown before it must not come again.
+    `by_number` says that this trial was among those without a value. It may have completed since, and
+    its value must not be used then: trials that were shown before would be shown again.
     """
 
     number: int
     by_number: bool
 
     @classmethod
-    def of(cls, trial: FrozenTrial) -> "Place":
-        """Where a page that ends with this trial ends."""
+    def of(cls, trial: FrozenTrial) -> "Cursor":
+        """The end of a page whose last trial is this one."""
         return cls(number=trial.number, by_number=not _has_order(trial))
 
 
 def page_of(
-    store: Store, study_id: int, selection: Selection, after: Place | None, limit: int
+    store: Store, study_id: int, selection: Selection, after: Cursor | None, limit: int
 ) -> list[FrozenTrial]:
-    """At most `limit` selected trials behind `after`, or from the first on."""
+    """At most `limit` selected trials after the cursor, or from the first on."""
     if selection.order in ("number", "-number"):
         number = None if after is None else after.number
         trials = _by_number(store, study_id, number, descending=selection.order == "-number")
@@ -64,17 +65,21 @@ def page_of(
 
 
 def best_of(store: Store, study_id: int, n: int | None) -> list[FrozenTrial]:
-    """The best `n` feasible complete trials (1 unless given), or of the Pareto front (whole unless given)."""
+    """The best `n` feasible complete trials, by default one.
+
+    With several objectives: `n` trials of the Pareto front, by default all.
+    """
     directions = store.get_study_directions(study_id)
     if len(directions) > 1:
         return store.best_trials(study_id)[:n]
     descending = directions[0].name == "MAXIMIZE"
-    feasible = (
-        trial
-        for trial in _complete_by_value(store, study_id, None, descending=descending)
-        if all(value <= 0 for value in trial.constraints.values())
-    )
-    return list(islice(feasible, 1 if n is None else n))
+    trials = _complete_by_value(store, study_id, None, descending=descending)
+    return list(islice(filter(is_feasible, trials), 1 if n is None else n))
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether the trial meets all its constraints, as Optuna defines it: none is above 0."""
+    return all(value <= 0 for value in trial.constraints.values())
 
 
 def _by_number(
@@ -94,7 +99,7 @@ def _by_number(
 
 
 def _by_value(
-    store: Store, study_id: int, after: Place | None, *, descending: bool
+    store: Store, study_id: int, after: Cursor | None, *, descending: bool
 ) -> Iterator[FrozenTrial]:
     if after is None or not after.by_number:
         last = None if after is None else store.trial(study_id, after.number)
@@ -107,7 +112,7 @@ def _by_value(
 
 
 def _has_order(trial: FrozenTrial) -> bool:
-    """Whether the trial has a value to be ordered by; NaN, which Optuna allows, is none."""
+    """Whether the trial has a value to sort by. Optuna allows NaN, which has no order."""
     return trial.state == TrialState.COMPLETE and trial.values[0] == trial.values[0]
 
 

@@ -1,4 +1,4 @@
-"""How a study has gone: rates, durations, the way of the best value, its workers."""
+"""A study's figures: rates, durations, how the best value improved, and the workers."""
 
 import math
 from collections import Counter
@@ -9,6 +9,7 @@ from statistics import fmean, median
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.reports.pages import is_feasible
 from optunapi.engine.reports.snapshot import Snapshot
 
 MAX_CURVE_POINTS = 500
@@ -20,7 +21,7 @@ OTHERS = "others"
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """One worker: how many trials it runs, and when it was last heard of (seconds since the epoch)."""
+    """How many trials a worker runs, and when it last sent a request (seconds since the epoch)."""
 
     name: str
     running: int
@@ -29,7 +30,7 @@ class Worker:
 
 @dataclass(frozen=True, kw_only=True)
 class Improvement:
-    """A trial that was better than all that had finished before it."""
+    """A trial that is better than all that finished before it."""
 
     number: int
     value: float
@@ -38,7 +39,7 @@ class Improvement:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """How long commits take, in seconds."""
+    """Percentiles of how long commits took, in seconds."""
 
     p50: float
     p99: float
@@ -46,12 +47,14 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The figures. Rates are shares of the finished trials, None without any; durations are seconds.
+    """The figures of a study.
 
-    Durations are those of the complete trials. With one objective, `best_curve` has every
-    improvement in the order of time, thinned where there are very many, and `time_to_best` runs from
-    the first start to the best trial's end, which was the `trials_to_best`-th by number. Reasons and
-    workers beyond the most frequent and the latest are left out, the reasons counted as `others`.
+    Rates are shares of the finished trials, or None without any. Durations are in seconds and of
+    complete trials. With one objective, `best_curve` has the improvements in the order of time, at most
+    `MAX_CURVE_POINTS` of them; `time_to_best` is in seconds, from the first start to the end of the best
+    trial, which is the `trials_to_best`-th by number. `failures_by_reason` has the `MAX_REASONS` most
+    frequent reasons and counts the rest as `others`; `workers` has at most `MAX_WORKERS`, those that run
+    the most trials and were last heard of first.
     """
 
     completion_rate: float | None
@@ -69,7 +72,7 @@ class Summary:
 
 
 def summarise(snapshot: Snapshot) -> Summary:
-    """The figures of a study."""
+    """The figures of a study at the moment of the snapshot."""
     trials = snapshot.trials
     finished = [trial for trial in trials if trial.state.is_finished()]
     durations = [
@@ -120,7 +123,7 @@ def _best_curve(snapshot: Snapshot, finished: Iterable[FrozenTrial]) -> list[Imp
         if trial.state == TrialState.COMPLETE
         and trial.datetime_complete is not None
         and math.isfinite(trial.values[0])
-        and all(value <= 0 for value in trial.constraints.values())
+        and is_feasible(trial)
     ]
     curve: list[Improvement] = []
     for time, number, value in sorted(complete):
@@ -128,9 +131,9 @@ def _best_curve(snapshot: Snapshot, finished: Iterable[FrozenTrial]) -> list[Imp
             curve.append(Improvement(number=number, value=value, finished_at=time.timestamp()))
     if len(curve) <= MAX_CURVE_POINTS:
         return curve
-    # Evenly, with the first point and the last, which is the best.
+    # Evenly spaced, with the first point and the last, which is the best.
     step = (len(curve) - 1) / (MAX_CURVE_POINTS - 1)
-    return [curve[round(place * step)] for place in range(MAX_CURVE_POINTS)]
+    return [curve[round(i * step)] for i in range(MAX_CURVE_POINTS)]
 
 
 def _time_to(best: FrozenTrial, trials: Iterable[FrozenTrial]) -> float | None:
@@ -150,7 +153,7 @@ def _workers(snapshot: Snapshot) -> list[Worker]:
         running[name] += trial.state == TrialState.RUNNING
         times = [t.timestamp() for t in (trial.datetime_start, trial.datetime_complete) if t]
         if lease := snapshot.leases.get(trial.number):
-            times.append(lease.expires_at - lease.seconds)  # when it was last renewed
+            times.append(lease.expires_at - lease.seconds)  # the last renewal
         seen[name] = max([*times, seen.get(name, -math.inf)])
     latest = sorted(seen, key=lambda name: (-running[name], -seen[name], name))[:MAX_WORKERS]
     return [

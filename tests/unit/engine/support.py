@@ -17,7 +17,7 @@ from optunapi.engine.creation import create_study
 from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.reports.pages import Place, Selection
+from optunapi.engine.reports.pages import Cursor, Selection
 from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.state.state import StudyState
@@ -190,13 +190,13 @@ class Life:
         return done(self.study.view())
 
     def trials(
-        self, *, after: Place | int | None = None, limit: int = 1000, **selection: Any
+        self, *, after: Cursor | int | None = None, limit: int = 1000, **selection: Any
     ) -> list[Seen]:
         """A page; `after` may be the number of a trial that is as it was when it was shown."""
         if isinstance(after, int) and 0 <= after < self.storage.n_trials(self.id):
-            after = Place.of(self.storage.trial(self.id, after))
+            after = Cursor.of(self.storage.trial(self.id, after))
         elif isinstance(after, int):
-            after = Place(number=after, by_number=False)
+            after = Cursor(number=after, by_number=False)
         found = self.study.trials(Selection(**selection), after=after, limit=limit)
         return [Seen(view) for view in done(found)]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from optunapi.engine.reports.pages import Place
+from optunapi.engine.reports.pages import Cursor
 from optunapi.errors import RequestInvalid, StudyBusy, StudyNotFound
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Clock, Life, Seen, optuna_study
@@ -165,7 +165,7 @@ def test_a_trial_that_completes_between_two_pages_by_value_repeats_none(new_life
     life.complete(1, 1.0)
     first = life.trials(order="value", limit=4)
     assert [seen.number for seen in first] == [0, 1, 2, 3]
-    end = Place.of(first[-1].trial)
+    end = Cursor.of(first[-1].trial)
     life.complete(3, -1.0)
     assert [seen.number for seen in life.trials(order="value", after=end)] == [4, 5]
 
