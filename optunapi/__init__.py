@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optunapi.client.client import Client
-    from optunapi.client.endings import TrialPruned
     from optunapi.client.study import Study
     from optunapi.client.trial import Trial
+    from optunapi.client.trial_handle import TrialPruned
     from optunapi.errors import OptunAPIError
     from optunapi.tunnel import open_tunnel
 
@@ -39,7 +39,7 @@ _PLACES = {
     "OptunAPIError": "optunapi.errors",
     "Study": "optunapi.client.study",
     "Trial": "optunapi.client.trial",
-    "TrialPruned": "optunapi.client.endings",
+    "TrialPruned": "optunapi.client.trial_handle",
     "open_tunnel": "optunapi.tunnel",
 }
 

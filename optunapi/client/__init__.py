@@ -1,22 +1,21 @@
-"""A trainer's side of OptunAPI: needs requests alone, and rich for a progress bar.
+"""A trainer's side of OptunAPI: needs only requests, and rich for the progress bar.
 
-client.py         the studies of one server
-study.py          a study's trials: ask, tell, look, queue, optimize
-known_study.py    what a study is, and in which state
-asking.py         what an ask says
-telling.py        a result on its way to the server
-optimize.py       Optuna's loop around an objective, on this machine
-trial.py          what an objective is given: suggest, report, keep
-held_trial.py     what is known of a trial in hand, and how it ends
-endings.py        what an exception says of the trial that it ended
-frozen.py         trials to look at
-events.py         what happens in a study, as it happens
-connection.py     a server as the above see it: requests, tells that are never lost, leases
-leases.py         one thread that renews what this process holds
-spool.py          tells that wait on disk for their server
-session.py        HTTP: one request and its reply, tried again
-retries.py        what is tried again, and when
-problems.py       problem documents as exceptions
-distributions.py, states.py, scalars.py    Optuna's values, and the wire's
-interrupts.py, processes.py, progress.py, profiles.py    signals, forks, terminal, settings
+Read study.py and trial.py first: they are what a program uses. The modules below them are listed from
+the top layer to the lowest.
+
+    client.py         the studies of one server
+    study.py          one study: ask, tell, look, queue, optimize
+    optimize.py       Optuna's loop around an objective, on this machine
+    progress.py       the progress bar of that loop
+    trial.py          what an objective gets: suggest, report, attributes, artifacts
+    trial_handle.py   what is known of a trial in hand, and how it ends
+    study_handle.py   what is known of a study, how it is reached, and the body of an ask
+    events.py         what happens in a study, as an iterator
+    connection.py     one server: requests, with kept results delivered first
+    leases.py         the trials that this process holds, and the thread that renews their leases
+    spool.py          results that wait on disk for their server
+    http/             one request, its reply, and what is tried again
+    optuna_types/     Optuna's values without Optuna, and their form on the wire
+    process/          forks and SIGTERM
+    profiles.py       which server: arguments, environment, the user's profiles
 """

@@ -20,21 +20,21 @@ Spec = Mapping[str, Any] | str | os.PathLike[str]
 
 
 class Client:
-    """A server, as a trainer sees it. May be shared by threads, and used on after a fork.
+    """A server. A client may be shared by threads, and used in forks.
 
-    Results that wait on disk for this server are handed in when a client is made, and whenever the
-    server is reached again.
+    Results that are kept on disk for this server are delivered when a client is made, and before each
+    request.
 
     Args:
         url: Such as `http://head:8000`; by default `OPTUNAPI_URL`, else a profile's.
         token: By default `OPTUNAPI_TOKEN`, or the profile's.
-        timeout: Seconds to wait for an answer.
-        retry_for: Seconds to try again while the server is not reached.
-        profile: A profile of the user's; by default `OPTUNAPI_PROFILE`, else `default`.
-        verify: Whether to check the certificate of an https server, or a file of authorities.
+        timeout: Seconds to wait for a reply.
+        retry_for: Seconds for which a request is tried again while the server is not reached.
+        profile: The name of a profile; by default `OPTUNAPI_PROFILE`, else `default`.
+        verify: Whether to check the certificate of an https server, or the path of a CA bundle.
 
     Raises:
-        ValueError: nothing says which server, or its URL is none.
+        ValueError: no server is given, or its URL is not valid.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Client:
         self._connection = Connection(
             server.url, token=server.token, timeout=timeout, retry_for=retry_for, verify=verify
         )
-        with suppress(TryLater):  # then before the next answer
-            self._connection.deliver()
+        with suppress(TryLater):  # the next request tries again
+            self._connection.spool.deliver(self._connection.session)
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"
@@ -63,25 +63,23 @@ class Client:
         return self._connection.url
 
     def ping(self) -> bool:
-        """Whether an OptunAPI server answers, tried once."""
+        """Whether an OptunAPI server answers; this is tried once."""
         return self._connection.session.is_alive()
 
     def studies(self, state: str | None = None) -> Iterator[Study]:
-        """The server's studies by name, all or those in one state, looked up as they are iterated over."""
-        for document in self._connection.pages(
-            "studies", query=None if state is None else {"state": state}
-        ):
+        """Iterate over the studies by name, all or those in one state, requested page by page."""
+        query = {} if state is None else {"state": state}
+        for document in self._connection.pages("studies", query=query):
             yield Study(self._connection, document)
 
     def study(self, name: str) -> Study:
-        """A study that is there.
+        """Return an existing study.
 
         Raises:
-            StudyNotFound: it is not.
-            NameInvalid: it cannot be.
+            StudyNotFound: there is no study of this name.
+            NameInvalid: no study can have this name.
         """
-        found = self._connection.call("GET", *_path(name), fields=STUDY_FIELDS)
-        return Study(self._connection, found)
+        return self._request("GET", name)
 
     def create_study(
         self,
@@ -91,65 +89,63 @@ class Client:
         directions: Sequence[Any] | None = None,
         load_if_exists: bool = True,
     ) -> Study:
-        """A new study, or the one that is there.
+        """Return a new study, or the existing one.
 
         Args:
             name: 1 to 128 letters, digits, dots, hyphens and underscores.
-            spec: What a configuration file says: as a mapping, or the path of a YAML file. Without
-                one, every parameter is named by the objective as it runs (define-by-run).
-            direction: `minimize` or `maximize`, or Optuna's StudyDirection. A spec that has its own
-                rules over the default, and takes no other beside it.
-            directions: One for each of several objectives, then called value_0, value_1 …
-            load_if_exists: Whether it may be there already, with the same spec; where none was given,
+            spec: What a configuration file has: a mapping, or the path of a YAML file. Without one, the
+                objective names its parameters as it runs (define-by-run).
+            direction: `minimize` or `maximize`, or Optuna's StudyDirection. A direction in the spec
+                replaces the default; another direction cannot be given beside it.
+            directions: One for each of several objectives, which are then called value_0, value_1 …
+            load_if_exists: Whether to return an existing study with the same spec; if no spec is given,
                 with the same directions.
 
         Raises:
-            SpecConflict: it is there with another one; `extra["diff"]` says where.
-            StudyExists: it is there, and `load_if_exists` is False.
-            ConfigInvalid: the spec has errors; `extra["errors"]` has all of them.
+            SpecConflict: the existing study has another spec; `extra["diff"]` says where.
+            StudyExists: the study exists, and `load_if_exists` is False.
+            ConfigInvalid: the spec has errors; `extra["errors"]` lists all of them.
             NotPermitted: the token may not create studies.
         """
         wanted = _directions(direction, directions)
-        if not load_if_exists and self._is_there(name):
-            raise StudyExists(f"there is a study {name!r} already")
+        if not load_if_exists and self._exists(name):
+            raise StudyExists(f"the study {name!r} already exists")
         if isinstance(spec, str | os.PathLike):
             if wanted != BY_DEFAULT:
-                raise ValueError("a YAML file says the direction itself")
-            return self._put(name, content=Path(spec).read_bytes(), content_type="application/yaml")
+                raise ValueError("a YAML file has the direction itself")
+            yaml = Path(spec).read_bytes()
+            return self._request("PUT", name, content=yaml, content_type="application/yaml")
         body = dict(spec) if spec is not None else {"parameters": {}}
         if wanted != BY_DEFAULT:
             if {"direction", "objectives"} & set(body):
-                raise ValueError("the spec says the direction itself")
+                raise ValueError("the spec has the direction itself")
             body |= _objectives(wanted)
         try:
-            return self._put(name, body=body)
+            return self._request("PUT", name, body=body)
         except SpecConflict:
             if spec is not None:
                 raise
-            there = self.study(name)
-            if there.directions != wanted:
+            existing = self.study(name)
+            if existing.directions != wanted:
                 raise
-            return there
+            return existing
 
-    def _put(self, name: str, **content: Any) -> Study:
-        made = self._connection.call("PUT", *_path(name), fields=STUDY_FIELDS, **content)
-        return Study(self._connection, made)
+    def _request(self, method: str, name: str, **options: Any) -> Study:
+        """Send a request about the study itself; return the study of the reply."""
+        if not NAME.fullmatch(name):
+            raise NameInvalid(
+                f"{name!r} cannot be a study's name: 1 to 128 letters, digits, dots, hyphens and "
+                "underscores, the first of them a letter or digit"
+            )
+        found = self._connection.call(method, "studies", name, fields=STUDY_FIELDS, **options)
+        return Study(self._connection, found)
 
-    def _is_there(self, name: str) -> bool:
+    def _exists(self, name: str) -> bool:
         try:
             self.study(name)
         except StudyNotFound:
             return False
         return True
-
-
-def _path(name: str) -> tuple[str, str]:
-    if not NAME.fullmatch(name):
-        raise NameInvalid(
-            f"{name!r} cannot be a study's name: 1 to 128 letters, digits, dots, hyphens and "
-            "underscores, the first of them a letter or digit"
-        )
-    return "studies", name
 
 
 def _directions(direction: Any, directions: Sequence[Any] | None) -> list[StudyDirection]:
@@ -159,7 +155,7 @@ def _directions(direction: Any, directions: Sequence[Any] | None) -> list[StudyD
     if only != BY_DEFAULT:
         raise ValueError("give `direction` or `directions`, not both")
     if not directions:
-        raise ValueError("`directions` is empty: one is needed for each objective")
+        raise ValueError("`directions` is empty: each objective needs one")
     return [StudyDirection.of(each) for each in directions]
 
 

@@ -1,4 +1,4 @@
-"""A study's server-sent events, as an iterator that outlives lost connections."""
+"""A study's server-sent events, as an iterator that reconnects when a connection is lost."""
 
 import json
 import time
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from optunapi.client.connection import Connection
-from optunapi.client.http.retries import Retries
 from optunapi.client.http.session import Request
 from optunapi.errors import ServerUnavailable, StudyNotFound
 
@@ -18,9 +17,9 @@ RECONNECT_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class StudyEvent:
-    """One change. `data` is the trial or the study (`type`) as it became, as the wire has it.
+    """One change: `data` is the trial or the study after it, as on the wire; `type` says which.
 
-    A `reset` has no data: events were missed, so list again what is of interest.
+    A `reset` has no data: events were missed, and what is of interest has to be read again.
     """
 
     id: str
@@ -29,15 +28,14 @@ class StudyEvent:
 
 
 def follow(connection: Connection, study: str) -> Iterator[StudyEvent]:
-    """The events of a study, from the first `next` on, until it exists no more.
+    """Iterate over the events of a study from the first `next` on, until the study is deleted.
 
     Raises:
-        StudyNotFound: it does not exist.
+        StudyNotFound: there was no such study at the start.
         ServerUnavailable: the server was not reached for `retry_for` seconds.
     """
     last: str | None = None
     connected = False
-    retries = Retries(seconds=connection.retry_for)
     while True:
         request = Request(
             method="GET",
@@ -51,13 +49,15 @@ def follow(connection: Connection, study: str) -> Iterator[StudyEvent]:
                 return opened.enter_context(stream)
 
             try:
-                chunks = retries.run(connect)
+                chunks = connection.retries.run(connect)
             except StudyNotFound:
                 if not connected:
                     raise
                 return
             connected = True
-            with suppress(ServerUnavailable):  # it broke off: go on behind the last event
+            with suppress(
+                ServerUnavailable
+            ):  # the connection was lost: continue after the last event
                 for event in parsed(chunks):
                     last = event.id
                     yield event
@@ -65,7 +65,7 @@ def follow(connection: Connection, study: str) -> Iterator[StudyEvent]:
 
 
 def parsed(chunks: Iterable[bytes]) -> Iterator[StudyEvent]:
-    """The events of a stream that may be cut anywhere; one that is not whole is left out."""
+    """Iterate over the events of a stream. The chunks may end anywhere; an incomplete event is dropped."""
     fields: dict[str, str] = {}
     for line in _lines(chunks):
         if line:

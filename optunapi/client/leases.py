@@ -1,16 +1,21 @@
-"""One thread that renews every lease this process holds, a third of its term after the last time.
+"""The trials that this process holds, and one thread that renews their leases.
 
-A renewal that fails is tried again soon, and a lease is given up only when the server says that it is
-lost: one that ran out still counts until the trial was handed on.
+A lease is renewed after a third of its term. A renewal that fails is tried again soon. A lease is given
+up only when the server says that it is lost: one that has run out still counts until the trial is handed
+on.
 """
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
+from optunapi.client.http.session import Request, Session
 from optunapi.client.process.forks import PerProcess
 from optunapi.errors import Conflict, NotFound, OptunAPIError
 
@@ -21,18 +26,26 @@ logger = logging.getLogger("optunapi")
 
 
 @dataclass(eq=False, kw_only=True)
-class Hold:
-    """A trial that was handed to this process, and what is to be told with its result.
+class HeldTrial:
+    """A trial that was handed to this process, and what is still to be sent with its result.
 
-    `lease_seconds` is the lease's term. `lost` says why the trial is not this process's any more.
-    `ending`: the process is to end, and gives the trial back unless that has a result by then.
+    Attributes:
+        study: The study's slug.
+        lease: The lease's id; None if the trial is held without a lease.
+        lease_seconds: The lease's term.
+        stop_requested: Whether the server asks to stop the trial.
+        lost: Why the trial is no longer this process's.
+        ending: Whether the process is about to end.
+        closed: Whether this process has told the trial or given it back.
+        params: The parameters as the server sent them.
+        user_attrs: Attributes that could not be sent yet.
     """
 
     study: str
     number: int
     created_at: str | None = None
     lease: str | None = None
-    lease_seconds: float = 60.0
+    lease_seconds: float = math.inf
     stop_requested: bool = False
     lost: OptunAPIError | None = None
     ending: bool = False
@@ -41,114 +54,164 @@ class Hold:
     user_attrs: dict[str, Any] = field(default_factory=dict)
     constraints: dict[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, study: str, document: Mapping[str, Any]) -> Self:
+        """The trial of the reply to an ask."""
+        lease, term = document["lease"], math.inf
+        if lease is not None:
+            until = datetime.fromisoformat(lease["expires_at"])
+            since = datetime.fromisoformat(document["started_at"])
+            term = max(1.0, (until - since).total_seconds())
+        return cls(
+            study=study,
+            number=document["number"],
+            created_at=document["created_at"],
+            params=dict(document["params"]),
+            lease=lease and lease["id"],
+            lease_seconds=term,
+            stop_requested=document["stop_requested"],
+        )
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The trial's path below v1."""
+        return "studies", self.study, "trials", str(self.number)
+
     @property
     def interval(self) -> float:
         """Seconds between renewals."""
         return min(self.lease_seconds / 3, LONGEST_INTERVAL)
 
-    def learn(self, answer: Mapping[str, Any]) -> None:
-        """Take over what a report's or renewal's answer says."""
+    def update(self, answer: Mapping[str, Any]) -> None:
+        """Note what the server answers to a report or a renewal."""
         self.stop_requested = bool(answer.get("stop_requested"))
 
 
-Renewer = Callable[[], Callable[[Hold], None] | None]
+class HeldTrials:
+    """The held trials of one client. Safe across threads and forks.
 
-
-class LeaseKeeper:
-    """Renews leases in the background. Its thread ends with the last lease. Thread- and fork-safe:
-    a child renews nothing of its parent's.
-
-    `renewer` gives what renews a lease, and None once nobody is left who could tell a result: then the
-    trials are left to be handed on.
+    The renewing thread ends with the last lease. A child process renews none of its parent's leases.
     """
 
-    def __init__(self, renewer: Renewer, clock: Callable[[], float] = time.monotonic) -> None:
-        self._renewing = PerProcess(lambda: _Renewing(renewer, clock))
+    def __init__(self, session: Session) -> None:
+        # A weak reference, also in the thread: when the client, its studies and trials are gone, nobody
+        # can tell a result, and the server must be free to hand the trials on.
+        reference = weakref.ref(session)
+        self._renewals = PerProcess(lambda: _Renewals(reference))
+        self._held: dict[tuple[str, int], HeldTrial] = {}
 
-    def keep(self, hold: Hold) -> None:
-        """Renew this hold's lease from now on."""
-        if hold.lease is not None:
-            self._renewing.get().add(hold)
+    def get(self, study: str, number: int) -> HeldTrial | None:
+        """Return the held trial of this number, or None."""
+        return self._held.get((study, number))
 
-    def drop(self, hold: Hold) -> None:
-        """Renew it no more."""
-        self._renewing.get().remove(hold)
+    def add(self, trial: HeldTrial) -> None:
+        """Hold a trial, and renew its lease from now on."""
+        former = self.get(trial.study, trial.number)
+        if former is not None:
+            self._renewals.get().remove(former)
+        trial.closed = False
+        self._held[trial.study, trial.number] = trial
+        if trial.lease is not None:
+            self._renewals.get().add(trial)
+
+    def remove(self, trial: HeldTrial) -> None:
+        """Hold a trial no longer: it has a result, or it is another worker's."""
+        trial.closed = True
+        self._renewals.get().remove(trial)
+        if self.get(trial.study, trial.number) is trial:
+            del self._held[trial.study, trial.number]
 
 
-class _Renewing:
-    """One process's leases, and the thread that renews them."""
+class _Renewals:
+    """The leases of one process, and the thread that renews them."""
 
-    def __init__(self, renewer: Renewer, clock: Callable[[], float]) -> None:
-        self._renewer = renewer
-        self._clock = clock
+    def __init__(self, session: "weakref.ref[Session]") -> None:
+        self._session = session
         self._changed = threading.Condition()
-        self._due: dict[Hold, float] = {}
-        self._failures: set[Hold] = set()
+        self._due: dict[HeldTrial, float] = {}
+        self._failing: set[HeldTrial] = set()
         self._runs = False
 
-    def add(self, hold: Hold) -> None:
+    def add(self, trial: HeldTrial) -> None:
         with self._changed:
-            self._due[hold] = self._clock() + hold.interval
+            self._due[trial] = time.monotonic() + trial.interval
             if self._runs:
                 self._changed.notify()
             else:
                 self._runs = True
                 threading.Thread(target=self._run, name="optunapi-leases", daemon=True).start()
 
-    def remove(self, hold: Hold) -> None:
+    def remove(self, trial: HeldTrial) -> None:
         with self._changed:
-            self._due.pop(hold, None)
-            self._failures.discard(hold)
+            self._due.pop(trial, None)
+            self._failing.discard(trial)
             self._changed.notify()
 
     def _run(self) -> None:
         while (due := self._next()) is not None:
-            for hold in due:
-                self._renew_one(hold)
+            for trial in due:
+                self._renew(trial)
 
-    def _next(self) -> list[Hold] | None:
-        """The holds that are due, most urgent first, once there are any; None once none is left."""
+    def _next(self) -> list[HeldTrial] | None:
+        """Wait for leases that are due; return them, most urgent first, or None if there are none left."""
         with self._changed:
             while self._due:
-                now = self._clock()
+                now = time.monotonic()
                 due = sorted(self._due.items(), key=lambda item: item[1])
                 if due[0][1] <= now:
-                    return [hold for hold, when in due if when <= now]
+                    return [trial for trial, when in due if when <= now]
                 self._changed.wait(due[0][1] - now)
             self._runs = False
             return None
 
-    def _renew_one(self, hold: Hold) -> None:
+    def _renew(self, trial: HeldTrial) -> None:
         with self._changed:
-            if hold not in self._due:
+            if trial not in self._due:
                 return
-        renew = self._renewer()
-        if renew is None:
-            self.remove(hold)
-            return
-        pause, began = hold.interval, self._clock()
+        pause, began = trial.interval, time.monotonic()
         try:
-            renew(hold)
+            if not self._send(trial):
+                self.remove(trial)
+                return
         except (Conflict, NotFound) as error:
-            if not hold.closed:
-                hold.lost = error
-                logger.warning("trial %d of study %s: %s", hold.number, hold.study, error.detail)
-            self.remove(hold)
+            if not trial.closed:
+                trial.lost = error
+                logger.warning("trial %d of study %s: %s", trial.number, trial.study, error.detail)
+            self.remove(trial)
             return
         except Exception as error:
-            # Whatever it is, the other leases depend on this thread.
+            # Any exception at all: the other leases depend on this thread.
             pause *= SOON
-            if hold not in self._failures:
+            if trial not in self._failing:
                 logger.warning(
-                    "the lease of trial %d of study %s was not renewed, trying on: %s",
-                    hold.number,
-                    hold.study,
+                    "the lease of trial %d of study %s was not renewed; trying again: %s",
+                    trial.number,
+                    trial.study,
                     error,
                     exc_info=not isinstance(error, OptunAPIError),
                 )
-                self._failures.add(hold)
+                self._failing.add(trial)
         else:
-            self._failures.discard(hold)
+            self._failing.discard(trial)
         with self._changed:
-            if hold in self._due:
-                self._due[hold] = began + pause
+            if trial in self._due:
+                self._due[trial] = began + pause
+
+    def _send(self, trial: HeldTrial) -> bool:
+        """Renew the lease; return False if nobody is left who could tell a result."""
+        session = self._session()
+        if session is None:
+            return False
+        # A reply that does not arrive must not delay the renewal of the other leases for long.
+        timeout = min(session.timeout, max(1.0, trial.interval))
+        trial.update(
+            session.send(
+                Request(
+                    method="POST",
+                    path=(*trial.path, "renew"),
+                    body={"lease": trial.lease},
+                    timeout=timeout,
+                )
+            )
+        )
+        return True

@@ -1,75 +1,89 @@
-"""Optuna's loop: ask, run the objective, tell, on one machine of many."""
+"""Optuna's loop on one machine of many: ask, run the objective, tell."""
 
 import gc
 import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from optunapi.client.endings import is_taken_away
+from optunapi.client.optuna_types.frozen import FrozenTrial
 from optunapi.client.optuna_types.scalars import numbers_of
-from optunapi.client.process.signals import sigterm_ends_block
+from optunapi.client.process.signals import enter_block, leave_block
 from optunapi.client.progress import Progress
-from optunapi.client.study import Callback, Study
+from optunapi.client.study_handle import Ask, StudyHandle
 from optunapi.client.trial import Trial
+from optunapi.client.trial_handle import TAKEN_AWAY, TrialHandle
 from optunapi.errors import NoSlot, OptunAPIError, StudyFinished, StudyPaused
 
-LONG_POLL = 10.0  # seconds; a thread that waits for a place ends at most so long after `stop`
+LONG_POLL = 10.0  # seconds; a thread that waits for a place ends this long after `stop`, at most
 PAUSED_POLL = 2.0
+
+Callback = Callable[[Any, FrozenTrial], None]
+Exceptions = type[Exception] | Iterable[type[Exception]]
 
 logger = logging.getLogger("optunapi")
 
 
+class CurrentLoop(threading.local):
+    """The loop that the current thread works for, if any: the one that `Study.stop` ends."""
+
+    loop: "Loop | None" = None
+
+
 @dataclass(kw_only=True)
 class Loop:
-    """One call of `optimize`. Its threads share what is left of `n_trials` and the first error."""
+    """One call of `Study.optimize`. Its threads share the remaining trials and the first error."""
 
-    study: Study
+    study: Any  # only for the objective and the callbacks
+    study_handle: StudyHandle
+    current: CurrentLoop
     objective: Callable[[Any], Any]
     n_trials: int | None
     timeout: float | None
     n_jobs: int
     callbacks: tuple[Callback, ...]
     catch: tuple[type[Exception], ...]
-    worker: str | None
-    lease_seconds: float | None
+    ask: Ask
     gc_after_trial: bool
     _begun: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stopping: bool = False  # and no Event, whose lock a signal's handler could find taken
+    # Not an Event: the handler of a signal may interrupt the thread that holds its lock.
+    _stopping: bool = False
     _error: BaseException | None = None
-    _open: dict[Trial, None] = field(default_factory=dict)
+    _open: dict[TrialHandle, None] = field(default_factory=dict)
 
     def stop(self) -> None:
         """Begin no more trials."""
         self._stopping = True
 
-    def ask_to_end(self) -> None:
-        """End soon: the process is to end."""
+    def end_soon(self) -> None:
+        """Begin no more trials, and ask those that are open to end: the process is about to end."""
         self.stop()
         for trial in tuple(self._open):
-            trial.ask_to_end()
+            trial.end_soon()
 
     def run(self, *, show_progress_bar: bool) -> None:
-        """Return when there is nothing more to do; raise what ended it otherwise."""
+        """Return when there is nothing more to do; raise the error that ended the call."""
         self._started = time.monotonic()
-        self._progress = Progress.of(self.study, self.n_trials, shown=show_progress_bar)
-        # Here too where threads work: a signal's handler that calls `study.stop()` is run here.
-        self.study.enter_loop(self)
+        self._progress = Progress.of(self.study_handle, self.n_trials, shown=show_progress_bar)
+        # In this thread too if others work: handlers of signals run here, and may call `study.stop()`.
+        self.current.loop = self
+        enter_block(self.end_soon)
         try:
-            with self._progress, sigterm_ends_block(self.ask_to_end):
+            with self._progress:
                 if self.n_jobs == 1:
                     self._work()
                 else:
                     self._work_in_threads()
         finally:
-            self.study.enter_loop(None)
+            leave_block(self.end_soon)
+            self.current.loop = None
 
     def _work_in_threads(self) -> None:
-        # Daemons, since an objective cannot be interrupted from here: Ctrl-C must end the process.
+        # Daemons: nothing here can interrupt an objective, and Ctrl-C must end the process.
         threads = [
             threading.Thread(target=self._work_or_note, name=f"optunapi-job-{n}", daemon=True)
             for n in range(self.n_jobs)
@@ -79,7 +93,7 @@ class Loop:
                 thread.start()
             for thread in threads:
                 while thread.is_alive():
-                    thread.join(timeout=1.0)  # without one, Windows would not hear of Ctrl-C
+                    thread.join(timeout=1.0)  # without a timeout, Windows does not react to Ctrl-C
         except BaseException:
             self.stop()
             self._release_all()
@@ -88,7 +102,7 @@ class Loop:
             raise self._error
 
     def _work_or_note(self) -> None:
-        self.study.enter_loop(self)
+        self.current.loop = self
         try:
             self._work()
         except BaseException as error:
@@ -103,10 +117,10 @@ class Loop:
             try:
                 trial.release()
             except OptunAPIError as error:
-                logger.warning("%r was not given back: %s", trial, error)
+                logger.warning("%s was not given back: %s", trial, error)
 
     def _work(self) -> None:
-        while self._take_turn():
+        while self._may_begin():
             trial = self._next()
             if trial is None:
                 return
@@ -114,7 +128,8 @@ class Loop:
             if self.gc_after_trial:
                 gc.collect()
 
-    def _take_turn(self) -> bool:
+    def _may_begin(self) -> bool:
+        """Whether this call begins another trial; if so, that is counted."""
         with self._lock:
             if self._is_over() or (self.n_trials is not None and self._begun >= self.n_trials):
                 return False
@@ -130,40 +145,37 @@ class Loop:
     def _is_over(self) -> bool:
         return self._stopping or self._left() <= 0
 
-    def _next(self) -> Trial | None:
-        """The next trial, however long it takes; None when there will be none for this call."""
+    def _next(self) -> TrialHandle | None:
+        """Wait for the next trial; return None if this call gets no more."""
         while not self._is_over():
             try:
-                trial = self.study.ask(
-                    worker=self.worker,
-                    lease_seconds=self.lease_seconds,
-                    wait=min(LONG_POLL, self._left()),
-                )
+                document = self.study_handle.ask(self.ask, wait=min(LONG_POLL, self._left()))
             except StudyFinished as end:
-                logger.info("study %s is finished: %s", self.study.name, end.detail)
+                logger.info("study %s is finished: %s", self.study_handle.name, end.detail)
                 return None
             except NoSlot:
                 continue
             except StudyPaused:
-                logger.info("study %s is paused: waiting", self.study.name)
+                logger.info("study %s is paused: waiting", self.study_handle.name)
                 time.sleep(min(PAUSED_POLL, max(0.0, self._left())))
             else:
+                trial = TrialHandle.handed_out(self.study, self.study_handle, document)
                 if not self._stopping:
                     return trial
                 trial.release()
         return None
 
-    def _run(self, trial: Trial) -> None:
+    def _run(self, trial: TrialHandle) -> None:
         with self._lock:
             self._open[trial] = None
         try:
-            with trial:
-                self._tell(trial, self.objective(trial))
+            with Trial(trial) as shown:
+                self._tell(trial, self.objective(shown))
         except Exception as error:
-            if is_taken_away(error) and not trial.is_open:
-                logger.warning("%r was taken away: %s", trial, error)
+            if isinstance(error, TAKEN_AWAY) and not trial.is_open:
+                logger.warning("%s was taken away: %s", trial, error)
             elif isinstance(error, self.catch):
-                logger.warning("%r failed: %r", trial, error, exc_info=True)
+                logger.warning("%s failed: %r", trial, error, exc_info=True)
             else:
                 raise
         finally:
@@ -171,27 +183,27 @@ class Loop:
                 del self._open[trial]
         if trial.result is None:
             return
-        logger.info("%r: %s %s", trial, trial.result.state, trial.result.values)
+        logger.info("%s: %s %s", trial, trial.result.state, trial.result.values)
         for callback in self.callbacks:
             callback(self.study, trial.result)
         self._progress.advance(trial.result)
 
-    def _tell(self, trial: Trial, returned: Any) -> None:
-        if not trial.is_open:  # the objective told, or gave back, the trial itself
+    def _tell(self, trial: TrialHandle, returned: Any) -> None:
+        if not trial.is_open:  # the objective told the trial or gave it back
             return
         if returned is None and trial.stop_requested:
-            return  # the end of the block knows what to do
+            return  # the end of the block decides
         try:
             values = numbers_of(returned)
         except TypeError as error:
             self._fail(trial, str(error))
             return
-        wanted = len(self.study.directions)
+        wanted = len(self.study_handle.directions)
         if len(values) != wanted:
             self._fail(trial, f"{len(values)} value(s) returned for {wanted} objective(s)")
             return
         trial.tell(values)
 
-    def _fail(self, trial: Trial, reason: str) -> None:
-        trial.fail(reason)
-        warnings.warn(f"{trial!r} failed: {reason}", RuntimeWarning, stacklevel=2)
+    def _fail(self, trial: TrialHandle, reason: str) -> None:
+        trial.tell(None, "fail", reason)
+        warnings.warn(f"{trial} failed: {reason}", RuntimeWarning, stacklevel=2)

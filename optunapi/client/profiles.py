@@ -1,6 +1,6 @@
-"""Which server: what was given, else the environment, else a profile of the user's.
+"""Which server a client is for: the argument, else the environment, else a profile of the user.
 
-A profile is a table of `$XDG_CONFIG_HOME/optunapi/profiles.toml` (by default in ~/.config):
+A profile is a table in `$XDG_CONFIG_HOME/optunapi/profiles.toml` (by default in ~/.config):
 
     [default]
     url = "http://head:8000"
@@ -22,14 +22,14 @@ KEYS = frozenset({"url", "token", "token_file"})
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """Where a server is, and who calls."""
+    """A server's URL, and the token to use."""
 
     url: str
     token: str | None = field(default=None, repr=False)
 
 
 def profiles_file() -> Path:
-    """The user's profiles."""
+    """Return the file of the user's profiles."""
     if sys.platform == "win32":
         folder = os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming"
     else:
@@ -43,19 +43,19 @@ def server_of(
     profile: str | None,
     environment: Mapping[str, str] | None = None,
 ) -> Server:
-    """The server that a client is for.
+    """Return the server that a client is for.
 
-    `OPTUNAPI_TOKEN` goes to the server of `OPTUNAPI_URL`; where that is not set, to a URL that was
-    given. A profile is read when neither names a URL, or when it is named itself.
+    `OPTUNAPI_TOKEN` is sent to the server of `OPTUNAPI_URL`, or if that is not set, to a URL given as
+    an argument. A profile is read if there is no URL, or if the profile itself is given.
 
     Raises:
-        ValueError: nothing says which server, or the profiles cannot be read.
+        ValueError: no server is given, or the profiles cannot be read.
     """
     env = os.environ if environment is None else environment
     env_url, env_token = env.get("OPTUNAPI_URL"), env.get("OPTUNAPI_TOKEN")
     if url is not None:
-        is_theirs = env_url is None or env_url.rstrip("/") == url.rstrip("/")
-        return Server(url=url, token=token or (env_token if is_theirs else None))
+        may_have_token = env_url is None or env_url.rstrip("/") == url.rstrip("/")
+        return Server(url=url, token=token or (env_token if may_have_token else None))
     if profile is None and env_url:
         return Server(url=env_url, token=token or env_token)
     found = read_profile(profile or env.get("OPTUNAPI_PROFILE"))
@@ -63,10 +63,10 @@ def server_of(
 
 
 def read_profile(name: str | None) -> Server:
-    """A profile by name, or the one called `default`.
+    """Return a profile by name, or the one called `default`.
 
     Raises:
-        ValueError: there is none, or it is not as it should be.
+        ValueError: there is no such profile, or it is not valid.
     """
     path = profiles_file()
     try:
@@ -74,7 +74,7 @@ def read_profile(name: str | None) -> Server:
     except FileNotFoundError:
         profiles = {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no TOML file: {error}") from None
+        raise ValueError(f"{path} is not a TOML file: {error}") from None
     found: Any = profiles.get(name or "default")
     if found is None and name is None:
         raise ValueError(
@@ -87,7 +87,7 @@ def read_profile(name: str | None) -> Server:
     if unknown := sorted(set(found) - KEYS):
         raise ValueError(f"{where}: {', '.join(unknown)} is none of {', '.join(sorted(KEYS))}")
     if not all(isinstance(value, str) for value in found.values()) or "url" not in found:
-        raise ValueError(f"{where} needs a `url`, and its values are texts")
+        raise ValueError(f"{where} needs a `url`, and its values are strings")
     if "token" in found:
         _warn_if_readable(path)
         return Server(url=found["url"], token=found["token"])
@@ -97,11 +97,11 @@ def read_profile(name: str | None) -> Server:
 
 
 def token_in(path: Path) -> str:
-    """The token that a file holds.
+    """Return the token in a file.
 
     Raises:
         ValueError: the file is empty.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     path = path.expanduser()
     _warn_if_readable(path)

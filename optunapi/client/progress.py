@@ -1,23 +1,21 @@
-"""A progress bar on a terminal; nothing where there is none."""
+"""A progress bar on a terminal."""
 
 import sys
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from optunapi.client.optuna_types.frozen import FrozenTrial
 from optunapi.client.optuna_types.states import StudyDirection, TrialState
-
-if TYPE_CHECKING:
-    from optunapi.client.study import Study
+from optunapi.client.study_handle import StudyHandle
 
 
 class Progress:
-    """Shows nothing."""
+    """The progress of one call of `optimize`; this class shows nothing."""
 
     @staticmethod
-    def of(study: "Study", n_trials: int | None, *, shown: bool) -> "Progress":
-        """A bar, if one is wanted, stderr is a terminal, and rich is installed."""
+    def of(study: StudyHandle, n_trials: int | None, *, shown: bool) -> "Progress":
+        """A bar, if it is wanted, stderr is a terminal and rich is installed."""
         if not shown or not sys.stderr.isatty():
             return Progress()
         try:
@@ -27,7 +25,7 @@ class Progress:
         return _Bar(study, n_trials)
 
     def advance(self, trial: FrozenTrial) -> None:
-        """Show that a trial ended."""
+        """Show that a trial has ended."""
 
     def __enter__(self) -> Self:
         return self
@@ -38,13 +36,13 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Leave the last state on the screen."""
+        """End; what was shown last stays on the screen."""
 
 
 class _Bar(Progress):
-    """Trials done, the time they took, and the best value: the study's at first, then ours too."""
+    """Shows the finished trials, the elapsed time, and the best value of the study and of this call."""
 
-    def __init__(self, study: "Study", n_trials: int | None) -> None:
+    def __init__(self, study: StudyHandle, n_trials: int | None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Columns
@@ -52,7 +50,7 @@ class _Bar(Progress):
         self._directions = study.directions
         self._best: float | None = None
         self._lock = threading.Lock()
-        best = study.document()["best"]
+        best = study.refresh()["best"]
         if best is not None and len(self._directions) == 1:
             self._best = best["values"][0]
         self._columns: Any = Columns(

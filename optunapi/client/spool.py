@@ -1,7 +1,7 @@
-"""Tells that wait on disk for their server: one file each, one folder a server.
+"""Results that could not be sent, kept on disk: one file for each, one folder for each server.
 
-A file is written beside its place and moved there, so that it is whole or not at all. One process at
-a time delivers; should two, nothing happens twice, as a tell may be repeated.
+A file is written under another name and then renamed, so that it is complete or absent. One process
+delivers at a time. If two do, no harm is done, since a tell may be repeated.
 """
 
 import hashlib
@@ -11,17 +11,27 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from optunapi.client.optuna_types.scalars import plain
-from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, TryLater
+from optunapi.client.http.session import Request, Session
+from optunapi.client.optuna_types.scalars import json_default
+from optunapi.client.process.forks import PerProcess
+from optunapi.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    OptunAPIError,
+    TrialNotFound,
+    TryLater,
+)
 
 FORMAT = 1
 KINDS: Mapping[str, Any] = {
@@ -37,8 +47,10 @@ logger = logging.getLogger("optunapi")
 
 @dataclass(frozen=True, kw_only=True)
 class KeptTell:
-    """A tell: of which trial, and what. `params` and `created_at` are how the trial is known again,
-    should a study of this name have been made anew, or another server answer at this URL.
+    """A tell: `body` is what to send.
+
+    `params` and `created_at` identify the trial: the study may have been deleted and created again, or
+    another server may answer at this URL.
     """
 
     study: str
@@ -52,20 +64,41 @@ class KeptTell:
         """The tell of a file.
 
         Raises:
-            KeyError, TypeError, ValueError: it is none.
+            KeyError, TypeError, ValueError: the content is not a tell.
         """
         found = {each.name: content[each.name] for each in fields(cls)}
         for name, kind in KINDS.items():
             if not isinstance(found[name], kind):
                 raise TypeError(f"{name} is {found[name]!r}")
         if found["study"] in ("", ".", "..") or "/" in found["study"]:
-            raise ValueError(f"{found['study']!r} is no study's name")
+            raise ValueError(f"{found['study']!r} is not a study's name")
         json.dumps(found["body"], allow_nan=False)
         return cls(**found)
 
+    def send(self, session: Session) -> None:
+        """Send the tell, if the trial is still the same one.
+
+        Raises:
+            TrialNotFound: another trial has this number now.
+            OptunAPIError: as `Session.send`.
+        """
+        trial = ("studies", self.study, "trials", str(self.number))
+        stored = session.send(Request(method="GET", path=trial, fields=("created_at", "params")))
+        is_same = self.created_at in (None, stored["created_at"]) and all(
+            name in stored["params"] and stored["params"][name] == value
+            for name, value in self.params.items()
+        )
+        if not is_same:
+            raise TrialNotFound(
+                f"trial {self.number} of study {self.study!r} is a different trial now: the study "
+                "was created again, or another server answers"
+            )
+        path = (*trial, "tell")
+        session.send(Request(method="POST", path=path, body=self.body, fields=("number",)))
+
 
 def spool_folder() -> Path:
-    """`$OPTUNAPI_SPOOL`, else a folder in the user's state directory."""
+    """Return `$OPTUNAPI_SPOOL`, else a folder in the user's state directory."""
     if given := os.environ.get("OPTUNAPI_SPOOL"):
         return Path(given)
     windows = sys.platform == "win32"
@@ -77,13 +110,16 @@ def spool_folder() -> Path:
 
 
 class Spool:
-    """The tells that wait for one server. Safe across threads and processes."""
+    """The kept tells of one server. Safe across threads, forks and processes."""
 
     def __init__(self, url: str, folder: Path | None = None) -> None:
         name = re.sub(r"[^a-z0-9.-]+", "_", url.partition("//")[2].lower())
         digest = hashlib.sha256(url.encode()).hexdigest()[:12]
         self.folder = (folder or spool_folder()) / f"{name[:80]}-{digest}"
         self.url = url
+        self._kept = len(self.waiting())  # only grows; `_delivered` follows it
+        self._delivered = 0
+        self._delivering = PerProcess(threading.Lock)
 
     def keep(self, tell: KeptTell) -> Path:
         """Write a tell to disk; return its file.
@@ -97,7 +133,7 @@ class Spool:
         written = path.with_suffix(".part")
         try:
             with open(written, "x", encoding="utf-8", opener=_private) as file:
-                json.dump(content, file, default=plain, allow_nan=False)
+                json.dump(content, file, default=json_default, allow_nan=False)
                 file.flush()
                 os.fsync(file.fileno())
             written.replace(path)
@@ -105,60 +141,74 @@ class Spool:
             written.unlink(missing_ok=True)
             raise
         _sync_folder(self.folder)
+        self._kept += 1
         return path
 
     def waiting(self) -> list[Path]:
-        """The files of the tells that wait, oldest first."""
+        """The files of the kept tells, oldest first."""
         return sorted(self.folder.glob("*.json"))
 
-    def deliver(self, send: Callable[[KeptTell], None]) -> int:
-        """Hand each waiting tell to `send`, oldest first; return how many it took.
+    def deliver(self, session: Session) -> None:
+        """Send the kept tells, oldest first, if this process knows of any.
 
-        What the server refuses for good, or what is no tell, is set aside with a warning, and what cannot
-        be read now waits on. While another process delivers, nothing is done.
+        A tell that the server refuses for good, and a file that is not a tell, is set aside with a
+        warning. A file that cannot be read now stays. While another process delivers, nothing is done.
 
         Raises:
-            TryLater: `send` did, and the rest waits on.
+            TryLater: the server is still not reached; the rest stays.
         """
+        if self._kept == self._delivered:
+            return
+        # The other threads wait here: an ask that overtakes the delivery could be handed a trial whose
+        # result is being delivered.
+        with self._delivering.get():
+            known = self._kept
+            if known == self._delivered:
+                return
+            try:
+                self._deliver_all(session)
+            except OSError as error:
+                logger.warning("kept results cannot be delivered: %s", error)
+            self._delivered = known
+
+    def _deliver_all(self, session: Session) -> None:
         if not self.waiting():
-            return 0
-        taken = 0
+            return
+        delivered = 0
         with self._alone() as alone:
             for path in self.waiting() if alone else ():
                 tell = self._read(path)
                 if tell is None:
                     continue
                 try:
-                    send(tell)
+                    tell.send(session)
                 except TryLater:
                     raise
                 except (BadRequest, Conflict, NotFound) as error:
                     where = self._set_aside(path)
                     _warn(
-                        f"the result of trial {tell.number} of study {tell.study!r}, kept while "
-                        f"{self.url} was not reached, is refused ({error.code}: {error.detail}); "
-                        f"it is in {where}"
+                        f"the server refuses the kept result of trial {tell.number} of study "
+                        f"{tell.study!r} ({error.code}: {error.detail}); it is now in {where}"
                     )
                 except OptunAPIError as error:
-                    logger.warning("%s waits on: %s: %s", path, error.code, error.detail)
+                    logger.warning("%s stays: %s: %s", path, error.code, error.detail)
                 else:
                     path.unlink(missing_ok=True)
-                    taken += 1
-        if taken:
-            logger.info("%d result(s) kept in %s were delivered", taken, self.folder)
-        return taken
+                    delivered += 1
+        if delivered:
+            logger.info("%d result(s) kept in %s were delivered", delivered, self.folder)
 
     def _read(self, path: Path) -> KeptTell | None:
         try:
             return KeptTell.of(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:  # where there is no lock: another process was quicker
+        except FileNotFoundError:  # without a lock (Windows), another process was faster
             return None
         except OSError as error:
-            logger.warning("%s waits on: %s", path, error)
+            logger.warning("%s stays: %s", path, error)
             return None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             where = self._set_aside(path)
-            _warn(f"a kept result cannot be read ({error!r}); it is in {where}")
+            _warn(f"a kept result cannot be read ({error!r}); it is now in {where}")
             return None
 
     def _set_aside(self, path: Path) -> Path:
@@ -168,7 +218,7 @@ class Spool:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Whether no other process, nor thread, delivers while the block runs."""
+        """Whether no other process and no other client delivers during the block."""
         if sys.platform == "win32":
             yield True
             return

@@ -1,46 +1,126 @@
-"""One study on a server: its trials asked for, told, looked at and queued, and Optuna's loop."""
+"""One study on a server: its trials are asked for, told, looked at and queued; and Optuna's loop."""
 
 import os
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from optunapi.client.asking import ask_body
-from optunapi.client.connection import TRIAL_FIELDS, Connection
-from optunapi.client.leases import Hold
-from optunapi.client.optuna_types.distributions import Distribution
+from optunapi.client.connection import STUDY_FIELDS, TRIAL_FIELDS, Connection
+from optunapi.client.events import StudyEvent, follow
+from optunapi.client.leases import HeldTrial
+from optunapi.client.optimize import Callback, CurrentLoop, Exceptions, Loop
 from optunapi.client.optuna_types.frozen import FrozenTrial
-from optunapi.client.optuna_types.states import TrialState
-from optunapi.client.study_handle import KnownStudy
-from optunapi.client.telling import tell_held
+from optunapi.client.optuna_types.states import StudyDirection, TrialState
+from optunapi.client.study_handle import Ask, StudyHandle
 from optunapi.client.trial import Trial
-from optunapi.errors import NoSlot
+from optunapi.client.trial_handle import TrialHandle
 
-if TYPE_CHECKING:
-    from optunapi.client.optimize import Loop
-
-LONGEST_WAIT = 60.0  # of one request: proxies cut off what takes longer
-
-Callback = Callable[["Study", FrozenTrial], None]
-Exceptions = type[Exception] | Iterable[type[Exception]]
+LONGEST_POLL = 5.0
 
 
-class Study(KnownStudy):
-    """A study. Every method that asks the server something raises what that refuses, and
-    `ServerUnavailable` when it was not reached for the client's `retry_for` seconds.
+class Study:
+    """A study. Methods that send a request raise what the server refuses, and `ServerUnavailable` if it
+    was not reached for the client's `retry_for` seconds.
 
-    What does not change, as its name and directions, is known from the start; everything else is
-    looked up when it is asked for.
+    The name and the directions are known from the start; everything else is requested when it is used.
     """
 
     def __init__(self, connection: Connection, document: Mapping[str, Any]) -> None:
-        super().__init__(connection, document)
-        self._loops = threading.local()
+        self.connection = connection
+        self._handle = StudyHandle(connection, document)
+        self._current = CurrentLoop()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Study, (self.connection, self._document)
+        return Study, (self.connection, self._handle.document)
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name!r} at {self.connection.url}>"
+
+    # The study itself
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._handle.name
+
+    @property
+    def study_name(self) -> str:
+        """Its name, as Optuna calls it."""
+        return self.name
+
+    @property
+    def slug(self) -> str:
+        """Its name in the server's paths, usually the same."""
+        return self._handle.slug
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """The direction of each objective."""
+        return self._handle.directions
+
+    @property
+    def direction(self) -> StudyDirection:
+        """The direction of the only objective.
+
+        Raises:
+            RuntimeError: there are several objectives.
+        """
+        self._refuse_several("direction", "directions")
+        return self.directions[0]
+
+    @property
+    def state(self) -> str:
+        """`open`, `paused` or `finished`, now."""
+        return str(self.document()["state"])
+
+    @property
+    def finished_reason(self) -> str | None:
+        """Why it is finished, such as max_trials, target or stopped; None while it is not."""
+        reason: str | None = self.document()["finished_reason"]
+        return reason
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """Its user attributes, now."""
+        return dict(self.document()["user_attrs"])
+
+    def document(self) -> dict[str, Any]:
+        """Return everything that the server says about the study now, as on the wire."""
+        return self._handle.refresh()
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Set an attribute of the study."""
+        self._change({"user_attrs": {key: value}})
+
+    def pause(self) -> None:
+        """Hand out nothing until `resume`; running trials go on."""
+        self._change({"state": "paused"})
+
+    def resume(self) -> None:
+        """Open a study that was paused or stopped."""
+        self._change({"state": "open"})
+
+    def events(self) -> Iterator[StudyEvent]:
+        """Iterate over what happens in the study from now on, until it is deleted.
+
+        A lost connection is opened again where it ended. A `reset` event says that some were missed.
+        """
+        return follow(self.connection, self.slug)
+
+    def wait_until_finished(self, timeout: float | None = None) -> bool:
+        """Return True when the study is finished, False when `timeout` seconds have passed."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = 0.1
+        while self.state != "finished":
+            left = LONGEST_POLL if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_POLL)
+        return True
+
+    # Ask and tell
 
     def ask(
         self,
@@ -52,39 +132,31 @@ class Study(KnownStudy):
         *,
         user_attrs: Mapping[str, Any] | None = None,
     ) -> Trial:
-        """A trial to work on.
+        """Return a trial to work on.
 
         Args:
-            worker: Under which name, by default this host's and the process id.
-            resume: Give a restarted worker of this name its own running trial back, reports kept.
-            lease_seconds: How long the trial stays this worker's without a sign of life; signs are
-                given in the background. None takes the study's own lease, if it has one.
-            wait: Up to how many seconds to wait while no trial or place is free.
+            worker: The worker's name; by default this host's name and the process id.
+            resume: Whether a restarted worker of this name gets its running trial back, with its reports.
+            lease_seconds: How long the trial stays this worker's without a renewal; it is renewed in the
+                background. None means the study's own lease, if it has one.
+            wait: Seconds to wait for a trial or a place that becomes free.
             fixed_params: Values of some parameters; the others are sampled.
             user_attrs: Attributes to keep with the trial.
 
         Raises:
-            NoSlot: nothing is free now, something may become free.
+            NoSlot: nothing is free now, but something may become free.
             StudyFinished, StudyPaused: nothing is handed out.
             SpecConflict: the study's configuration no longer fits its trials.
-            ValueInvalid: a fixed value is not of the search space.
+            ValueInvalid: a fixed value is not in the search space.
         """
-        body = ask_body(worker, resume, lease_seconds, fixed_params, user_attrs)
-        path = ("studies", self.slug, "trials")
-        deadline = time.monotonic() + wait
-        while True:
-            began = time.monotonic()
-            patience = round(min(max(0.0, deadline - began), LONGEST_WAIT), 3)
-            try:
-                return self._handed_out(
-                    self.connection.ask(path, body, fields=TRIAL_FIELDS, wait=patience)
-                )
-            except NoSlot as refusal:
-                now = time.monotonic()
-                if now >= deadline:
-                    raise
-                if now - began < patience / 2:  # a server about to stop does not wait
-                    time.sleep(min(refusal.retry_after, deadline - now))
+        ask = Ask(
+            worker=worker,
+            resume=resume,
+            lease_seconds=lease_seconds,
+            fixed_params=fixed_params,
+            user_attrs=user_attrs,
+        )
+        return self._handed_out(self._handle.ask(ask, wait=wait))
 
     def ask_batch(
         self,
@@ -94,18 +166,15 @@ class Study(KnownStudy):
         *,
         user_attrs: Mapping[str, Any] | None = None,
     ) -> list[Trial]:
-        """Up to `count` (1 to 1000) trials, as many as the limits allow, at least one.
+        """Return up to `count` (1 to 1000) trials, as many as the limits allow but at least one.
 
         Raises: as `ask`.
         """
-        body = ask_body(worker, False, lease_seconds, None, user_attrs)
-        documents = self.connection.ask(
-            ("studies", self.slug, "trials", "batch"), {**body, "count": count}, fields=("items",)
-        )
-        return [self._handed_out(document) for document in documents["items"]]
+        ask = Ask(worker=worker, lease_seconds=lease_seconds, user_attrs=user_attrs)
+        return [self._handed_out(document) for document in self._handle.ask_batch(ask, count)]
 
     def _handed_out(self, document: Mapping[str, Any]) -> Trial:
-        return Trial(self, document, self.connection.hold(self.slug, document))
+        return Trial(TrialHandle.handed_out(self, self._handle, document))
 
     def tell(
         self,
@@ -116,56 +185,58 @@ class Study(KnownStudy):
         *,
         reason: str | None = None,
     ) -> FrozenTrial:
-        """Close a trial; return it. The first result wins, and repeating it is harmless.
+        """Close a trial; return it. The first result counts, and telling it again does no harm.
 
         Args:
-            number: Which trial.
-            values: A number for each objective, numpy's and torch's too. One that is NaN or infinite
-                fails the trial, with a warning.
+            number: The trial, or its number.
+            values: A number for each objective; numpy's and torch's are accepted. A value that is NaN or
+                infinite fails the trial, with a warning.
             state: `complete`, `pruned` (without values: the last report's) or `fail`, or Optuna's
                 TrialState.
-            lease: Proves that the trial is this worker's, needed for `pruned` and `fail`; by default
-                the one this client holds.
-            reason: Why it failed.
+            lease: The lease's id, which `pruned` and `fail` need; by default that of the lease which
+                this client holds.
+            reason: Why the trial failed.
 
-        Returns: the trial; if the server was not reached for `retry_for` seconds, the trial as it will
-            be: the result is kept on disk then, with a warning, and any later client delivers it.
+        Returns: the closed trial. If the server was not reached for `retry_for` seconds, the result is
+            kept on disk, with a warning, until a client delivers it; the trial is returned as it will be.
 
         Raises:
-            TypeError: a value is no number.
-            ValueInvalid: there are too few values, or too many.
+            TypeError: a value is not a number.
+            ValueInvalid: there are too few or too many values.
             TrialFinished: the trial has another result; `extra["trial"]` is the stored trial.
-            LeaseLost: a trial that was handed on was told to have failed, or to be pruned.
+            LeaseLost: the trial was handed on, and the state is `fail` or `pruned`.
         """
         number = number.number if isinstance(number, Trial) else number
-        hold = self.connection.held(self.slug, number)
-        if hold is None or (lease is not None and lease != hold.lease):
-            hold = Hold(study=self.slug, number=number, lease=lease)
-        return tell_held(self, hold, values, state, reason=reason)
+        held = self.connection.held.get(self.slug, number)
+        if held is None or (lease is not None and lease != held.lease):
+            held = HeldTrial(study=self.slug, number=number, lease=lease)
+        return TrialHandle(self, self._handle, held).tell(values, state, reason)
+
+    # Trials to look at
 
     def trial(self, number: int) -> FrozenTrial:
-        """A trial as it is now.
+        """Return a trial as it is now.
 
         Raises:
-            TrialNotFound: there is none of this number.
+            TrialNotFound: no trial has this number.
         """
-        return self.frozen(self._call("GET", "trials", str(number), fields=TRIAL_FIELDS))
+        return self._frozen(self._handle.call("GET", "trials", str(number), fields=TRIAL_FIELDS))
 
     def trials(self, state: Any = None) -> Iterator[FrozenTrial]:
-        """The trials by number, all or those in one state, looked up as they are iterated over."""
+        """Iterate over the trials by number, all or those in one state, requested page by page."""
         query = {} if state is None else {"state": TrialState.of(state).word}
         for document in self.connection.pages("studies", self.slug, "trials", query=query):
-            yield self.frozen(document)
+            yield self._frozen(document)
 
     @property
     def best_trials(self) -> list[FrozenTrial]:
-        """The best trial; with several objectives those that no other beats in all (Pareto's front)."""
-        found = self._call("GET", "best", fields=("items",))
-        return [self.frozen(each) for each in found["items"]]
+        """The best trial; with several objectives the Pareto front."""
+        found = self._handle.call("GET", "best", fields=("items",))
+        return [self._frozen(each) for each in found["items"]]
 
     @property
     def best_trial(self) -> FrozenTrial:
-        """The best complete and feasible trial.
+        """The best trial that is complete and feasible.
 
         Raises:
             ValueError: there is none.
@@ -183,7 +254,7 @@ class Study(KnownStudy):
         Raises: as `best_trial`.
         """
         value = self.best_trial.value
-        if value is None:  # Optuna allows infinite values, which the wire cannot write
+        if value is None:  # Optuna allows infinite values, but JSON has none
             raise ValueError("the best trial's value is not finite")
         return value
 
@@ -195,25 +266,26 @@ class Study(KnownStudy):
         """
         return dict(self.best_trial.params)
 
+    # The queue, and trials from elsewhere
+
     def enqueue(
         self,
         params: Mapping[str, Any],
         user_attrs: Mapping[str, Any] | None = None,
         skip_if_exists: bool = False,
     ) -> FrozenTrial:
-        """Queue a point to be tried before anything new is sampled; parameters left out are sampled.
+        """Queue a point that is tried before new ones are sampled; missing parameters are sampled.
 
         Raises:
-            ValueInvalid: a value is not of the search space.
-            StudyFinished: there is no place for it.
+            ValueInvalid: a value is not in the search space.
+            StudyFinished: the study's limits leave no place for it.
         """
         body = {
             "params": dict(params),
             "user_attrs": dict(user_attrs or {}),
             "skip_if_exists": skip_if_exists,
         }
-        key = uuid.uuid4().hex
-        return self.frozen(self._call("POST", "queue", body=body, key=key, fields=TRIAL_FIELDS))
+        return self._frozen(self._post_once("queue", body, *TRIAL_FIELDS))
 
     def enqueue_trial(
         self,
@@ -225,18 +297,18 @@ class Study(KnownStudy):
         self.enqueue(params, user_attrs, skip_if_exists)
 
     def import_trials(self, items: Iterable[Mapping[str, Any]]) -> int:
-        """Take in finished trials from elsewhere, all or none; return how many. Limits do not apply.
+        """Import finished trials, all or none; return how many. Limits do not apply.
 
-        Each has `params`, `values` or `state`, and may have what the wire's import allows beside them
-        (distributions, user_attrs, constraints, intermediate_values, started_at, finished_at, reason).
+        Each has `params`, and `values` or `state`. It may have what else the wire's import allows:
+        distributions, user_attrs, constraints, intermediate_values, started_at, finished_at, reason.
 
         Raises:
-            ValueInvalid: one does not fit the study.
+            ValueInvalid: a trial does not fit the study.
         """
         body = {"items": [dict(item) for item in items]}
-        key = uuid.uuid4().hex
-        reply = self._call("POST", "import", body=body, key=key, fields=("imported",))
-        return int(reply["imported"])
+        return int(self._post_once("import", body, "imported")["imported"])
+
+    # Optuna's loop
 
     def optimize(
         self,
@@ -252,21 +324,21 @@ class Study(KnownStudy):
         lease_seconds: float | None = 60,
         gc_after_trial: bool = False,
     ) -> None:
-        """Run an objective written for Optuna on trials of this study, until it or this call is done.
+        """Run an objective written for Optuna on trials of this study.
 
-        It is done when the study is finished, after `n_trials` trials of this call, or when none
-        was begun within `timeout` seconds. While every place is taken, or the study is paused, it
-        waits. `stop()`, called by the objective or a callback, ends this call.
+        The call ends when the study is finished, after `n_trials` trials of this call, or when no trial
+        was begun within `timeout` seconds. While every place is taken or the study is paused, it waits.
+        `stop()`, called by the objective or a callback, ends the call.
 
-        A NaN, None, or the wrong number of values fails the trial with a warning and the search goes
-        on, as in Optuna. So it does after a trial that was handed on or cancelled. Any other exception
-        fails the trial, and unless `catch` names it, ends the call once the threads are done.
+        A NaN, None or the wrong number of values fails the trial with a warning, and the call goes on, as
+        in Optuna. The call also goes on after a trial that was handed on or cancelled. Any other exception
+        fails the trial and, unless it is in `catch`, ends the call when the other threads are done.
 
         Args:
-            objective: Takes a `Trial` and returns a value, or a sequence with one for each objective.
-            n_trials: How many trials this call begins; the study's own limits bind all machines.
-            timeout: Seconds after which no new trial is begun.
-            n_jobs: Threads; -1 is one for each processor.
+            objective: Takes a `Trial`; returns a value, or a sequence with one for each objective.
+            n_trials: How many trials this call begins; the study's own limits count for all machines.
+            timeout: Seconds after which no trial is begun.
+            n_jobs: The number of threads; -1 means one for each processor.
             callbacks: Called with the study and the finished `FrozenTrial` after each trial.
             catch: Exceptions that do not end the call.
             show_progress_bar: Show one if stderr is a terminal and rich is installed.
@@ -275,53 +347,48 @@ class Study(KnownStudy):
             gc_after_trial: Collect garbage after each trial.
 
         Raises:
-            RuntimeError: it is called within an objective or callback of itself.
-            ValueError: `n_jobs` is no number of threads.
+            RuntimeError: it is called by its own objective or callback.
+            ValueError: `n_jobs` is not a number of threads.
         """
-        from optunapi.client.optimize import Loop
-
-        if self._loop() is not None:
+        if self._current.loop is not None:
             raise RuntimeError("`optimize` is called by its own objective or callback")
         if n_jobs < 1 and n_jobs != -1:
             raise ValueError(f"`n_jobs` is {n_jobs}: it is 1 or more, or -1 for each processor")
-        caught = (catch,) if isinstance(catch, type) else tuple(catch)
         Loop(
             study=self,
+            study_handle=self._handle,
+            current=self._current,
             objective=objective,
             n_trials=n_trials,
             timeout=timeout,
             n_jobs=(os.cpu_count() or 1) if n_jobs == -1 else n_jobs,
             callbacks=tuple(callbacks or ()),
-            catch=caught,
-            worker=worker,
-            lease_seconds=lease_seconds,
+            catch=(catch,) if isinstance(catch, type) else tuple(catch),
+            ask=Ask(worker=worker, lease_seconds=lease_seconds),
             gc_after_trial=gc_after_trial,
         ).run(show_progress_bar=show_progress_bar)
 
     def stop(self) -> None:
-        """Within `optimize`, end that call after the trials it has begun, as in Optuna.
+        """Within `optimize`, end that call after the trials that it has begun, as in Optuna.
 
-        Anywhere else, finish the study for all: nothing more is handed out, and every running trial
+        Anywhere else, finish the study for everybody: nothing more is handed out, and every running trial
         is asked to stop.
         """
-        loop = self._loop()
-        if loop is not None:
-            loop.stop()
+        if self._current.loop is not None:
+            self._current.loop.stop()
         else:
             self._change({"state": "finished"})
 
-    # For trials and loops
+    def _change(self, body: Mapping[str, Any]) -> None:
+        self._handle.call("PATCH", body=body, fields=STUDY_FIELDS)
 
-    def frozen(
-        self, document: Mapping[str, Any], known: Mapping[str, Distribution] | None = None
-    ) -> FrozenTrial:
-        """The trial of a reply, with the distributions of the configuration and those `known`."""
-        configured = self.distributions_of(document["spec_version"])
-        return FrozenTrial.of(self, document, {**configured, **(known or {})})
+    def _post_once(self, verb: str, body: Mapping[str, Any], *fields: str) -> Any:
+        """Send a request that the server carries out once, however often it arrives."""
+        return self._handle.call("POST", verb, body=body, key=uuid.uuid4().hex, fields=fields)
 
-    def enter_loop(self, loop: "Loop | None") -> None:
-        """Make `stop` in this thread end this loop."""
-        self._loops.current = loop
+    def _frozen(self, document: Mapping[str, Any]) -> FrozenTrial:
+        return self._handle.frozen(self, document)
 
-    def _loop(self) -> "Loop | None":
-        return getattr(self._loops, "current", None)
+    def _refuse_several(self, name: str, instead: str) -> None:
+        if len(self.directions) > 1:
+            raise RuntimeError(f"a study of several objectives has no `{name}`: use `{instead}`")

@@ -1,150 +1,150 @@
-"""What a study is, and in which state: its name and directions known, everything else looked up."""
+"""A study on its server: what is known of it, how it is reached, and how it hands out trials."""
 
+import logging
+import os
+import socket
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from optunapi.client.connection import STUDY_FIELDS, Connection
-from optunapi.client.events import StudyEvent, follow
+from optunapi.client.connection import STUDY_FIELDS, TRIAL_FIELDS, Connection
 from optunapi.client.optuna_types.distributions import Distribution, from_wire
+from optunapi.client.optuna_types.frozen import FrozenTrial
 from optunapi.client.optuna_types.states import StudyDirection
+from optunapi.errors import LeaseLost, NoSlot
 
-LONGEST_POLL = 5.0
+LONGEST_WAIT = 60.0  # seconds of one request; proxies cut off longer ones
+
+logger = logging.getLogger("optunapi")
 
 
-class KnownStudy:
-    """A study without its trials: described, opened and closed for all."""
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What a worker asks for; `Study.ask` describes the fields."""
+
+    worker: str | None = None
+    resume: bool = False
+    lease_seconds: float | None = 60
+    fixed_params: Mapping[str, Any] | None = None
+    user_attrs: Mapping[str, Any] | None = None
+
+    def body(self) -> dict[str, Any]:
+        """The request's body."""
+        given = {
+            "worker": self.worker or this_worker(),
+            "resume": self.resume or None,
+            "lease_seconds": self.lease_seconds,
+            "params": self.fixed_params and dict(self.fixed_params),
+            "user_attrs": self.user_attrs and dict(self.user_attrs),
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def this_worker() -> str:
+    """Return the name of this process as a worker: the host's name and the process id."""
+    return f"{socket.gethostname()[:200]}-{os.getpid()}"
+
+
+class StudyHandle:
+    """What a `Study` and its trials know of their study, and their way to it.
+
+    Attributes:
+        document: The study as the server last described it.
+    """
 
     def __init__(self, connection: Connection, document: Mapping[str, Any]) -> None:
         self.connection = connection
-        self._document = document
         self._distributions: dict[str, dict[str, Distribution]] = {}
-        self._remember(document)
-
-    def __repr__(self) -> str:
-        return f"<Study {self.name!r} at {self.connection.url}>"
+        self.document = self._remember(document)
 
     @property
     def name(self) -> str:
-        """Its name."""
-        return str(self._document["name"])
-
-    @property
-    def study_name(self) -> str:
-        """Its name, as Optuna calls it."""
-        return self.name
+        """The study's name."""
+        return str(self.document["name"])
 
     @property
     def slug(self) -> str:
-        """What the server's paths call it: its name, wherever that is one OptunAPI allows."""
-        return str(self._document["slug"])
+        """The study's name in paths."""
+        return str(self.document["slug"])
 
     @property
     def directions(self) -> list[StudyDirection]:
         """The direction of each objective."""
-        return [StudyDirection.of(each["direction"]) for each in self._document["objectives"]]
+        return [StudyDirection.of(each["direction"]) for each in self.document["objectives"]]
 
-    @property
-    def direction(self) -> StudyDirection:
-        """The direction of the only objective.
+    def call(self, method: str, *path: str, **options: Any) -> Any:
+        """Send a request about the study; see `Connection.call`."""
+        return self.connection.call(method, "studies", self.slug, *path, **options)
+
+    def refresh(self) -> dict[str, Any]:
+        """Return the study as the server describes it now."""
+        self.document = self._remember(self.call("GET", fields=STUDY_FIELDS))
+        return self.document
+
+    def ask(self, ask: Ask, *, wait: float = 0.0) -> dict[str, Any]:
+        """Return a trial that was handed out; wait up to `wait` seconds for one.
 
         Raises:
-            RuntimeError: there are several.
+            NoSlot: no trial and no place became free.
         """
-        self._refuse_several("direction", "directions")
-        return self.directions[0]
+        body, deadline = ask.body(), time.monotonic() + wait
+        while True:
+            began = time.monotonic()
+            patience = round(min(max(0.0, deadline - began), LONGEST_WAIT), 3)
+            try:
+                return self._ask("trials", body=body, fields=TRIAL_FIELDS, wait=patience)
+            except NoSlot as refusal:
+                now = time.monotonic()
+                if now >= deadline:
+                    raise
+                if now - began < patience / 2:  # a server that is about to stop does not wait
+                    time.sleep(min(refusal.retry_after, deadline - now))
 
-    @property
-    def state(self) -> str:
-        """`open`, `paused` or `finished`, now."""
-        return str(self.document()["state"])
+    def ask_batch(self, ask: Ask, count: int) -> list[dict[str, Any]]:
+        """Return up to `count` trials that were handed out, at least one."""
+        body = {**ask.body(), "count": count}
+        items: list[dict[str, Any]] = self._ask("trials", "batch", body=body, fields=("items",))[
+            "items"
+        ]
+        return items
 
-    @property
-    def finished_reason(self) -> str | None:
-        """Why it is finished, now, such as max_trials, target or stopped; None while it is not."""
-        reason: str | None = self.document()["finished_reason"]
-        return reason
-
-    @property
-    def user_attrs(self) -> dict[str, Any]:
-        """Its user attributes, now."""
-        return dict(self.document()["user_attrs"])
-
-    def document(self) -> dict[str, Any]:
-        """All that the server says of it, now, as the wire has it."""
-        return self._remember(self._call("GET", fields=STUDY_FIELDS))
-
-    def set_user_attr(self, key: str, value: Any) -> None:
-        """Set an attribute of the study."""
-        self._change({"user_attrs": {key: value}})
-
-    @property
-    def has_pruner(self) -> bool:
-        """Whether the study prunes trials at all."""
-        return bool(self._document["pruner"]["name"] != "none")
+    def _ask(self, *path: str, wait: float = 0.0, **options: Any) -> dict[str, Any]:
+        """Ask with an idempotency key: however often the request is sent, it is one ask."""
+        query = {"wait": wait} if wait else {}
+        while True:
+            key = uuid.uuid4().hex
+            try:
+                found: dict[str, Any] = self.call(
+                    "POST", *path, query=query, key=key, patience=wait, **options
+                )
+            except LeaseLost as error:
+                # The first reply was lost, and by now its trial has been handed on.
+                logger.info("asking for another trial: %s", error.detail)
+            else:
+                return found
 
     def distributions_of(self, spec_version: str | None) -> Mapping[str, Distribution]:
-        """The configuration's parameters at a version; where that has gone, at the present one."""
-        if spec_version not in self._distributions and spec_version is not None:
-            self.document()
-            present = self._distributions[self._document["spec_version"]]
+        """Return the configured parameters at a version; at the present one if that is not known."""
+        if spec_version is not None and spec_version not in self._distributions:
+            present = self._distributions[self.refresh()["spec_version"]]
             self._distributions.setdefault(spec_version, present)
-        return self._distributions[spec_version or self._document["spec_version"]]
+        return self._distributions[spec_version or self.document["spec_version"]]
 
-    # For all
-
-    def pause(self) -> None:
-        """Hand out nothing until `resume`; running trials go on."""
-        self._change({"state": "paused"})
-
-    def resume(self) -> None:
-        """Open a study that was paused or stopped."""
-        self._change({"state": "open"})
-
-    def events(self) -> Iterator[StudyEvent]:
-        """What happens in the study from now on, as it happens; ends when the study is deleted.
-
-        Goes on where it was after a connection was lost. A `reset` event says that some were missed.
-        """
-        return follow(self.connection, self.slug)
-
-    def wait_until_finished(self, timeout: float | None = None) -> bool:
-        """Return True when the study is finished, False when `timeout` seconds pass first."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause = 0.1
-        while self.state != "finished":
-            left = LONGEST_POLL if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                return False
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, LONGEST_POLL)
-        return True
-
-    # Requests
-
-    def _call(
+    def frozen(
         self,
-        method: str,
-        *path: str,
-        fields: tuple[str, ...],
-        body: Mapping[str, Any] | None = None,
-        key: str | None = None,
-    ) -> Any:
-        return self.connection.call(
-            method, "studies", self.slug, *path, body=body, key=key, fields=fields
-        )
+        study: Any,
+        document: Mapping[str, Any],
+        suggested: Mapping[str, Distribution] | None = None,
+    ) -> FrozenTrial:
+        """Return the trial of a reply, with the configured and the suggested distributions."""
+        configured = self.distributions_of(document["spec_version"])
+        return FrozenTrial.of(study, document, {**configured, **(suggested or {})})
 
-    def _change(self, body: Mapping[str, Any]) -> None:
-        self._call("PATCH", body=body, fields=STUDY_FIELDS)
-
-    def _remember(self, document: dict[str, Any] | Mapping[str, Any]) -> dict[str, Any]:
+    def _remember(self, document: Mapping[str, Any]) -> dict[str, Any]:
         found = dict(document)
-        self._document = found
         self._distributions[found["spec_version"]] = {
             name: from_wire(each) for name, each in found["parameters"].items()
         }
         return found
-
-    def _refuse_several(self, name: str, instead: str) -> None:
-        if len(self._document["objectives"]) > 1:
-            raise RuntimeError(f"a study of several objectives has no `{name}`: use `{instead}`")

@@ -1,199 +1,304 @@
-"""A trial that this process works on: what is known of it, and how it ends."""
+"""A trial in hand: what this process knows of it, and how it ends."""
 
-import copy
+import math
+import sys
 import warnings
 from collections.abc import Mapping
-from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
-from optunapi.client.endings import is_pruned, is_taken_away
-from optunapi.client.leases import Hold
+from optunapi.client.connection import TRIAL_FIELDS
+from optunapi.client.http.retries import Retries
+from optunapi.client.http.session import Request
+from optunapi.client.leases import HeldTrial
 from optunapi.client.optuna_types.distributions import Distribution
-from optunapi.client.optuna_types.frozen import FrozenTrial, local_time
+from optunapi.client.optuna_types.frozen import FrozenTrial
+from optunapi.client.optuna_types.scalars import numbers_of
+from optunapi.client.optuna_types.states import TrialState
 from optunapi.client.process.forks import generation
 from optunapi.client.process.signals import enter_block, leave_block
-from optunapi.client.telling import tell_held
-from optunapi.errors import OptunAPIError
+from optunapi.client.spool import KeptTell
+from optunapi.client.study_handle import StudyHandle
+from optunapi.errors import (
+    AccessDenied,
+    BadRequest,
+    Internal,
+    LeaseLost,
+    OptunAPIError,
+    TrialFinished,
+    TrialWaiting,
+    TryLater,
+    UnexpectedReply,
+)
 
-if TYPE_CHECKING:
-    from optunapi.client.study import Study
-
+# It is unknown whether the server has the request; it may accept it later.
+UNDELIVERED = (TryLater, Internal, UnexpectedReply)
+# The trial is no longer this worker's: it was handed on, cancelled, or told by another.
+TAKEN_AWAY = (LeaseLost, TrialFinished)
+RELEASE_SECONDS = 5.0
 LONGEST_REASON = 10_000
 STOPPED = "stopped"
-NOT_TOLD = "no-score"
+NO_VALUE = "no-score"
 
 
-class HeldTrial:
-    """A trial in hand, told or given back at the latest when its block ends."""
+class TrialPruned(Exception):
+    """Raised by an objective to prune its trial, as `optuna.TrialPruned` is."""
 
-    def __init__(self, study: "Study", document: Mapping[str, Any], hold: Hold) -> None:
-        self._study = study
-        self._document = document
-        self._hold = hold
-        self._process = generation()
-        self._params: dict[str, Any] = dict(document["params"])
-        self._suggested: dict[str, Distribution] = {}
-        self._reported: dict[int, float] = {
-            int(step): value for step, value in document["intermediate_values"].items()
-        }
-        self._user_attrs: dict[str, Any] = dict(document["user_attrs"])
-        self._constraints: dict[str, float] = dict(document["constraints"])
-        self._should_prune = False
+
+def is_pruned(error: BaseException | None) -> bool:
+    """Whether this is `TrialPruned`, ours or Optuna's."""
+    optuna = sys.modules.get("optuna")  # if it is not loaded, nothing has raised its exception
+    theirs = getattr(optuna, "TrialPruned", TrialPruned)
+    return isinstance(error, (TrialPruned, theirs))
+
+
+class TrialHandle:
+    """What a `Trial` knows of its trial, and the ways in which it ends.
+
+    Attributes:
+        study: The `Study`, which the results refer to.
+        study_handle: What is known of the study.
+        document: The trial as it was handed out.
+        params: The parameters, with the caller's own objects as choices.
+        suggested: The distributions that the objective has used.
+        should_prune: The pruner's last answer.
+        result: What the trial became, once it is closed.
+    """
+
+    def __init__(
+        self,
+        study: Any,
+        study_handle: StudyHandle,
+        held: HeldTrial,
+        document: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.study = study
+        self.study_handle = study_handle
+        self.held = held
+        self.document = document or {"spec_version": None}
+        self.params: dict[str, Any] = dict(held.params)
+        self.suggested: dict[str, Distribution] = {}
+        self.user_attrs: dict[str, Any] = dict(self.document.get("user_attrs", {}))
+        self.constraints: dict[str, float] = dict(
+            self.document.get("constraints", held.constraints)
+        )
+        self.should_prune = False
         self.result: FrozenTrial | None = None
+        self._process = generation()
 
-    def __repr__(self) -> str:
-        return f"<Trial {self.number} of study {self._study.name!r}>"
+    @classmethod
+    def handed_out(
+        cls, study: Any, study_handle: StudyHandle, document: Mapping[str, Any]
+    ) -> "TrialHandle":
+        """The trial of the reply to an ask; its lease is renewed from now on."""
+        held = HeldTrial.of(study_handle.slug, document)
+        study_handle.connection.held.add(held)
+        return cls(study, study_handle, held, document)
+
+    def __str__(self) -> str:
+        return f"trial {self.held.number} of study {self.study_handle.name!r}"
 
     @property
-    def study(self) -> "Study":
-        """The study it belongs to."""
-        return self._study
-
-    @property
-    def number(self) -> int:
-        """Its number within the study, which counts from 0."""
-        return self._hold.number
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The parameters it has: those of the configuration from the start, others as suggested."""
-        return dict(self._params)
+    def configured(self) -> Mapping[str, Distribution]:
+        """The distributions of the study's configuration when the trial was made."""
+        return self.study_handle.distributions_of(self.document["spec_version"])
 
     @property
     def distributions(self) -> dict[str, Distribution]:
-        """The distributions of its parameters, as far as this client knows them."""
-        known = self._study.distributions_of(self._document["spec_version"])
-        return {n: d for n, d in {**known, **self._suggested}.items() if n in self._params}
+        """The distributions of the parameters that the trial has."""
+        return self._of_params({**self.configured, **self.suggested})
 
-    @property
-    def user_attrs(self) -> dict[str, Any]:
-        """Its user attributes."""
-        return copy.deepcopy(self._user_attrs)
-
-    @property
-    def constraints(self) -> dict[str, float]:
-        """Its constraints; it is feasible when none is above 0."""
-        return dict(self._constraints)
-
-    @property
-    def datetime_start(self) -> datetime | None:
-        """When this attempt began: naive, local time."""
-        return local_time(self._document["started_at"])
-
-    @property
-    def attempt(self) -> int:
-        """How often the trial was handed out, this time included."""
-        return int(self._document["attempt"])
-
-    @property
-    def worker(self) -> str | None:
-        """The name it was asked for under."""
-        return self._document["worker"]  # type: ignore[no-any-return]
-
-    @property
-    def lease(self) -> str | None:
-        """What proves that the trial is this worker's; None where it is held for ever."""
-        return self._hold.lease
-
-    @property
-    def stop_requested(self) -> bool:
-        """Whether the trial should end now: somebody asked for it, its time is over, it was handed on, or
-        this process got SIGTERM. Learnt from the answers to reports and renewals.
-        """
-        return self._should_stop or self._hold.lost is not None
-
-    @property
-    def _should_stop(self) -> bool:
-        return self._hold.stop_requested or self._hold.ending
-
-    # The end
-
-    def tell(self, values: Any, state: Any = "complete") -> FrozenTrial:
-        """Close the trial with its result; see `Study.tell`."""
-        self.result = tell_held(self._study, self._hold, values, state, trial=self)
-        return self.result
-
-    def fail(self, reason: str | None = None) -> FrozenTrial:
-        """Close the trial as failed.
-
-        Raises:
-            LeaseLost: it was handed on.
-        """
-        if reason is not None:  # a message may hold anything, half a surrogate pair too
-            text = reason.replace("\0", "\ufffd").encode(errors="replace").decode()
-            reason = text[:LONGEST_REASON]
-        self.result = tell_held(self._study, self._hold, None, "fail", reason=reason, trial=self)
-        return self.result
-
-    def prune(self) -> FrozenTrial:
-        """Close the trial as pruned, with the value that was reported last.
-
-        Raises:
-            LeaseLost: it was handed on.
-        """
-        return self.tell(None, "pruned")
-
-    def release(self) -> None:
-        """Give the trial back: the next ask gets it. One that was handed on is somebody else's already.
-
-        Raises:
-            TrialFinished: it is closed.
-        """
-        self._study.connection.release(self._hold)
-
-    def ask_to_end(self) -> None:
-        """Say that this process is to end: `stop_requested` becomes True."""
-        self._hold.ending = True
+    def _of_params(self, found: Mapping[str, Distribution]) -> dict[str, Distribution]:
+        return {name: each for name, each in found.items() if name in self.params}
 
     @property
     def is_open(self) -> bool:
-        """Whether it was neither told nor released by this client."""
-        return not self._hold.closed
+        """Whether this client has neither told the trial nor given it back."""
+        return not self.held.closed
 
-    def __enter__(self) -> Self:
-        """Begin the block; until its end SIGTERM raises SystemExit where it would kill the process, and
-        where there is a handler makes `stop_requested` True beside it.
+    @property
+    def should_stop(self) -> bool:
+        """Whether the server asks to stop, or this process is about to end."""
+        return self.held.stop_requested or self.held.ending
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether work on the trial should end."""
+        return self.should_stop or self.held.lost is not None
+
+    def call(self, method: str, *path: str, **options: Any) -> Any:
+        """Send a request about the trial; see `Connection.call`."""
+        return self.study_handle.connection.call(method, *self.held.path, *path, **options)
+
+    def call_with_lease(self, verb: str, body: dict[str, Any], *fields: str) -> Any:
+        """Send a request that only the trial's holder may send.
+
+        Raises:
+            LeaseLost: the trial was handed on.
         """
-        enter_block(self.ask_to_end)
-        return self
+        if self.held.lease is not None:
+            body["lease"] = self.held.lease
+        try:
+            return self.call("POST", verb, body=body, fields=fields)
+        except LeaseLost as error:
+            self.held.lost = error
+            raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        """Tell what the block came to, if it did not tell so itself."""
+    # The end of a trial
+
+    def tell(self, values: Any, state: Any = "complete", reason: str | None = None) -> FrozenTrial:
+        """Close the trial with its result; see `Study.tell`."""
+        told = TrialState.COMPLETE if state is None else TrialState.of(state)
+        numbers = None if values is None else numbers_of(values)
+        diverged = numbers is not None and not all(map(math.isfinite, numbers))
+        if diverged:
+            assert numbers is not None
+            reason = f"{numbers[0] if len(numbers) == 1 else numbers} is not finite"
+            told, numbers = TrialState.FAIL, None
+        elif (
+            reason is not None
+        ):  # an exception's message may hold anything, half a surrogate pair too
+            text = reason.replace("\0", "\ufffd").encode(errors="replace").decode()
+            reason = text[:LONGEST_REASON]
+        given = {
+            "values": numbers,
+            "reason": reason,
+            "lease": self.held.lease,
+            "user_attrs": dict(self.held.user_attrs) or None,
+            "constraints": dict(self.held.constraints) or None,
+        }
+        document = self._send_or_keep(
+            {"state": told.word} | {k: v for k, v in given.items() if v is not None}
+        )
+        if diverged:
+            warnings.warn(f"{self} failed: {reason}", RuntimeWarning, stacklevel=3)
+        if document is not None:
+            self.result = self.study_handle.frozen(self.study, document, self.suggested)
+        else:
+            present = self.study_handle.distributions_of(None)  # which needs no request
+            self.result = FrozenTrial(
+                study=self.study,
+                number=self.held.number,
+                state=told,
+                values=numbers,
+                params=dict(self.params),
+                distributions=self._of_params({**present, **self.suggested}),
+                fail_reason=reason,
+                user_attrs=dict(self.user_attrs),
+                constraints=dict(self.constraints),
+            )
+        return self.result
+
+    def _send_or_keep(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the closed trial, or None if the result was kept on disk, with a warning."""
+        connection, held = self.study_handle.connection, self.held
+        was_held = connection.held.get(held.study, held.number) is held
+        # From here on the trial has a result: an interrupt must neither release it nor lose the result.
+        connection.held.remove(held)
+        try:
+            closed: dict[str, Any] = self.call("POST", "tell", body=body, fields=TRIAL_FIELDS)
+        except UNDELIVERED as error:
+            where = self._keep(body, error)
+            warnings.warn(
+                f"the result of {self} could not be sent: {error}. It is kept in {where} until a "
+                f"client of {connection.url} delivers it",
+                stacklevel=4,
+            )
+            return None
+        except AccessDenied as error:  # another client may be allowed to send it
+            error.add_note(f"the result is kept in {self._keep(body, error)}")
+            raise
+        except BadRequest:
+            if was_held:  # the trial is as open as before
+                connection.held.add(held)
+            raise
+        except OptunAPIError:
+            raise
+        except BaseException as error:
+            self._keep(body, error)
+            raise
+        return closed
+
+    def _keep(self, body: Mapping[str, Any], error: BaseException) -> Path:
+        held, spool = self.held, self.study_handle.connection.spool
+        kept = KeptTell(
+            study=held.study,
+            number=held.number,
+            params=held.params,
+            created_at=held.created_at,
+            body=body,
+        )
+        try:
+            return spool.keep(kept)
+        except OSError as full:
+            error.add_note(f"and {kept} cannot be kept in {spool.folder}: {full}")
+            raise error from full
+
+    def release(self) -> None:
+        """Give the trial back, if it is still this worker's. If that fails, its lease has to run out.
+
+        Raises:
+            TrialFinished: the trial is closed.
+            TryLater: the server was not reached within seconds.
+        """
+        connection, held = self.study_handle.connection, self.held
+        connection.held.remove(held)
+        request = Request(
+            method="POST",
+            path=(*held.path, "release"),
+            body={"lease": held.lease},
+            fields=TRIAL_FIELDS,
+            # Short: this process was asked to end, and may be killed soon.
+            timeout=min(connection.session.timeout, RELEASE_SECONDS),
+        )
+        retries = Retries(seconds=min(connection.retries.seconds, RELEASE_SECONDS))
+        with suppress(LeaseLost, TrialWaiting):  # the reply of an earlier attempt was lost
+            retries.run(lambda: connection.session.send(request))
+
+    # A `with` block around a trial
+
+    def end_soon(self) -> None:
+        """Note that this process is about to end."""
+        self.held.ending = True
+
+    def begin_block(self) -> None:
+        """Begin the trial's block, in which SIGTERM gives the trial back."""
+        enter_block(self.end_soon)
+
+    def end_block(self, error: BaseException | None) -> bool:
+        """End the block that `error` left, and with it the trial if that is open; return whether the
+        error goes no further.
+        """
         if generation() != self._process:  # a fork that leaves the block is not the trainer
             return False
         try:
             if self.is_open:
-                self._settle(error)
+                self._end(error)
         except OptunAPIError as refusal:
             if error is None or is_pruned(error):
                 raise
             error.add_note(f"and the server was not told: {refusal}")
         finally:
-            leave_block(self.ask_to_end)
-        return error is not None and is_pruned(error)
+            leave_block(self.end_soon)
+        return is_pruned(error)
 
-    def _settle(self, error: BaseException | None) -> None:
-        pruned = error is not None and is_pruned(error)
-        if self.stop_requested and (error is None or (pruned and not self._should_prune)):
-            self.release() if self._hold.ending else self.fail(STOPPED)
+    def _end(self, error: BaseException | None) -> None:
+        is_pruning = is_pruned(error)
+        if self.stop_requested and (error is None or (is_pruning and not self.should_prune)):
+            self.release() if self.held.ending else self.tell(None, "fail", STOPPED)
         elif error is None:
             warnings.warn(
-                f"{self!r} was not told a value: it failed, reason {NOT_TOLD}",
+                f"{self} ended without a result: it fails with the reason {NO_VALUE}",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-            self.fail(NOT_TOLD)
-        elif is_taken_away(error):
-            self._study.connection.forget(self._hold)
-        elif pruned:
-            self.prune()
+            self.tell(None, "fail", NO_VALUE)
+        elif isinstance(error, TAKEN_AWAY):
+            self.study_handle.connection.held.remove(self.held)
+        elif is_pruning:
+            self.tell(None, "pruned")
         elif isinstance(error, Exception):
-            self.fail(f"{type(error).__name__}: {error}")
+            self.tell(None, "fail", f"{type(error).__name__}: {error}")
         else:
             self.release()

@@ -47,7 +47,7 @@ def tell_over_an_outage(python: str, home: Path, spool: Path, cwd: Path) -> None
             trainer.kill()
             trainer.communicate()
     assert trainer.returncode == 0, said
-    assert "is told later" in said
+    assert "is kept in" in said
     assert len(list(spool.glob("*/*.json"))) == 1
 
     with running_server(home, port=port) as server:

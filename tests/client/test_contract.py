@@ -100,19 +100,10 @@ def test_the_tunnel_takes_what_was_promised() -> None:
     }
 
 
-BETWEEN_MODULES = {
-    "frozen",
-    "distributions_of",
-    "has_pruner",
-    "enter_loop",
-    "ask_to_end",
-}
-
-
 def public_names() -> Iterator[str]:
     for owner in (Client, Study, Trial):
         for name in dir(owner):
-            if not name.startswith("_") and name not in BETWEEN_MODULES:
+            if not name.startswith("_"):
                 yield f"{owner.__name__}.{name}"
     yield from (f"FrozenTrial.{name}" for name in FrozenTrial.__dataclass_fields__)
 

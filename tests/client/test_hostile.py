@@ -70,7 +70,7 @@ def test_what_is_no_reply_costs_no_result_and_is_one_of_our_errors(
     proxy.disturb("/0", raw)
     trial.set_user_attr("epochs", 3)
     proxy.disturb("/tell", raw)
-    with pytest.warns(UserWarning, match="is told later"):
+    with pytest.warns(UserWarning, match="is kept in"):
         trial.tell(0.5)
     assert len(list(spool.glob("*/*.json"))) == 1
     proxy.disturb("/0", raw, raw)  # what would be asked before it is handed in

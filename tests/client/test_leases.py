@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from optunapi import Client, Study
-from optunapi.client.leases import Hold, LeaseKeeper
+from optunapi.client.http.session import Request, Session
+from optunapi.client.leases import HeldTrial, HeldTrials
 from optunapi.errors import LeaseLost, NoSlot
 from tests.client.conftest import MakeStudy
 from tests.client.proxy import Proxy
@@ -39,7 +40,7 @@ def test_a_trial_is_held_for_much_longer_than_its_lease(single: Study, server: S
 def test_a_lease_is_renewed_after_a_third_of_its_term_and_ten_seconds_at_most(
     term: float, interval: float
 ) -> None:
-    assert Hold(study="s", number=0, lease="x", lease_seconds=term).interval == interval
+    assert HeldTrial(study="s", number=0, lease="x", lease_seconds=term).interval == interval
 
 
 def test_a_training_that_holds_the_gil_for_seconds_keeps_its_trial(
@@ -84,7 +85,7 @@ def test_renewals_that_fail_are_tried_on(
         Client(server.url).study(single.name).ask(wait=5)
     assert not proxy.faults
     assert trial.tell(1.0).attempt == 1
-    assert caplog.text.count("was not renewed, trying on") == 1
+    assert caplog.text.count("was not renewed; trying again") == 1
 
 
 def test_a_lease_is_lost_when_the_server_says_so_and_the_trial_learns_it(
@@ -144,19 +145,22 @@ def test_a_fault_of_our_own_does_not_end_the_renewals_of_others(
 ) -> None:
     renewed = threading.Event()
 
-    def renew(hold: Hold) -> None:
-        if hold.number == 0:
-            raise ZeroDivisionError
-        renewed.set()
+    class Faulty(Session):
+        def send(self, request: Request) -> dict[str, bool]:
+            if request.path[3] == "0":
+                raise ZeroDivisionError
+            renewed.set()
+            return {"stop_requested": False}
 
-    keeper = LeaseKeeper(lambda: renew)
-    holds = [Hold(study="s", number=n, lease="x", lease_seconds=0.3) for n in (0, 1)]
+    session = Faulty("http://head:8000", token=None, timeout=30, verify=True)
+    held = HeldTrials(session)
+    trials = [HeldTrial(study="s", number=n, lease="x", lease_seconds=0.3) for n in (0, 1)]
     with caplog.at_level(logging.WARNING):
-        for hold in holds:
-            keeper.keep(hold)
+        for trial in trials:
+            held.add(trial)
         assert renewed.wait(30)
         renewed.clear()
         assert renewed.wait(30)
-    for hold in holds:
-        keeper.drop(hold)
+    for trial in trials:
+        held.remove(trial)
     assert "ZeroDivisionError" in caplog.text

@@ -289,7 +289,7 @@ def test_where_there_is_no_terminal_nothing_is_shown(
 ) -> None:
     study.optimize(parabola, n_trials=2)
     assert capfd.readouterr() == ("", "")
-    assert type(Progress.of(study, 3, shown=True)) is Progress
+    assert type(Progress.of(study._handle, 3, shown=True)) is Progress
 
 
 def test_on_a_terminal_a_bar_shows_the_trials_and_the_best_value(study: Study) -> None:

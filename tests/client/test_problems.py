@@ -71,7 +71,7 @@ def test_a_proxy_that_does_not_reach_the_server_is_an_outage(status: int) -> Non
 def test_what_is_no_optunapi_server_is_asked_about(status: int, document: object) -> None:
     error = error_of(URL, status, document)
     assert isinstance(error, errors.UnexpectedReply)
-    assert "is the URL that of the server?" in error.detail
+    assert "is this the server's URL?" in error.detail
 
 
 def test_a_redirect_is_named_and_not_followed() -> None:

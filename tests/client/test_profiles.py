@@ -60,10 +60,10 @@ def test_a_token_that_others_can_read_is_warned_of() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[default", "no TOML file"),
+        ("[default", "not a TOML file"),
         ("[lab]\nurl = 'http://lab'\n", "which server"),
         ("[default]\ntoken = 'secret'\n", "needs a `url`"),
-        ("[default]\nurl = 8000\n", "its values are texts"),
+        ("[default]\nurl = 8000\n", "its values are strings"),
         ("[default]\nurl = 'http://lab'\nport = '1'\n", "port is none of"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from optunapi.client.optuna_types.scalars import number_of, numbers_of, plain
+from optunapi.client.optuna_types.scalars import json_default, number_of, numbers_of
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_text_is_no_sequence_of_numbers() -> None:
 
 
 def test_json_gets_scalars_and_refuses_what_they_are_not() -> None:
-    assert plain(np.float32(0.5)) == 0.5
-    assert plain(torch.tensor(3)) == 3
+    assert json_default(np.float32(0.5)) == 0.5
+    assert json_default(torch.tensor(3)) == 3
     with pytest.raises(TypeError, match="a ndarray cannot be sent"):
-        plain(np.zeros(3))
+        json_default(np.zeros(3))

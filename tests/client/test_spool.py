@@ -28,7 +28,7 @@ def keep(study: Study, proxy: Proxy, count: int) -> None:
     through = Client(proxy.url, timeout=5, retry_for=0).study(study.name)
     for trial in through.ask_batch(count):
         proxy.disturb("", "reset", "reset")  # what waits already, and this one
-        with pytest.warns(UserWarning, match="is told later"):
+        with pytest.warns(UserWarning, match="is kept in"):
             trial.tell(trial.number)
         proxy.calm()
 
@@ -76,7 +76,7 @@ def test_a_file_that_cannot_be_opened_waits_and_those_behind_it_are_delivered(
     Client(proxy.url)
     assert study.trial(0).values == [0.0]
     assert waiting(spool) == [unreadable]
-    assert "waits on" in caplog.text
+    assert "stays: " in caplog.text
 
 
 def test_a_result_whose_delivery_was_not_heard_of_is_delivered_again_without_harm(
@@ -142,7 +142,7 @@ def test_on_a_full_disk_the_result_is_in_the_error_and_nothing_half_written_is_l
     through = Client(proxy.url, timeout=5, retry_for=0).study(study.name)
     first, second, third = through.ask_batch(3)
     proxy.disturb("/tell", "reset")
-    with pytest.warns(UserWarning, match="is told later"):
+    with pytest.warns(UserWarning, match="is kept in"):
         first.tell(0.25)
     free = os.statvfs(small_disk)
     (small_disk / "filler").write_bytes(bytes(free.f_bavail * free.f_bsize))

@@ -14,8 +14,8 @@ import torch
 
 from optunapi import Client, Study
 from optunapi.client import connection
-from optunapi.client.asking import this_worker
 from optunapi.client.optuna_types.states import StudyDirection, TrialState
+from optunapi.client.study_handle import this_worker
 from optunapi.errors import (
     ConfigInvalid,
     LeaseLost,
@@ -226,7 +226,7 @@ def test_a_refused_tell_of_somebody_elses_trial_does_not_take_hold_of_it(
     elsewhere = Client(server.url).study(study.name)
     with pytest.raises(ValueInvalid):
         elsewhere.tell(trial.number, [1.0, 2.0], lease=trial.lease)
-    assert elsewhere.connection.held(study.slug, trial.number) is None
+    assert elsewhere.connection.held.get(study.slug, trial.number) is None
 
 
 def test_a_trial_is_told_by_its_number_with_the_lease_this_client_holds(study: Study) -> None:

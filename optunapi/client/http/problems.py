@@ -1,4 +1,4 @@
-"""What a reply that is no success says, as an exception of `optunapi.errors`."""
+"""Replies that are not a success, as exceptions of `optunapi.errors`."""
 
 import email.utils
 import time
@@ -13,9 +13,9 @@ from optunapi.errors import (
     UnexpectedReply,
 )
 
-# What proxies say for a server they do not reach, or that broke down before it could say anything.
-PASSING = frozenset({408, 425, 500, 502, 503, 504, *range(520, 528), 530})
-TOO_MANY = 429
+# What a proxy answers when it cannot reach the server, or when the server failed without a reply.
+UNAVAILABLE = frozenset({408, 425, 500, 502, 503, 504, *range(520, 528), 530})
+TOO_MANY_REQUESTS = 429
 STANDARD = frozenset({"type", "title", "status", "detail", "code"})
 
 
@@ -32,38 +32,44 @@ BY_CODE: Mapping[str, type[OptunAPIError]] = {each.code: each for each in _class
 def error_of(
     url: str, status: int, document: Any, headers: Mapping[str, str] | None = None
 ) -> OptunAPIError:
-    """The exception for a reply of this status whose content is `document`.
+    """Return the exception for a reply with this status and this decoded JSON.
 
-    A code that this version does not know gives an `OptunAPIError` with that `code`.
+    A code that this version does not know becomes an `OptunAPIError` with that `code`.
     """
     headers = headers or {}
     if not isinstance(document, Mapping) or not isinstance(document.get("code"), str):
-        wait = retry_after(headers, default=0.0)
-        if status in PASSING:
-            detail = f"{url} answers {status}: its server is not reached, or broke down"
-            return ServerUnavailable(detail, retry_after=wait, status=status)
-        if status == TOO_MANY:
-            detail = f"{url} answers {status}: a proxy before it lets no more requests through"
-            return RateLimited(detail, retry_after=wait, status=status)
-        return UnexpectedReply(
-            f"{url} answers {status}{_location(headers)}, and not as an OptunAPI server does: "
-            "is the URL that of the server?",
-            status=status,
-        )
+        return _not_a_problem(url, status, headers)
     code, detail = document["code"], str(document.get("detail", ""))
     known = BY_CODE.get(code)
-    extra = {key: value for key, value in document.items() if key not in STANDARD}
     if known is not None and issubclass(known, TryLater):
         return known(detail, retry_after=retry_after(headers, default=1.0), status=status)
     error = (known or OptunAPIError)(detail, status=status)
-    error.extra = extra
+    error.extra = {key: value for key, value in document.items() if key not in STANDARD}
     if known is None:
         error.code = code
     return error
 
 
+def _not_a_problem(url: str, status: int, headers: Mapping[str, str]) -> OptunAPIError:
+    """Return the exception for a reply that no OptunAPI server sends."""
+    wait = retry_after(headers, default=0.0)
+    if status in UNAVAILABLE:
+        detail = f"{url} answers {status}: its server cannot be reached or has failed"
+        return ServerUnavailable(detail, retry_after=wait, status=status)
+    if status == TOO_MANY_REQUESTS:
+        detail = f"{url} answers {status}: a proxy in front of it limits the requests"
+        return RateLimited(detail, retry_after=wait, status=status)
+    location = headers.get("Location")
+    points = f" and points to {location}" if location else ""
+    return UnexpectedReply(
+        f"{url} answers {status}{points}, which is not the reply of an OptunAPI server: "
+        "is this the server's URL?",
+        status=status,
+    )
+
+
 def retry_after(headers: Mapping[str, str], *, default: float) -> float:
-    """Seconds that `Retry-After` asks to wait, given as a number or as a date."""
+    """Return the seconds that `Retry-After` asks to wait, written as a number or as a date."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
@@ -71,8 +77,3 @@ def retry_after(headers: Mapping[str, str], *, default: float) -> float:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, OverflowError):
         return default
-
-
-def _location(headers: Mapping[str, str]) -> str:
-    place = headers.get("Location")
-    return f" and points to {place}" if place else ""

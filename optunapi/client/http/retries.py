@@ -1,7 +1,7 @@
-"""What is tried again, and when: exponential backoff with full jitter, within a budget of seconds.
+"""Which failures are tried again, and when: exponential backoff with full jitter, for a limited time.
 
-Everything may be tried again: asks carry idempotency keys, and whatever else changes something comes
-to the same when it is repeated.
+Every request may be sent again: asks carry idempotency keys, and for all other requests a repetition
+changes nothing.
 """
 
 import logging
@@ -16,7 +16,7 @@ from optunapi.errors import Internal, NoSlot, OptunAPIError, TryLater
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
-FAULTS_BORNE = 2  # a fault of the server may be a passing one, and is mostly none
+MOST_FAULTS = 2  # a fault of the server (500) may pass, but usually does not
 
 Result = TypeVar("Result")
 
@@ -24,35 +24,38 @@ logger = logging.getLogger("optunapi")
 
 
 def pause_before(attempt: int, draw: Callable[[float, float], float]) -> float:
-    """Seconds to wait before try number `attempt` (1 is the second): up to 0.1, 0.2, 0.4 … 10.
+    """Return the seconds to wait before retry number `attempt`: at most 0.1, 0.2, 0.4 … 10.
 
     Full jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/) keeps
-    trainers that lost the same server from coming back all at once.
+    trainers that lost the same server from all returning at the same moment.
     """
     return draw(0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 30)))
 
 
 def may_pass(error: OptunAPIError, faults: int) -> bool:
-    """Whether the same request may succeed soon. No free place is an answer, not an outage."""
+    """Whether the same request may succeed soon. `NoSlot` is an answer and not an outage."""
     if isinstance(error, Internal):
-        return faults <= FAULTS_BORNE
+        return faults <= MOST_FAULTS
     return isinstance(error, TryLater) and not isinstance(error, NoSlot)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retries:
-    """Tries again for up to so many seconds after the first failure."""
+    """Tries a call again for `seconds` seconds after its first failure."""
 
     seconds: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    # Not of `random` itself: a training that seeds it would find its numbers used up.
+    # The generator of the `random` module belongs to the training, which may have seeded it.
     draw: Callable[[float, float], float] = random.SystemRandom().uniform
 
     def run(self, attempt: Callable[[], Result]) -> Result:
-        """What `attempt` returns, or its last error once it will not pass or the time is up.
+        """Return what `attempt` returns.
 
-        A `Retry-After` is waited for; one that ends after the time is up is not.
+        A `Retry-After` that ends within the time is waited for.
+
+        Raises:
+            OptunAPIError: the last error, when trying again cannot help or the time is up.
         """
         deadline, faults = None, 0
         for number in count(1):

@@ -1,14 +1,13 @@
-"""HTTP to one server, in three layers, each of which adds one thing to the one below it.
+"""One request to a server and its reply, in two steps.
 
-send      tries again, until there is an answer or the time is up
-_attempt  makes a problem document, and whatever else is no answer, an exception
-_exchange sends one request over this process's connections and reads its reply
+send        turns a refusal, or any reply of something else, into an exception
+_exchange   sends over this process's connections, and turns network failures into exceptions
 """
 
 import json
 import math
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
@@ -20,10 +19,9 @@ import requests
 import urllib3
 from requests.auth import AuthBase
 
-from optunapi.client.http.one_piece import OnePieceAdapter
+from optunapi.client.http.buffered import BufferedAdapter
 from optunapi.client.http.problems import error_of
-from optunapi.client.http.retries import Retries
-from optunapi.client.optuna_types.scalars import plain
+from optunapi.client.optuna_types.scalars import json_default
 from optunapi.client.process.forks import PerProcess
 from optunapi.errors import ServerUnavailable
 
@@ -35,11 +33,18 @@ V1 = f"{API}/v1"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One request. `path` is below v1, in parts that need no quoting.
+    """One request.
 
-    `body` goes as JSON, `content` as it is; a path's file is read anew at each try. `fields` are some
-    that its reply has: without them it is no reply of an OptunAPI server, whatever its status says.
-    `timeout` is in seconds, the session's unless given.
+    Attributes:
+        method: The HTTP method.
+        path: The parts of the path below v1, not yet quoted.
+        body: Sent as JSON.
+        content: Sent as it is; the file of a path is read again for each attempt.
+        fields: Some of the reply's keys. A reply without them does not come from an OptunAPI server,
+            whatever its status.
+        key: The idempotency key.
+        timeout: Seconds to wait for the reply; by default the session's.
+        patience: Seconds to wait beyond the timeout, when the server is asked to wait.
     """
 
     method: str
@@ -52,10 +57,11 @@ class Request:
     key: str | None = None
     fields: tuple[str, ...] = ()
     timeout: float | None = None
+    patience: float = 0.0
 
     @property
-    def place(self) -> str:
-        """The path of the URL."""
+    def url_path(self) -> str:
+        """The quoted path of the URL."""
         for part in self.path:
             if part in ("", ".", "..") or "/" in part:
                 raise ValueError(f"{part!r} cannot be a name in a URL")
@@ -63,7 +69,7 @@ class Request:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What HTTP says of it."""
+        """The headers."""
         found = dict(self.more_headers)
         if self.key is not None:
             found["Idempotency-Key"] = self.key
@@ -78,13 +84,13 @@ class Request:
             with self.content.open("rb") as file:
                 yield file
         elif self.body is not None:
-            yield json.dumps(self.body, default=plain, allow_nan=False).encode()
+            yield json.dumps(self.body, default=json_default, allow_nan=False).encode()
         else:
             yield self.content
 
 
 class Bearer(AuthBase):
-    """The token, as a header. As an `auth` it also keeps requests from reading ~/.netrc."""
+    """Sends the token as a header. Having an `auth` also keeps requests from reading ~/.netrc."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -98,70 +104,31 @@ class Bearer(AuthBase):
 class Session:
     """The connections to one server. Safe across threads and forks."""
 
-    def __init__(
-        self, url: str, *, token: str | None, timeout: float, retries: Retries, verify: bool | str
-    ) -> None:
+    def __init__(self, url: str, *, token: str | None, timeout: float, verify: bool | str) -> None:
         self.url, in_url = address_of(url)
         token = (token or in_url or "").strip()
         if not all("!" <= character <= "~" for character in token):
-            raise ValueError("the token has characters that none has: blanks, or other than ASCII")
+            raise ValueError(
+                "the token has characters that are not allowed: only ASCII without blanks is"
+            )
+        self.timeout = timeout
         self._auth = Bearer(token) if token else None
-        self._timeout = timeout
-        self._retries = retries
         self._verify = verify
         self._pools = PerProcess(_new_pool)
 
-    def send(
-        self, request: Request, *, first: Callable[[], None] | None = None, once: bool = False
-    ) -> Any:
-        """The content of the server's reply; `first` is called before each try, as a part of it.
+    def send(self, request: Request) -> Any:
+        """Send a request once; return the reply's decoded JSON, or None if it has no content.
 
         Raises:
             OptunAPIError: the server refuses.
-            ServerUnavailable: it was not reached in time; with `once`, at the first try.
+            UnexpectedReply: something else than an OptunAPI server answers.
+            ServerUnavailable: the server was not reached.
         """
-
-        def attempt() -> Any:
-            if first is not None:
-                first()
-            return self._attempt(request)
-
-        return self._attempt(request) if once else self._retries.run(attempt)
-
-    def is_alive(self) -> bool:
-        """Whether an OptunAPI server answers, now."""
-        try:
-            reply = self._exchange("GET", f"{API}/ping", self._timeout)
-            return reply.ok and "alive" in str(reply.json())
-        except (ServerUnavailable, ValueError):
-            return False
-
-    @contextmanager
-    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
-        """The reply's content as it comes; it may pause for `silence` seconds.
-
-        Raises: as `send`, at once.
-        """
-        with _as_unavailable(self.url):
-            reply = self._exchange(
-                request.method, request.place, silence, headers=request.headers, stream=True
-            )
-        with reply:
-            if not reply.ok:
-                raise error_of(self.url, reply.status_code, _json(reply), reply.headers)
-
-            def chunks() -> Iterator[bytes]:
-                with _as_unavailable(self.url):
-                    yield from reply.iter_content(chunk_size=None)
-
-            yield chunks()
-
-    def _attempt(self, request: Request) -> Any:
         with request.opened() as content:
             reply = self._exchange(
                 request.method,
-                request.place,
-                request.timeout or self._timeout,
+                request.url_path,
+                (request.timeout or self.timeout) + request.patience,
                 data=content,
                 headers=request.headers,
                 params=request.query,
@@ -177,31 +144,60 @@ class Session:
             raise ServerUnavailable(f"{self.url}: the reply was cut off", retry_after=0.0)
         raise error_of(self.url, reply.status_code, None, reply.headers)
 
+    def is_alive(self) -> bool:
+        """Whether an OptunAPI server answers now."""
+        try:
+            reply = self._exchange("GET", f"{API}/ping", self.timeout)
+            return reply.ok and "alive" in str(reply.json())
+        except (ServerUnavailable, ValueError):
+            return False
+
+    @contextmanager
+    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
+        """The reply's content as it arrives; the server may send nothing for `silence` seconds.
+
+        Raises: as `send`.
+        """
+        reply = self._exchange(
+            request.method, request.url_path, silence, headers=request.headers, stream=True
+        )
+        with reply:
+            if not reply.ok:
+                with _network_errors(self.url):
+                    document = _json(reply)
+                raise error_of(self.url, reply.status_code, document, reply.headers)
+
+            def chunks() -> Iterator[bytes]:
+                with _network_errors(self.url):
+                    yield from reply.iter_content(chunk_size=None)
+
+            yield chunks()
+
     def _exchange(
-        self, method: str, place: str, timeout: float, **options: Any
+        self, method: str, path: str, timeout: float, **options: Any
     ) -> requests.Response:
-        with _as_unavailable(self.url):
+        with _network_errors(self.url):
             return self._pools.get().request(
                 method,
-                f"{self.url}{place}",
+                f"{self.url}{path}",
                 auth=self._auth,
                 timeout=(min(timeout, CONNECT_SECONDS), timeout),
-                allow_redirects=False,  # a redirected POST becomes a GET
+                allow_redirects=False,  # requests would turn a redirected POST into a GET
                 verify=self._verify,
                 **options,
             )
 
 
 def address_of(url: str) -> tuple[str, str | None]:
-    """The server's URL as it is compared and shown, and the token that stood in it as a password.
+    """Return the server's URL in its normal form, and the token that it had as a password.
 
     Raises:
-        ValueError: it is no URL of a server.
+        ValueError: the URL is not one of a server.
     """
     parts = urlsplit(url.strip())
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is no server's URL: write it as http://HOST:PORT")
-    port = parts.port  # raises ValueError where it is no number
+        raise ValueError(f"{url!r} is not the URL of a server: write it as http://HOST:PORT")
+    port = parts.port  # raises ValueError if it is not a number
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     where = host if port is None else f"{host}:{port}"
     token = parts.password or parts.username
@@ -212,20 +208,21 @@ def address_of(url: str) -> tuple[str, str | None]:
 
 def _new_pool() -> requests.Session:
     pool = requests.Session()
-    # With cookies a session would not be safe across threads.
+    # With cookies, a session would not be safe across threads.
     pool.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
-        pool.mount(scheme, OnePieceAdapter(pool_maxsize=CONNECTIONS_KEPT))
+        pool.mount(scheme, BufferedAdapter(pool_maxsize=CONNECTIONS_KEPT))
     return pool
 
 
 @contextmanager
-def _as_unavailable(url: str) -> Iterator[None]:
+def _network_errors(url: str) -> Iterator[None]:
+    """Raise `ServerUnavailable` for what requests and urllib3 raise in the block."""
     try:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         reason = _innermost(error)
-        # A certificate will not become valid by asking again, nor a URL.
+        # Trying again makes neither a certificate nor a URL valid.
         is_final = isinstance(reason, ssl.SSLCertVerificationError | ValueError)
         raise ServerUnavailable(
             f"{url} was not reached: {reason or type(error).__name__}",
@@ -234,7 +231,7 @@ def _as_unavailable(url: str) -> Iterator[None]:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """What lies at the bottom of the layers that requests and urllib3 wrap around an error."""
+    """Return the cause inside the layers that requests and urllib3 wrap around an error."""
     while True:
         inside = getattr(error, "reason", None) or next(
             (each for each in error.args if isinstance(each, BaseException)), None

@@ -1,1 +1,7 @@
-"""To be described."""
+"""Optuna's values where Optuna is not installed, and how the wire writes them.
+
+states.py          TrialState and StudyDirection
+distributions.py   the three distributions, with Optuna's checks
+frozen.py          FrozenTrial, a trial to look at
+scalars.py         numbers of numpy, torch and the like
+"""

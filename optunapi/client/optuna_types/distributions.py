@@ -1,9 +1,9 @@
-"""Optuna's distributions, checked as Optuna checks them, and as the wire writes them."""
+"""Optuna's distributions, with Optuna's checks, and their form on the wire."""
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -12,14 +12,41 @@ from optunapi.client.optuna_types.scalars import unwrapped
 Scalar = str | int | float | bool | None
 
 
-@dataclass(frozen=True)
-class FloatDistribution:
-    """A number from `low` to `high`, both among them, in steps of `step` if that is given.
+class _Range:
+    """What the distributions of floats and of integers share."""
 
-    A `high` that the steps do not reach becomes the last one they do, with a warning, as in Optuna.
+    type: ClassVar[str]
+    log: bool
+
+    def to_wire(self) -> dict[str, Any]:
+        """The distribution in a request."""
+        return {"type": self.type, **asdict(self)}  # type: ignore[call-overload]
+
+    def is_kind_of(self, other: Any) -> bool:
+        """Whether both may be distributions of one parameter."""
+        return type(self) is type(other) and self.log == other.log
+
+    def _check(self, low: float, high: float, step: float | None) -> None:
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(f"`low` and `high` must be finite, not {low} and {high}")
+        if low > high:
+            raise ValueError(f"`low <= high` must hold, but {low} > {high}")
+        if step is not None and not step > 0:
+            raise ValueError(f"`step > 0` must hold, but it is {step}")
+
+    def _set(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class FloatDistribution(_Range):
+    """A float from `low` to `high`, both included, in steps of `step` if that is given.
+
+    If the steps do not reach `high`, it becomes the last value they reach, with a warning, as in Optuna.
 
     Raises:
-        ValueError: bounds, `log` and `step` do not go together.
+        ValueError: the bounds, `log` and `step` do not fit together.
     """
 
     low: float
@@ -29,50 +56,34 @@ class FloatDistribution:
     type: ClassVar[str] = "float"
 
     def __post_init__(self) -> None:
-        _check_range(self.low, self.high, self.step)
+        self._check(self.low, self.high, self.step)
         if self.log and self.step is not None:
             raise ValueError("`step` and `log` cannot be used together")
         if self.log and self.low <= 0:
             raise ValueError(f"`log=True` needs `low > 0`, not {self.low}")
         high = self.high
         if self.step is not None:
-            # In decimals, as they are written: in binary, 0.1 does not divide 1.
+            # As decimal numbers, the way they are written: the binary 0.1 does not divide 1.
             low, step = Decimal(str(float(self.low))), Decimal(str(float(self.step)))
             width = Decimal(str(float(high))) - low
             if width % step:
                 high = _shortened(self.low, high, self.step, float(low + width // step * step))
-        object.__setattr__(self, "low", float(self.low))
-        object.__setattr__(self, "high", float(high))
-        object.__setattr__(self, "log", bool(self.log))
-        object.__setattr__(self, "step", None if self.step is None else float(self.step))
+        step_size = None if self.step is None else float(self.step)
+        self._set(low=float(self.low), high=float(high), log=bool(self.log), step=step_size)
 
     def value_of(self, value: Any) -> float:
-        """A value of the wire as the parameter's."""
+        """The parameter's value for a value on the wire."""
         return float(value)
-
-    def to_wire(self) -> dict[str, Any]:
-        """As requests have it."""
-        return {
-            "type": "float",
-            "low": self.low,
-            "high": self.high,
-            "log": self.log,
-            "step": self.step,
-        }
-
-    def is_kind_of(self, other: object) -> bool:
-        """Whether one parameter may have both."""
-        return isinstance(other, FloatDistribution) and self.log == other.log
 
 
 @dataclass(frozen=True)
-class IntDistribution:
-    """A whole number from `low` to `high`, both among them, in steps of `step`.
+class IntDistribution(_Range):
+    """An integer from `low` to `high`, both included, in steps of `step`.
 
-    A `high` that the steps do not reach becomes the last one they do, with a warning, as in Optuna.
+    If the steps do not reach `high`, it becomes the last value they reach, with a warning, as in Optuna.
 
     Raises:
-        ValueError: bounds, `log` and `step` do not go together.
+        ValueError: the bounds, `log` and `step` do not fit together.
     """
 
     low: int
@@ -82,7 +93,7 @@ class IntDistribution:
     type: ClassVar[str] = "int"
 
     def __post_init__(self) -> None:
-        _check_range(self.low, self.high, self.step)
+        self._check(self.low, self.high, self.step)
         if self.log and self.step != 1:
             raise ValueError("`step` and `log` cannot be used together")
         if self.log and self.low < 1:
@@ -90,37 +101,20 @@ class IntDistribution:
         low, high, step = int(self.low), int(self.high), int(self.step)
         if (high - low) % step:
             high = _shortened(low, high, step, low + (high - low) // step * step)
-        object.__setattr__(self, "low", low)
-        object.__setattr__(self, "high", high)
-        object.__setattr__(self, "log", bool(self.log))
-        object.__setattr__(self, "step", step)
+        self._set(low=low, high=high, log=bool(self.log), step=step)
 
     def value_of(self, value: Any) -> int:
-        """A value of the wire as the parameter's."""
+        """The parameter's value for a value on the wire."""
         return int(value)
-
-    def to_wire(self) -> dict[str, Any]:
-        """As requests have it."""
-        return {
-            "type": "int",
-            "low": self.low,
-            "high": self.high,
-            "log": self.log,
-            "step": self.step,
-        }
-
-    def is_kind_of(self, other: object) -> bool:
-        """Whether one parameter may have both."""
-        return isinstance(other, IntDistribution) and self.log == other.log
 
 
 @dataclass(frozen=True)
 class CategoricalDistribution:
-    """One of `choices`: texts, numbers, booleans, None.
+    """One of `choices`: strings, numbers, booleans or None.
 
     Raises:
         ValueError: there is no choice.
-        TypeError: one is something else, which Optuna's in-memory storage alone could keep.
+        TypeError: a choice is something else, which Optuna keeps in memory but cannot store either.
     """
 
     choices: tuple[Any, ...]
@@ -134,24 +128,24 @@ class CategoricalDistribution:
             if choice is not None and not isinstance(choice, Scalar):
                 raise TypeError(
                     f"the choice {choice!r} is a {type(choice).__name__}, which cannot be sent: "
-                    "choose by a name, and look up what it stands for"
+                    "choose by a name, and look up the object with that name"
                 )
             if isinstance(choice, float) and not math.isfinite(choice):
                 raise ValueError(f"the choice {choice} cannot be sent: choose by a name")
 
     def value_of(self, value: Any) -> Any:
-        """The very object among the choices that a value of the wire stands for."""
+        """The caller's own object among the choices, for a value on the wire."""
         for choice in self.choices:
             if unwrapped(choice) == value and _is_bool(choice) == isinstance(value, bool):
                 return choice
         return value
 
     def to_wire(self) -> dict[str, Any]:
-        """As requests have it."""
+        """The distribution in a request."""
         return {"type": "categorical", "choices": [unwrapped(choice) for choice in self.choices]}
 
     def is_kind_of(self, other: object) -> bool:
-        """Whether one parameter may have both."""
+        """Whether both may be distributions of one parameter."""
         return isinstance(other, CategoricalDistribution) and self.choices == other.choices
 
 
@@ -159,7 +153,7 @@ Distribution = FloatDistribution | IntDistribution | CategoricalDistribution
 
 
 def from_wire(document: Mapping[str, Any]) -> Distribution:
-    """The distribution of a reply."""
+    """Return the distribution in a reply."""
     if document["type"] == "categorical":
         return CategoricalDistribution(tuple(document["choices"]))
     low, high, log = document["low"], document["high"], document.get("log") or False
@@ -168,27 +162,13 @@ def from_wire(document: Mapping[str, Any]) -> Distribution:
     return FloatDistribution(low, high, log, document.get("step"))
 
 
-def categorical(choices: Sequence[Any]) -> CategoricalDistribution:
-    """The distribution of any sequence of choices."""
-    return CategoricalDistribution(tuple(choices))
-
-
 def _is_bool(choice: Any) -> bool:
     return isinstance(unwrapped(choice), bool)
 
 
-def _check_range(low: float, high: float, step: float | None) -> None:
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"`low` and `high` must be finite, not {low} and {high}")
-    if low > high:
-        raise ValueError(f"`low <= high` must hold, but {low} > {high}")
-    if step is not None and not step > 0:
-        raise ValueError(f"`step > 0` must hold, but it is {step}")
-
-
 def _shortened(low: float, high: float, step: float, reached: float) -> Any:
     warnings.warn(
-        f"from {low}, steps of {step} do not reach {high}: the range ends at {reached}",
+        f"steps of {step} from {low} do not reach {high}: the range ends at {reached}",
         stacklevel=2,
     )
     return reached

@@ -3,25 +3,34 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from optunapi.client.optuna_types.distributions import Distribution
 from optunapi.client.optuna_types.states import TrialState
 
-if TYPE_CHECKING:
-    from optunapi.client.study import Study
+AS_ON_THE_WIRE = (
+    "number",
+    "values",
+    "constraints",
+    "user_attrs",
+    "worker",
+    "attempt",
+    "stop_requested",
+    "fail_reason",
+    "spec_version",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenTrial:
-    """What Optuna's `FrozenTrial` has, and what OptunAPI knows beside it.
+    """The attributes of Optuna's `FrozenTrial`, and those that only OptunAPI has.
 
-    Times are naive and local, as Optuna's. `distributions` has those that this client knows: what it
-    suggested itself, and what the study's configuration says. `attempt` counts how often the trial was
-    handed out; `fail_reason` is the reported reason, or lease-expired, timeout, cancelled.
+    Times are naive and local, as in Optuna. `distributions` has those that this client knows: what it
+    suggested itself, and the study's configuration. `attempt` counts how often the trial was handed out.
+    `fail_reason` is the reported reason, or lease-expired, timeout or cancelled. `study` is the `Study`.
     """
 
-    study: "Study" = field(compare=False)
+    study: Any = field(compare=False)  # not typed as Study, whose module imports this one
     number: int
     state: TrialState
     params: Mapping[str, Any]
@@ -40,10 +49,7 @@ class FrozenTrial:
 
     @classmethod
     def of(
-        cls,
-        study: "Study",
-        document: Mapping[str, Any],
-        distributions: Mapping[str, Distribution],
+        cls, study: Any, document: Mapping[str, Any], distributions: Mapping[str, Distribution]
     ) -> Self:
         """The trial of a reply."""
         params = {
@@ -52,21 +58,13 @@ class FrozenTrial:
         }
         return cls(
             study=study,
-            number=document["number"],
             state=TrialState.of(document["state"]),
             params=params,
-            values=document["values"],
             distributions={n: d for n, d in distributions.items() if n in params},
             intermediate_values={int(k): v for k, v in document["intermediate_values"].items()},
-            constraints=document["constraints"],
-            user_attrs=document["user_attrs"],
-            worker=document["worker"],
-            attempt=document["attempt"],
-            stop_requested=document["stop_requested"],
-            fail_reason=document["fail_reason"],
-            spec_version=document["spec_version"],
             datetime_start=local_time(document["started_at"]),
             datetime_complete=local_time(document["finished_at"]),
+            **{name: document[name] for name in AS_ON_THE_WIRE},
         )
 
     @property
@@ -74,7 +72,7 @@ class FrozenTrial:
         """The value of the only objective.
 
         Raises:
-            RuntimeError: there are several.
+            RuntimeError: there are several objectives.
         """
         if self.values is None:
             return None
@@ -84,19 +82,19 @@ class FrozenTrial:
 
     @property
     def last_step(self) -> int | None:
-        """The highest step that was reported."""
+        """The highest reported step."""
         return max(self.intermediate_values, default=None)
 
     @property
     def duration(self) -> timedelta | None:
-        """From start to end, of a finished trial."""
+        """The time from start to end, if the trial is finished."""
         if self.datetime_start is None or self.datetime_complete is None:
             return None
         return self.datetime_complete - self.datetime_start
 
 
 def local_time(text: str | None) -> datetime | None:
-    """A time of the wire as Optuna has it: naive, local."""
+    """Return a time on the wire as Optuna has it: naive and local."""
     if text is None:
         return None
     return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)

@@ -1,15 +1,16 @@
-"""Numbers as trainers have them: Python's, and those of numpy, torch and the like, without importing any."""
+"""Numbers of Python, numpy, torch and the like, without importing any of these."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 
 def number_of(value: Any) -> float:
-    """A float of anything that is one number, an array or tensor without dimensions too.
+    """Return anything that is one number as a float; an array or tensor with one element is one.
 
     Raises:
-        TypeError: it is none. A boolean is none: a comparison was returned for what was compared.
+        TypeError: the value is not a number. A boolean is not: it is usually a comparison returned by
+            mistake.
     """
     scalar = unwrapped(value)
     if isinstance(scalar, bool | str | bytes):
@@ -23,10 +24,10 @@ def number_of(value: Any) -> float:
 
 
 def numbers_of(values: Any) -> list[float]:
-    """The floats of a number, or of a sequence of numbers, as objectives return them.
+    """Return the number, or the sequence of numbers, that an objective returned as floats.
 
     Raises:
-        TypeError: None, or something else that is neither.
+        TypeError: a value is not a number, or is None.
     """
     if isinstance(values, Sequence) and not isinstance(values, str | bytes):
         return [number_of(value) for value in values]
@@ -34,28 +35,23 @@ def numbers_of(values: Any) -> list[float]:
 
 
 def unwrapped(value: Any) -> Any:
-    """A numpy or torch scalar as Python's; anything else as it is."""
+    """Return a numpy or torch scalar as Python's, anything else as it is."""
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "shape", None) == ():
         return item()
     return value
 
 
-def plain(value: Any) -> Any:
-    """For `json.dumps`: what stands for a value that JSON does not know.
+def json_default(value: Any) -> Any:
+    """Return a scalar of another library as Python's: the `default` of `json.dumps`.
 
     Raises:
-        TypeError: nothing does.
+        TypeError: the value is not a scalar.
     """
     scalar = unwrapped(value)
     if scalar is value:
         raise TypeError(
-            f"a {type(value).__name__} cannot be sent: JSON has texts, numbers, booleans, null, "
+            f"a {type(value).__name__} cannot be sent: JSON has strings, numbers, booleans, null, "
             "lists and objects"
         )
     return scalar
-
-
-def finite(values: Iterable[float]) -> bool:
-    """Whether all of them are numbers that JSON can write."""
-    return all(map(math.isfinite, values))

@@ -1,11 +1,11 @@
-"""Optuna's enumerations, by name and number, where there is no Optuna."""
+"""Optuna's enumerations, equal to Optuna's own members and to the words on the wire."""
 
 from enum import IntEnum
 from typing import Any, Self
 
 
-class Word(IntEnum):
-    """Equal to Optuna's member of this number, and to the word that the wire has for it."""
+class WireEnum(IntEnum):
+    """A member is equal to Optuna's member of its number, and to its word on the wire."""
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
@@ -13,21 +13,23 @@ class Word(IntEnum):
         return int.__eq__(self, other) if isinstance(other, int) else NotImplemented
 
     def __ne__(self, other: object) -> bool:
-        return not self == other  # or it would be int's
+        return not self == other  # otherwise int's would be used
 
-    __hash__ = IntEnum.__hash__  # of the number: look it up by that, not by its word
+    __hash__ = (
+        IntEnum.__hash__
+    )  # the number's: a dict finds a member by its number, not by its word
 
     def __str__(self) -> str:
         return self.word
 
     @property
     def word(self) -> str:
-        """What the wire calls it."""
+        """The word on the wire."""
         return self.name.lower()
 
     @classmethod
     def of(cls, value: Any) -> Self:
-        """The member that a word, a number or Optuna's member stands for.
+        """The member for a word, a number or Optuna's member.
 
         Raises:
             ValueError: there is none.
@@ -40,8 +42,8 @@ class Word(IntEnum):
             raise ValueError(f"{value!r} is none of {words}") from None
 
 
-class TrialState(Word):
-    """What `optuna.trial.TrialState` has."""
+class TrialState(WireEnum):
+    """The members of `optuna.trial.TrialState`."""
 
     RUNNING = 0
     COMPLETE = 1
@@ -50,12 +52,12 @@ class TrialState(Word):
     WAITING = 4
 
     def is_finished(self) -> bool:
-        """Whether the trial will not change any more."""
+        """Whether the trial has its final state."""
         return self not in (TrialState.RUNNING, TrialState.WAITING)
 
 
-class StudyDirection(Word):
-    """What `optuna.study.StudyDirection` has."""
+class StudyDirection(WireEnum):
+    """The members of `optuna.study.StudyDirection`."""
 
     NOT_SET = 0
     MINIMIZE = 1

@@ -1,1 +1,5 @@
-"""To be described."""
+"""What depends on the process that the client runs in: forks and SIGTERM.
+
+forks.py     objects that a fork must not share with its parent
+signals.py   SIGTERM while a trial is open
+"""

@@ -1,4 +1,4 @@
-"""What belongs to one process: after a fork the child gets its own, and leaves its parent's alone."""
+"""Objects that belong to one process: after a fork, the child makes its own."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 Made = TypeVar("Made")
 
-# Not the process id: that of a process long gone may come again.
+# Not the process id, which the system may use again.
 _generation = 0
 
 
@@ -20,15 +20,15 @@ if hasattr(os, "register_at_fork"):
 
 
 def generation() -> int:
-    """A number that differs between a process and its forks."""
+    """Return a number that differs between a process and its forks."""
     return _generation
 
 
 class PerProcess(Generic[Made]):
-    """One object a process, made when it is first needed. Thread-safe.
+    """One object for each process, made when it is first used. Thread-safe.
 
-    A child takes no lock of its parent, which another thread may have held at the fork, and closes
-    none of its connections: they are kept, untouched.
+    A child does not touch its parent's object: another thread may have held its lock at the fork, and
+    its connections are still the parent's. The object is kept, so that nothing closes it.
     """
 
     def __init__(self, make: Callable[[], Made]) -> None:
@@ -36,7 +36,7 @@ class PerProcess(Generic[Made]):
         self._made: dict[int, Made] = {}
 
     def get(self) -> Made:
-        """This process's object."""
+        """Return this process's object."""
         found = self._made.get(_generation)
         if found is None:
             found = self._made.setdefault(_generation, self._make())

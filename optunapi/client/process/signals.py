@@ -1,75 +1,66 @@
-"""SIGTERM while a trial is open: schedulers send it before they kill, and the trial is given back."""
+"""SIGTERM while a trial is open: schedulers send it before they kill, and the trial is given back.
+
+In a block, SIGTERM raises SystemExit where it would have killed the process at once. If the program has
+a handler of its own, that is called instead. An exception that it raises leaves the block; if it returns,
+the program decides when to end, and the block's callback is called so that the block ends soon.
+
+Only the main thread gets signals; in other threads a block does nothing. After the last block, the
+former handler is installed again. A handler that was set within a block stays.
+"""
 
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from optunapi.client.process.forks import generation
 
-Ask = Callable[[], None]
-
-_open_blocks: list[Ask] = []
+_callbacks: list[Callable[[], None]] = []  # of the open blocks
 _former: Any = signal.SIG_DFL
 _installed_in = 0
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
     if generation() != _installed_in:
-        # A fork, a data loader's worker for example, does with it what it would do without us.
+        # A fork, such as a data loader's worker, does what it would do without us.
         signal.signal(number, _former)
         os.kill(os.getpid(), number)
         return
     if not callable(_former):
         raise SystemExit(128 + number)
     _former(number, frame)
-    for ask in tuple(_open_blocks):
-        ask()
+    for callback in tuple(_callbacks):
+        callback()
 
 
-@contextmanager
-def sigterm_ends_block(ask: Ask) -> Iterator[None]:
-    """SIGTERM raises SystemExit in the block, where it would have killed the process at once.
+def enter_block(callback: Callable[[], None]) -> None:
+    """Begin a block. Blocks need not be nested.
 
-    A handler that was there before is called instead. What it raises goes through the block; where it
-    returns, the end of the process is its affair, and `ask` is called: end the block soon. That is in
-    the middle of whatever the main thread does, so `ask` may take no lock.
-
-    Only in the main thread, which alone gets signals. What was there before is there again after the
-    last open block; a handler set within it stays.
+    `callback` interrupts the main thread wherever that is, so it may take no lock.
     """
-    enter_block(ask)
-    try:
-        yield
-    finally:
-        leave_block(ask)
-
-
-def enter_block(ask: Ask) -> None:
-    """Begin a block of `sigterm_ends_block`; blocks need not be nested."""
     global _former, _installed_in
     if threading.current_thread() is not threading.main_thread():
         return
-    if generation() != _installed_in:  # what is open is the parent's
-        _open_blocks.clear()
+    if generation() != _installed_in:  # the open blocks are the parent's
+        _callbacks.clear()
     present = signal.getsignal(signal.SIGTERM)
-    if present is _end:
+    if present is _handle:
         _installed_in = generation()
-    elif present == signal.SIG_DFL or (callable(present) and not _open_blocks):
-        # While blocks are open, theirs may call ours: it came later, and knows ours as the former one.
+    elif present == signal.SIG_DFL or (callable(present) and not _callbacks):
+        # Not while blocks are open: a handler set within one may call ours, its former one, and the two
+        # would call each other without end.
         _former, _installed_in = present, generation()
-        signal.signal(signal.SIGTERM, _end)
-    _open_blocks.append(ask)
+        signal.signal(signal.SIGTERM, _handle)
+    _callbacks.append(callback)
 
 
-def leave_block(ask: Ask) -> None:
-    """End a block of `sigterm_ends_block`."""
+def leave_block(callback: Callable[[], None]) -> None:
+    """End the block that was begun with this callback."""
     if threading.current_thread() is not threading.main_thread():
         return
-    if ask in _open_blocks:
-        _open_blocks.remove(ask)
-    if not _open_blocks and signal.getsignal(signal.SIGTERM) is _end:
+    if callback in _callbacks:
+        _callbacks.remove(callback)
+    if not _callbacks and signal.getsignal(signal.SIGTERM) is _handle:
         signal.signal(signal.SIGTERM, _former)
