@@ -18,7 +18,7 @@ def drawn_ahead(app: FastAPI, client: httpx.Client) -> int:
     """The number of the trial whose point is drawn ahead, once one is."""
     sampler = app.state.catalog.find("m")._state.native
     assert isinstance(sampler, TPE)
-    while (ahead := sampler._ahead) is None:
+    while (ahead := sampler._prepared) is None:
         assert client.get("/optunapi/ping").status_code == 200
     return ahead.number
 

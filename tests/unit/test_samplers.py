@@ -282,7 +282,7 @@ def test_making_a_sampler_leaves_the_warning_filters_as_they_were() -> None:
         ({"name": "qmc", "qmc_type": "sobel"}, "sampler.qmc_type", 'did you mean "sobol"?'),
         ({"name": "cmaes", "restart_strategy": "ipop"}, "sampler.restart_strategy", "no effect"),
         ({"name": "cmaes", "sigma0": 0}, "sampler.sigma0", "not above 0"),
-        ({"name": "cmaes", "x0": {"x": 0}}, "sampler.x0", "it lacks y, n"),
+        ({"name": "cmaes", "x0": {"x": 0}}, "sampler.x0", "no value for y, n"),
         ({"name": "cmaes", "x0": {"x": 9, "y": 1, "n": 1}}, "sampler.x0.x", "from -3.0 to 3.0"),
         ({"name": "cmaes", "x0": {"kind": 1}}, "sampler.x0.kind", "no numerical parameter"),
         (
@@ -354,7 +354,7 @@ def test_brute_force_refuses_a_float_without_a_step_even_a_single_valued_one() -
 
 def test_cmaes_refuses_a_space_without_numbers_and_several_objectives() -> None:
     errors = refusals("cmaes", {"kind": MIXED["kind"]})
-    assert "cmaes samples numbers, and no parameter is one" in errors["sampler"]
+    assert "cmaes samples numbers, and no parameter is a number" in errors["sampler"]
     assert "cannot do 2 objectives" in refusals("cmaes", objectives=TWO)["sampler"]
     alone = {"x": FLOATS["x"]}
     errors = refusals({"name": "cmaes", "use_separable_cma": True}, alone)

@@ -1,1 +1,15 @@
-"""To be described."""
+"""Samplers: what a configuration may name, and what draws a study's points.
+
+A configuration names a sampler and its arguments (`registry`), which are checked against the study
+(`checks`). `native/` draws wherever it can, which `native.engine` decides; else Optuna's own sampler draws,
+which `make` makes. Read `problem` and `make` first, then `native/`.
+
+    problem.py    what a sampler needs to know of a study
+    registry.py   the samplers by name, and how their arguments are read
+    make.py       a sampler read from a configuration; Optuna's sampler made for a study
+    checks.py     whether a sampler can be used with a search space and its objectives
+    grid.py       the grid of a search space
+    gp.py         Optuna's GP sampler over a part of a long history
+    ranking.py    how good trials are, and the best of them
+    native/       random search and TPE by rustuna
+"""

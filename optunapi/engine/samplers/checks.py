@@ -1,4 +1,4 @@
-"""Whether a sampler can do a space and its objectives."""
+"""Whether a sampler can be used with a search space and its objectives."""
 
 import importlib.util
 import math
@@ -23,9 +23,9 @@ def suits(
     parameters: Sequence[Parameter] | None,
     n_objectives: int | None,
 ) -> bool:
-    """Whether the sampler `found` at `node` can do it; notes each reason why not.
+    """Whether the sampler `found` at `node` can be used; notes each reason why not.
 
-    What is None is not known, and is not looked at.
+    Parameters and objectives are None if they are not known. They are not looked at then.
     """
     before = len(node.document.errors)
     if found["name"] == "gp" and importlib.util.find_spec("torch") is None:
@@ -48,7 +48,9 @@ def _check_objectives(node: Node, found: Mapping[str, Any], n_objectives: int) -
         return
     for row in node.entries()["reference_points"].items() if "reference_points" in found else ():
         if len(row.data) != n_objectives:
-            row.refuse(f"{len(row.data)} numbers for {n_objectives} objectives: one each is needed")
+            row.refuse(
+                f"{len(row.data)} numbers for {n_objectives} objectives: one for each is needed"
+            )
     parts = found.get("dividing_parameter", 3)
     parts_looked_at = min(parts, MAX_REFERENCE_POINTS)
     points = math.comb(n_objectives + parts_looked_at - 1, parts_looked_at)
@@ -68,7 +70,7 @@ def _check_cmaes(node: Node, found: Mapping[str, Any], parameters: Sequence[Para
         and not parameter.distribution.single()
     ]
     if parameters and not numerical:
-        node.refuse("cmaes samples numbers, and no parameter is one: use tpe, for example")
+        node.refuse("cmaes samples numbers, and no parameter is a number: use tpe, for example")
     if found.get("use_separable_cma") and len(numerical) == 1:
         node.entries()["use_separable_cma"].refuse("it needs more than one numerical parameter")
     if "x0" not in found:
@@ -81,7 +83,9 @@ def _check_cmaes(node: Node, found: Mapping[str, Any], parameters: Sequence[Para
         elif fitted(ranges[name], found["x0"][name]) is None:
             entry.refuse(f"{quoted(entry.plain())} is not {allowed(ranges[name])}")
     if missing := [name for name in ranges if name not in found["x0"]]:
-        place.refuse(f"it lacks {', '.join(missing)}: every numerical parameter needs a value")
+        place.refuse(
+            f"there is no value for {', '.join(missing)}: every numerical parameter needs one"
+        )
 
 
 def _check_grid(node: Node, found: Mapping[str, Any], parameters: Sequence[Parameter]) -> None:
@@ -134,7 +138,7 @@ def _check_finite(node: Node, sampler: str, parameter: Parameter) -> None:
     distribution = parameter.distribution
     subject = f"{sampler} cannot do {quoted(parameter.name)}"
     if isinstance(distribution, FloatDistribution) and distribution.step is None:
-        node.refuse(f"{subject}, a float without `step`: its values have no end")
+        node.refuse(f"{subject}, a float without `step`: its values cannot be listed")
     elif (count_values(distribution) or 0) > MAX_POINTS:
         node.refuse(f"{subject}: it has more than {MAX_POINTS} values")
 

@@ -1,4 +1,4 @@
-"""GP over a part of a long history: what a fit takes grows with the cube of it."""
+"""Optuna's GP sampler over a part of a long history: the time of a fit grows with its cube."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,42 +7,34 @@ from optuna.samplers import GPSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.ranking import Entry, best_of, losses_of, violation_of
+from optunapi.engine.samplers.ranking import best_of, rank_of
 
-# A fit of so many takes little longer than what every point takes anyway: see docs/samplers.md.
+# Fitting this many takes little longer than the rest of a draw (docs/samplers.md).
 HISTORY = 400
 
 
 class WindowedGP(GPSampler):
-    """Optuna's GP sampler. Who calls it lets it see no more than `seen` of a history."""
+    """Optuna's GP sampler, with a bound on the trials it should be given: see `windowed`."""
 
     def __init__(self, *, history: int | None, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._history = history
-
-    def seen(
-        self, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
-    ) -> list[FrozenTrial]:
-        """The trials to look at, in their order: see `windowed`."""
-        return windowed(trials, directions, self._history)
+        self.history = history
 
 
 def windowed(
     trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], history: int | None
 ) -> list[FrozenTrial]:
-    """Of the complete trials `history`, and all others; all where it is None. Their order stays.
+    """At most `history` of the complete trials, and all others, in their order; all if it is None.
 
-    The newest three quarters of that, and of the older ones the best (with several objectives, up to
-    twice as many of them).
+    Three quarters of them are the newest, the others the best of those before. With several objectives
+    there are up to twice as many of the best.
     """
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if history is None or len(complete) <= history:
         return list(trials)
     n_best = history // 4
-    older = complete[: n_best - history]
     best = best_of(n_best, len(directions))
     left_out: set[int] = set()
-    for trial in older:
-        entry = Entry(violation_of(trial, directions), losses_of(trial, directions), trial.number)
-        left_out.update(best.add(entry))
+    for trial in complete[: n_best - history]:
+        left_out.update(best.add(rank_of(trial, directions)))
     return [trial for trial in trials if trial.number not in left_out]

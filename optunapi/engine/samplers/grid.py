@@ -1,4 +1,4 @@
-"""The grid of a search space: every value of every parameter."""
+"""The grid of a search space: every combination of the parameters' values."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from optunapi.engine.documents.document import Scalar
 from optunapi.engine.space import Parameter, fitted, values_of
 
-# Optuna's grid sampler holds every point in memory, and every value with every trial.
+# Optuna's grid sampler keeps every point in memory, and every value with every trial.
 MAX_POINTS = 100_000
 
 
 def grid_of(
     given: Mapping[str, Sequence[Scalar]] | None, parameters: Sequence[Parameter]
 ) -> dict[str, list[Scalar]]:
-    """The values to try of each parameter: those given, else all that it has."""
+    """The values to try for each parameter: those `given`, or else all it has."""
     grid = {name: list(values) for name, values in (given or {}).items()}
     for parameter in parameters:
         name, distribution = parameter.name, parameter.distribution
@@ -26,5 +26,5 @@ def grid_of(
 
 
 def points_in(grid: Mapping[str, Sequence[Scalar]]) -> int:
-    """How many points a grid has."""
+    """The number of points in a grid."""
     return math.prod(len(values) for values in grid.values())

@@ -1,4 +1,4 @@
-"""Samplers by name and arguments."""
+"""Samplers from a configuration: read, checked, and made."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,32 +16,21 @@ from optunapi.engine.samplers.checks import suits
 from optunapi.engine.samplers.gp import HISTORY, WindowedGP
 from optunapi.engine.samplers.grid import grid_of
 from optunapi.engine.samplers.problem import Problem
-from optunapi.engine.samplers.registry import CROSSOVERS, MUTATIONS, OURS, SAMPLERS
+from optunapi.engine.samplers.registry import CROSSOVERS, MUTATIONS, NOT_OPTUNAS, SAMPLERS
 from optunapi.engine.space import Parameter
-
-
-def make_sampler(problem: Problem, *, seed_shift: int = 0) -> samplers.BaseSampler:
-    """Optuna's sampler of that name and those arguments.
-
-    A configured seed is shifted by `seed_shift`, so that a study loaded with trials does not repeat
-    their draws; the seeds of grid and QMC are not, since theirs fix the order of one sequence that
-    goes on over a restart.
-    """
-    with without_warnings():
-        return _make(problem.sampler, problem.parameters, problem.n_objectives, seed_shift)
 
 
 def read_sampler(
     node: Node, *, parameters: Sequence[Parameter] | None, n_objectives: int | None
 ) -> dict[str, Any] | None:
-    """`{"name": …, **arguments}`; None after noting why it is none.
+    """The sampler's `name` and arguments; None if the document has errors, which are noted.
 
-    Whether it can do the space and the objectives is left out where those are None: not known.
+    Parameters and objectives are None if they are not known. The sampler is not checked against them then.
     """
     found = read_component(node, SAMPLERS, "sampler")
     if found is None or not suits(node, found, parameters, n_objectives):
         return None
-    # GP's constructor refuses nothing, and loads PyTorch, which takes seconds.
+    # GP's constructor refuses nothing, and takes seconds to load PyTorch.
     if parameters is not None and found["name"] != "gp":
         try:
             with without_warnings():
@@ -52,15 +41,26 @@ def read_sampler(
     return found
 
 
+def make_sampler(problem: Problem, *, seed_shift: int = 0) -> samplers.BaseSampler:
+    """Optuna's sampler for a study.
+
+    A configured seed is shifted by `seed_shift`, so that a study loaded with trials does not repeat
+    their draws. The seeds of `grid` and `qmc` are not, since they fix the order of one sequence that
+    goes on after a restart.
+    """
+    with without_warnings():
+        return _make(problem.sampler, problem.parameters, problem.n_objectives, seed_shift)
+
+
 def _make(
     found: Mapping[str, Any], parameters: Sequence[Parameter], n_objectives: int, seed_shift: int
 ) -> samplers.BaseSampler:
     name = found["name"]
-    arguments = {key: value for key, value in found.items() if key not in OURS | {"name"}}
+    arguments = {key: value for key, value in found.items() if key not in NOT_OPTUNAS | {"name"}}
     seed = arguments.get("seed")
-    shifted = None if seed is None else (seed + seed_shift) % (MAX_SEED + 1)
+    shifted = {} if seed is None else {"seed": (seed + seed_shift) % (MAX_SEED + 1)}
     if name in ("cmaes", "gp", "qmc"):
-        # They tell the log of every conditional parameter that their independent sampler draws.
+        # They log a warning for every conditional parameter, which their independent sampler draws.
         arguments.setdefault("warn_independent_sampling", False)
         independent = arguments.get("independent_sampler") or {"name": "random", "seed": seed}
         arguments["independent_sampler"] = _make(independent, (), n_objectives, seed_shift)
@@ -69,10 +69,7 @@ def _make(
             return samplers.GridSampler(grid_of(arguments.get("search_space"), parameters), seed)
         case "gp":
             history = found.get("history", HISTORY)
-            return WindowedGP(
-                history=None if history == "all" else history,
-                **arguments | ({} if shifted is None else {"seed": shifted}),
-            )
+            return WindowedGP(history=None if history == "all" else history, **arguments | shifted)
         case "qmc":
             return samplers.QMCSampler(**{"warn_asynchronous_seeding": False} | arguments)
         case "tpe":
@@ -84,4 +81,4 @@ def _make(
                     options = dict(arguments[part])
                     arguments[part] = kinds[options.pop("name")].made(**options)
     build: Callable[..., samplers.BaseSampler] = SAMPLERS[name].made
-    return build(**arguments | ({} if shifted is None else {"seed": shifted}))
+    return build(**arguments | shifted)

@@ -1,4 +1,7 @@
-"""The best trials of a study, kept up one by one: in order with one objective, as fronts with several."""
+"""How good trials are, and the best of them, updated trial by trial.
+
+One objective puts trials in an order. Several are compared by Pareto fronts.
+"""
 
 import math
 import struct
@@ -11,8 +14,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 
-class Entry(NamedTuple):
-    """A finished trial: those with less `violation` come first, among equals those with lower losses."""
+class Rank(NamedTuple):
+    """How good a finished trial is: less `violation` is better, then lower losses, then an older trial."""
 
     violation: float
     losses: tuple[float, ...]
@@ -20,98 +23,24 @@ class Entry(NamedTuple):
 
 
 class Best(Protocol):
-    """At least the `n` best of the trials it was given; fewer only where there were fewer."""
+    """At least the `n` best of the trials added; all while there are fewer."""
 
-    def add(self, entry: Entry) -> Sequence[int]:
-        """Take a trial in; the numbers of those that are not among the best now, perhaps its own."""
+    def add(self, rank: Rank) -> Sequence[int]:
+        """Add a trial. Returns the numbers of those that are no longer among the best, perhaps its own."""
+
+
+def rank_of(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> Rank:
+    """The rank of a finished trial."""
+    return Rank(violation_of(trial, directions), losses_of(trial, directions), trial.number)
 
 
 def best_of(n: int, n_objectives: int) -> Best:
-    """The `n` best trials, with several objectives up to twice as many; none was given yet."""
+    """An empty collection of the `n` best trials; up to twice as many with several objectives."""
     return BestOfOne(n) if n_objectives == 1 else BestOfSeveral(n)
 
 
-class BestOfOne:
-    """The `n` best by one objective."""
-
-    def __init__(self, n: int) -> None:
-        self._n = n
-        self._entries: list[Entry] = []
-
-    def add(self, entry: Entry) -> Sequence[int]:
-        """Take a trial in; see `Best.add`."""
-        insort(self._entries, entry)
-        return [self._entries.pop().number] if len(self._entries) > self._n else []
-
-
-class BestOfSeveral:
-    """The trials of the first fronts, up to twice `n`; of a front too large, those with most room.
-
-    As in NSGA-II (Deb et al. 2002): fronts by non-domination, room by crowding distance.
-    """
-
-    def __init__(self, n: int) -> None:
-        self._n = n
-        self._entries: list[Entry] = []
-
-    def add(self, entry: Entry) -> Sequence[int]:
-        """Take a trial in; see `Best.add`."""
-        self._entries.append(entry)
-        if len(self._entries) <= 2 * self._n:
-            return []
-        kept = set(_first(self._entries, self._n))
-        gone = [each.number for place, each in enumerate(self._entries) if place not in kept]
-        self._entries = [each for place, each in enumerate(self._entries) if place in kept]
-        return gone
-
-
-def _first(entries: Sequence[Entry], n: int) -> list[int]:
-    """The places of the `n` best entries."""
-    violations = np.array([entry.violation for entry in entries])
-    # Huge, not infinite: a distance between two that are infinite would not be a number.
-    losses = np.nan_to_num(np.array([entry.losses for entry in entries]))
-    better = violations[:, None] < violations
-    alike = violations[:, None] == violations
-    dominates = (losses[:, None] <= losses).all(axis=2) & (losses[:, None] < losses).any(axis=2)
-    before = better | (alike & dominates)
-    chosen: list[int] = []
-    left = np.arange(len(entries))
-    while len(chosen) < n:
-        front = left[~before[np.ix_(left, left)].any(axis=0)]
-        if len(chosen) + len(front) > n:
-            roomiest = np.argsort(-_room(losses[front]), kind="stable")
-            front = front[roomiest[: n - len(chosen)]]
-        chosen.extend(front.tolist())
-        left = np.setdiff1d(left, front)
-    return chosen
-
-
-def _room(losses: np.ndarray) -> np.ndarray:
-    """How far each of a front's trials is from its neighbours; those at the ends infinitely."""
-    room = np.zeros(len(losses))
-    for column in losses.T:
-        order = np.argsort(column, kind="stable")
-        with np.errstate(over="ignore"):
-            span = column[order[-1]] - column[order[0]]
-            gaps = column[order[2:]] - column[order[:-2]]
-        room[order[[0, -1]]] = np.inf
-        if 0 < span < np.inf:
-            room[order[1:-1]] += gaps / span
-    return room
-
-
-# A pruned trial's place is a whole number below 2 ** 52, scaled to be less than any violation.
-_SCALE = 1e-300
-
-
-_MAX_STEP = 2**20 - 1
-
-
-_VALUE_BITS = 32
-
-
 def losses_of(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> tuple[float, ...]:
-    """A trial's values, each so that less is better; infinite without."""
+    """A trial's values, turned so that lower is better; infinite if it has none."""
     if trial.values is None or trial.state != TrialState.COMPLETE:
         return (math.inf,) * len(directions)
     return tuple(
@@ -121,14 +50,93 @@ def losses_of(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> tuple
 
 
 def violation_of(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> float:
-    """By how much a finished trial violates constraints; next to nothing if it was pruned, 0 if neither."""
+    """By how much a finished trial violates its constraints, 0 if by nothing.
+
+    A pruned trial that violates none has a tiny violation instead, which puts it between complete and
+    infeasible trials. As in Optuna's TPE, a later last step is better, then a better value there.
+    """
     violation = sum(value for value in trial.constraints.values() if value > 0)
     if violation > 0 or trial.state != TrialState.PRUNED:
         return float(violation)
-    return _SCALE * (1 + _pruned_place(trial, directions))
+    return _SCALE * (1 + _order_of_pruned(trial, directions))
 
 
-def _pruned_place(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> int:
+class BestOfOne:
+    """The `n` best by one objective."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._ranks: list[Rank] = []
+
+    def add(self, rank: Rank) -> Sequence[int]:
+        """Add a trial; see `Best.add`."""
+        insort(self._ranks, rank)
+        return [self._ranks.pop().number] if len(self._ranks) > self._n else []
+
+
+class BestOfSeveral:
+    """The trials of the first Pareto fronts, up to twice `n`; the least crowded of a front too large.
+
+    Non-dominated sorting and crowding distance are those of NSGA-II (Deb et al., "A fast and elitist
+    multiobjective genetic algorithm", 2002, section III).
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._ranks: list[Rank] = []
+
+    def add(self, rank: Rank) -> Sequence[int]:
+        """Add a trial; see `Best.add`."""
+        self._ranks.append(rank)
+        if len(self._ranks) <= 2 * self._n:
+            return []
+        kept = set(_best_indices(self._ranks, self._n))
+        removed = [each.number for index, each in enumerate(self._ranks) if index not in kept]
+        self._ranks = [each for index, each in enumerate(self._ranks) if index in kept]
+        return removed
+
+
+def _best_indices(ranks: Sequence[Rank], n: int) -> list[int]:
+    violations = np.array([rank.violation for rank in ranks])
+    # Huge, not infinite: the distance between two infinite losses would not be a number.
+    losses = np.nan_to_num(np.array([rank.losses for rank in ranks]))
+    less = violations[:, None] < violations
+    equal = violations[:, None] == violations
+    lower = (losses[:, None] <= losses).all(axis=2) & (losses[:, None] < losses).any(axis=2)
+    dominates = less | (equal & lower)
+    chosen: list[int] = []
+    left = np.arange(len(ranks))
+    while len(chosen) < n:
+        front = left[~dominates[np.ix_(left, left)].any(axis=0)]
+        if len(chosen) + len(front) > n:
+            least_crowded = np.argsort(-_crowding_distances(losses[front]), kind="stable")
+            front = front[least_crowded[: n - len(chosen)]]
+        chosen.extend(front.tolist())
+        left = np.setdiff1d(left, front)
+    return chosen
+
+
+def _crowding_distances(losses: np.ndarray) -> np.ndarray:
+    """How far each trial of a front (n, objectives) is from its neighbours, (n,); infinite at the ends."""
+    distances = np.zeros(len(losses))
+    for column in losses.T:
+        order = np.argsort(column, kind="stable")
+        with np.errstate(over="ignore"):
+            span = column[order[-1]] - column[order[0]]
+            gaps = column[order[2:]] - column[order[:-2]]
+        distances[order[[0, -1]]] = np.inf
+        if 0 < span < np.inf:
+            distances[order[1:-1]] += gaps / span
+    return distances
+
+
+# The order of pruned trials is a whole number below 2 ** 52, scaled to be less than any real violation.
+_SCALE = 1e-300
+_MAX_STEP = 2**20 - 1
+_VALUE_BITS = 32
+
+
+def _order_of_pruned(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> int:
     if not trial.intermediate_values:
         return (_MAX_STEP + 2) << _VALUE_BITS
     step, value = max(trial.intermediate_values.items())
@@ -136,11 +144,11 @@ def _pruned_place(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> i
         value = math.inf
     elif directions[0] == StudyDirection.MAXIMIZE:
         value = -value
-    return ((_MAX_STEP - min(step, _MAX_STEP)) << _VALUE_BITS) + _ordinal(value)
+    return ((_MAX_STEP - min(step, _MAX_STEP)) << _VALUE_BITS) + _order_of_float(value)
 
 
-def _ordinal(value: float) -> int:
-    """A whole number of 32 bits that is ordered as the values are, to six digits."""
+def _order_of_float(value: float) -> int:
+    """A whole number of 32 bits, in the order of the values to six digits."""
     (bits,) = struct.unpack(">Q", struct.pack(">d", value))
     ordered = bits ^ (2**64 - 1) if bits >> 63 else bits | 1 << 63
     return int(ordered) >> (64 - _VALUE_BITS)

@@ -1,4 +1,4 @@
-"""Which samplers there are, and the arguments their constructors' annotations do not tell."""
+"""The samplers by name, with readers for the arguments that Optuna's annotations do not describe."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -11,9 +11,9 @@ from optunapi.engine.documents import readers as read
 from optunapi.engine.documents.components import Kind, Reader, read_component
 from optunapi.engine.documents.document import Node, Scalar
 
-# Each is held in memory at every ask.
+# Each individual or candidate is in memory at every ask.
 MAX_POPULATION = 100_000
-# With fewer, the best trials have nothing to be told apart from.
+# With fewer, there would be too few trials to tell the best ones apart from.
 MIN_HISTORY = 50
 
 _at_least_one = partial(read.integer, minimum=1)
@@ -27,6 +27,10 @@ def _component(kinds: Mapping[str, Kind], what: str) -> Reader:
 
 def _one_of(*words: str) -> Reader:
     return lambda node: read.choice(node, words, "value")
+
+
+def _history(node: Node) -> int | str | None:
+    return "all" if node.data == "all" else read.integer(node, minimum=MIN_HISTORY)
 
 
 def _point(node: Node) -> dict[str, float] | None:
@@ -78,20 +82,14 @@ CROSSOVERS: Mapping[str, Kind] = {
     "undx": Kind(made=nsgaii.UNDXCrossover),
 }
 MUTATIONS: Mapping[str, Kind] = {"polynomial": Kind(made=nsgaii.PolynomialMutation)}
-
-
-def _history(node: Node) -> int | str | None:
-    return "all" if node.data == "all" else read.integer(node, minimum=MIN_HISTORY)
-
-
-# As fallback for single parameters, those that need no relative search space.
-INDEPENDENT: Mapping[str, Kind] = {"random": Kind(made=samplers.RandomSampler)}
+# A sampler for single parameters is one that needs no relative search space.
+_INDEPENDENT_SAMPLERS: Mapping[str, Kind] = {"random": Kind(made=samplers.RandomSampler)}
 
 _ENGINE: dict[str, Any] = {"engine": _one_of("auto", "optuna", "rustuna")}
 _HISTORY: dict[str, Any] = {"history": _history}
 
-# Arguments that are not Optuna's.
-OURS = frozenset({*_ENGINE, *_HISTORY})
+# The arguments that Optuna's constructors do not have.
+NOT_OPTUNAS = frozenset({*_ENGINE, *_HISTORY})
 
 _GENETIC: dict[str, Any] = {
     "population_size": _at_least_two,
@@ -99,7 +97,7 @@ _GENETIC: dict[str, Any] = {
     "mutation": _component(MUTATIONS, "mutation"),
 }
 _INDEPENDENT: dict[str, Any] = {
-    "independent_sampler": _component(INDEPENDENT, "independent sampler")
+    "independent_sampler": _component(_INDEPENDENT_SAMPLERS, "independent sampler")
 }
 
 SAMPLERS: Mapping[str, Kind] = {
@@ -120,7 +118,7 @@ SAMPLERS: Mapping[str, Kind] = {
             **_INDEPENDENT,
             "x0": _point,
             "sigma0": _positive,
-            # With fewer, CMA-ES divides by zero.
+            # With a smaller population CMA-ES divides by zero.
             "popsize": partial(read.integer, minimum=4, maximum=MAX_POPULATION),
         },
         refused=frozenset({"restart_strategy", "inc_popsize"}),

@@ -22,7 +22,7 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.gp import WindowedGP
+from optunapi.engine.samplers.gp import WindowedGP, windowed
 from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.state.templates import FIXED, Relative
 from optunapi.engine.store import Store
@@ -106,7 +106,7 @@ class Draft(BaseStorage):
     def suggest(self, sampler: BaseSampler) -> Suggest:
         """A function that samples one parameter of the trial, or gives the fixed value it has."""
         if isinstance(sampler, WindowedGP):
-            self._history = sampler.seen(self._history, self._directions)
+            self._history = windowed(self._history, self._directions, sampler.history)
         trial = optuna.trial.Trial(self.study(sampler), self.trial._trial_id)
         self._sampled = trial
 

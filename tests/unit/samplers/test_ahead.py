@@ -68,7 +68,7 @@ def test_who_asks_then_does_not_wait_for_a_draw() -> None:
     found.prepare(COUNT)
     got: list[dict[str, Any]] = []
     asking = threading.Thread(target=lambda: got.append(found.sample(COUNT, {})), daemon=True)
-    with found._mirror_lock:  # as somebody does who draws
+    with found._draw_lock:  # as somebody does who draws
         asking.start()
         asking.join(30)
         assert got
@@ -78,13 +78,13 @@ def test_who_asks_then_does_not_wait_for_a_draw() -> None:
 def test_who_asks_meanwhile_gets_the_one_that_is_being_drawn() -> None:
     found, expected = tpe(SEEDED), tpe(SEEDED)
     got: list[dict[str, Any]] = []
-    with found._mirror_lock:
+    with found._draw_lock:
         threads = [
             threading.Thread(target=lambda: found.prepare(COUNT)),
             threading.Thread(target=lambda: got.append(found.sample(COUNT, {}))),
         ]
         threads[0].start()
-        while not found._ahead_lock.locked():
+        while not found._prepare_lock.locked():
             pass
         threads[1].start()
     for thread in threads:

@@ -10,7 +10,7 @@ from optunapi.engine.samplers.native.gaussian import (
     lower_bounds,
     normal_scores,
 )
-from optunapi.engine.samplers.native.likelihood import LEAST_NOISE, MOST_NOISE, likeliest
+from optunapi.engine.samplers.native.likelihood import MAX_NOISE, MIN_NOISE, fit_kernel
 
 KERNEL = Kernel(weights=(2.0, 2.0, 1.0), noise=0.01)
 NONE = np.empty((0, 3))
@@ -74,14 +74,14 @@ def test_one_trial_says_nothing_and_breaks_nothing() -> None:
 def test_points_that_lie_on_each_other_break_nothing(seed: int) -> None:
     """In any number, with as little noise as there may be."""
     source = np.random.default_rng(seed)
-    kernel = Kernel(weights=(*(10 ** source.uniform(-2, 2, 3)).tolist(),), noise=LEAST_NOISE)
+    kernel = Kernel(weights=(*(10 ** source.uniform(-2, 2, 3)).tolist(),), noise=MIN_NOISE)
     places = source.choice(points(4), 250)
     ranked, running, others = np.split(places, [source.integers(1, 150), 200])
     bounds = lower_bounds(kernel, ranked, running, others)
     assert np.isfinite(bounds).all()
-    found = likeliest(places[:75], [0, 1, 1])
+    found = fit_kernel(places[:75], [0, 1, 1])
     assert np.isfinite(found.weights).all()
-    assert LEAST_NOISE <= found.noise * 1.001 <= 1.001 * MOST_NOISE
+    assert MIN_NOISE <= found.noise * 1.001 <= 1.001 * MAX_NOISE
 
 
 def test_scores_are_those_of_a_normal_distribution() -> None:

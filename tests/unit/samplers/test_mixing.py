@@ -10,7 +10,7 @@ import pytest
 from optunapi.engine.samplers.native import mixing
 from optunapi.engine.samplers.native import tpe as native
 from optunapi.engine.samplers.native.axes import axis_of
-from optunapi.engine.samplers.native.mixing import ALL_FROM, EVENLY, KEPT, MIXED, NEARER, mixed
+from optunapi.engine.samplers.native.mixing import ALL_FROM, KEPT, MIXED, PARTIAL, UNIFORM, mixed
 from optunapi.engine.samplers.native.tpe import TPE
 from optunapi.engine.samplers.native.window import TRIALS_PER_LEADER
 from tests.unit.samplers.support import follow, sampler_of, score, spec_of
@@ -62,14 +62,14 @@ def test_so_many_of_the_points_have_parameters_drawn_evenly_which_lie_anywhere()
     """Of a choice that is neither the best trial's nor what was drawn it is sure."""
     others = sum(point["kind"] in ("a", True) for point in MADE) / len(MADE)
     free = 1 - KEPT + KEPT ** len(AXES) / len(AXES)
-    assert others == pytest.approx(EVENLY * free / 2, abs=0.01)
+    assert others == pytest.approx(UNIFORM * free / 2, abs=0.01)
     assert {point["kind"] for point in MADE} == {"a", "b", None, True}
 
 
 def test_of_those_not_drawn_evenly_half_come_all_the_way_to_what_was_drawn() -> None:
     free = 1 - KEPT + KEPT ** len(AXES) / len(AXES)
     arrived = sum(point["x"] == DRAWN["x"] for point in MADE) / len(MADE)
-    assert arrived == pytest.approx((1 - EVENLY) * (1 - NEARER) * free, abs=0.02)
+    assert arrived == pytest.approx((1 - UNIFORM) * (1 - PARTIAL) * free, abs=0.02)
 
 
 def test_numbers_that_come_nearer_are_nearer_by_the_same_share() -> None:
@@ -81,8 +81,8 @@ def test_numbers_that_come_nearer_are_nearer_by_the_same_share() -> None:
         if BEST["x"] != point["x"] != DRAWN["x"] and BEST["rate"] != point["rate"]:
             ways.append((point["x"] - 3) / -6 - math.log10(point["rate"]) / -5)
     alike = sum(abs(way) < 1e-9 for way in ways) / len(ways)
-    whole = (1 - EVENLY) * NEARER
-    assert alike == pytest.approx(whole / (whole + EVENLY), abs=0.1)
+    whole = (1 - UNIFORM) * PARTIAL
+    assert alike == pytest.approx(whole / (whole + UNIFORM), abs=0.1)
 
 
 def test_those_that_come_nearer_lie_anywhere_on_their_way() -> None:
@@ -109,11 +109,11 @@ def test_any_of_those_that_lead_is_taken_as_often() -> None:
 
 def test_the_way_of_a_logarithm_is_one_of_logarithms() -> None:
     axis = AXES["rate"]
-    assert axis.between(1e-4, 1.0, 0.5) == pytest.approx(1e-2)
-    assert axis.between(1e-4, 1.0, 0.0) == pytest.approx(1e-4)
-    assert AXES["width"].between(16, 1024, 0.5) == round(math.sqrt(16 * 1024))
-    assert AXES["layers"].between(1, 4, 0.4) == 2
-    assert AXES["dropout"].between(0.0, 0.6, 0.5) == pytest.approx(0.3)
+    assert axis.interpolate(1e-4, 1.0, 0.5) == pytest.approx(1e-2)
+    assert axis.interpolate(1e-4, 1.0, 0.0) == pytest.approx(1e-4)
+    assert AXES["width"].interpolate(16, 1024, 0.5) == round(math.sqrt(16 * 1024))
+    assert AXES["layers"].interpolate(1, 4, 0.4) == 2
+    assert AXES["dropout"].interpolate(0.0, 0.6, 0.5) == pytest.approx(0.3)
 
 
 def test_the_same_seed_mixes_the_same() -> None:
@@ -136,9 +136,9 @@ def test_a_mixed_point_is_taken_only_where_no_trial_was() -> None:
     seeds = sampler._seeds
     for number in range(40, 60):
         point = sampler.sample(number, {})
-        seeds._given.clear()
-        assert point == dict(sampler.by_law(seeds.of(number, 0)))
-        seeds._given.clear()
+        seeds._n_taken.clear()
+        assert point == dict(sampler.draw_tpe(seeds.take(number, 0)))
+        seeds._n_taken.clear()
 
 
 @pytest.mark.usefixtures("nothing_screened")

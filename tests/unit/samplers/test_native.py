@@ -209,13 +209,13 @@ def test_what_rustuna_has_does_not_grow_with_the_study() -> None:
     spec = spec_of(NATIVE)
     run(found, spec, 400)
     found.sample(400, {})
-    assert len(found._mirror._ids) == len(found._mirror._trials) == HISTORY
-    assert len(found._mirror._tried) <= HISTORY
+    assert len(found._study._ids) == len(found._study._trials) == HISTORY
+    assert len(found._study._tried) <= HISTORY
     everything = sampler_of(NATIVE | {"seed": 2, "history": "all"})
     assert isinstance(everything, TPE)
     run(everything, spec, 400)
     everything.sample(400, {})
-    assert len(everything._mirror._ids) == 400
+    assert len(everything._study._ids) == 400
 
 
 def test_a_failed_trial_says_nothing() -> None:

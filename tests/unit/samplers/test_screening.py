@@ -10,10 +10,10 @@ from optunapi.engine.samplers.native import screening
 from optunapi.engine.samplers.native import tpe as native
 from optunapi.engine.samplers.native.axes import axis_of
 from optunapi.engine.samplers.native.engine import NativeSampler
-from optunapi.engine.samplers.native.screening import N_EVEN, N_LEADERS, N_NEAR, Screening
+from optunapi.engine.samplers.native.screening import N_LEADERS, N_NEAR, N_UNIFORM, Screening
 from optunapi.engine.samplers.native.tpe import TPE
 from optunapi.engine.samplers.native.window import Changes
-from optunapi.engine.samplers.ranking import Entry
+from optunapi.engine.samplers.ranking import Rank
 from tests.unit.samplers.support import MIXED, follow, sampler_of, score, spec_of, trial_of
 
 SPEC = spec_of("tpe")
@@ -23,14 +23,14 @@ POINTS = follow(sampler_of(spec_of({"name": "random", "seed": 3})), SPEC, 40)
 
 def changes(
     points: Mapping[int, Mapping[str, Any]],
-    gone: Sequence[int] = (),
+    removed: Sequence[int] = (),
     running: frozenset[int] = frozenset(),
 ) -> Changes:
-    came = {
-        number: (point, Entry(0.0, (math.inf if number in running else score(point),), number))
+    added = {
+        number: (point, Rank(0.0, (math.inf if number in running else score(point),), number))
         for number, point in points.items()
     }
-    return Changes(came=came, gone=gone, running=running)
+    return Changes(added=added, removed=removed, running=running)
 
 
 def told(points: Sequence[Mapping[str, Any]] = POINTS) -> Screening:
@@ -51,7 +51,7 @@ def firsts(one: Screening, number: int = 50, count: int = 30) -> list[Mapping[st
 
 def test_every_point_is_one_of_the_space() -> None:
     found = [point for seed in range(40) for point in told().points(seed, 50)]
-    assert len(found) == 40 * (N_NEAR + N_EVEN)
+    assert len(found) == 40 * (N_NEAR + N_UNIFORM)
     for point in found:
         assert point.keys() == MIXED.keys()
         for parameter in SPEC.parameters:
@@ -66,7 +66,7 @@ def test_every_point_is_one_of_the_space() -> None:
 def test_a_value_s_share_draws_that_value() -> None:
     for point in POINTS:
         for name, axis in AXES.items():
-            again = axis.draw(axis.share(value := point[name]))
+            again = axis.from_unit(axis.to_unit(value := point[name]))
             assert again == value or again == pytest.approx(value, rel=1e-9)
 
 
@@ -83,7 +83,7 @@ def test_so_many_points_lie_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {name: {point[name] for point in leaders} for name in ("rate", "x")}
     points = [point for seed in range(20) for point in told().points(seed, 50)]
     anywhere = [p for p in points if all(p[name] not in known[name] for name in known)]
-    assert len(anywhere) == 20 * N_EVEN
+    assert len(anywhere) == 20 * N_UNIFORM
     assert min(p["x"] for p in anywhere) < -2.8
     assert max(p["x"] for p in anywhere) > 2.8
 
@@ -113,31 +113,31 @@ def test_what_is_running_is_chosen_again_less_often() -> None:
 def test_what_left_the_window_counts_no_more() -> None:
     found = told()
     found.update(changes({40: {**POINTS[0], "rate": 0.5}}))
-    found.update(changes({}, gone=[40]))
+    found.update(changes({}, removed=[40]))
     assert [*found.points(1, 50)] == [*told().points(1, 50)]
 
 
 def test_no_more_trials_are_looked_at_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screening, "MAX_TRIALS", 12)
     trials: list[screening._Trial] = [
-        ((0.5,), Entry(0.0, (float(number),), number)) for number in range(40)
+        ((0.5,), Rank(0.0, (float(number),), number)) for number in range(40)
     ]
-    seen = [entry.number for _, entry in screening._seen(trials)]
+    seen = [rank.number for _, rank in screening._best_and_newest(trials)]
     assert seen == [0, 1, *range(30, 40)]
-    assert screening._seen(trials[:12]) == trials[:12]
+    assert screening._best_and_newest(trials[:12]) == trials[:12]
 
 
 def test_the_kernel_is_chosen_by_trials_whose_numbers_have_passed() -> None:
     """Whatever came since the last tenth (of more than a hundred: fiftieth) number changes nothing."""
     found = told(POINTS[:39])
     firsts(found, 39, 1)
-    expected = found._chosen
+    expected = found._fitted
     assert expected[0] == 30
     again = told(POINTS[:31])
     firsts(again, 31, 1)
-    assert again._chosen == expected
+    assert again._fitted == expected
     firsts(found, 149, 1)
-    assert found._chosen[0] == 100
+    assert found._fitted[0] == 100
 
 
 def test_a_long_study_goes_on_as_it_would_have_gone_on_after_a_restart_too() -> None:
@@ -150,7 +150,7 @@ def test_a_long_study_goes_on_as_it_would_have_gone_on_after_a_restart_too() -> 
         again.replace(None, trial_of(spec, number, point, score(point)))
     drawn = [[each.sample(199, {}, attempt) for attempt in range(12)] for each in (one, again)]
     assert drawn[0] == drawn[1]
-    chosen = [screening_of(each)._chosen for each in (one, again)]
+    chosen = [screening_of(each)._fitted for each in (one, again)]
     assert chosen[0] == chosen[1]
     assert chosen[0][0] == 150
 
@@ -164,13 +164,13 @@ def test_with_fewer_finished_trials_than_leaders_the_others_are_no_leaders() -> 
 
 
 def test_what_the_kernel_is_chosen_by_is_in_the_window_until_the_next_choice() -> None:
-    assert screening.N_TELLING + 50 - 1 <= native.HISTORY - native.N_BEST
+    assert screening.N_FITTED + 50 - 1 <= native.HISTORY - native.N_BEST
 
 
 def test_all_choices_of_a_parameter_weigh_the_same() -> None:
     found = told()
     firsts(found, 50, 1)
-    weights = found._chosen[1].weights
+    weights = found._fitted[1].weights
     assert len(weights) == len(AXES) - 1 + 4  # a coordinate for each choice
     assert len({*weights[-4:]}) == 1
     assert len({*weights[:-4]}) > 2
@@ -180,14 +180,14 @@ def test_choices_are_told_apart() -> None:
     trials = {number: {**POINTS[number % 40], "kind": "a"} for number in range(4)}
     trials |= {number: {**POINTS[number % 40], "kind": "b"} for number in range(4, 40)}
     found = Screening(AXES)
-    came = {n: (p, Entry(0.0, (float(p["kind"] == "b"),), n)) for n, p in trials.items()}
-    found.update(Changes(came=came, gone=(), running=frozenset()))
+    added = {n: (p, Rank(0.0, (float(p["kind"] == "b"),), n)) for n, p in trials.items()}
+    found.update(Changes(added=added, removed=(), running=frozenset()))
     assert sum(point["kind"] == "b" for point in firsts(found, 9, 60)) < 6
 
 
 def near_alone(monkeypatch: pytest.MonkeyPatch, exponent: float) -> None:
     """Every parameter of every point lies so near to a leader's."""
-    for name, value in {"FREE": 1.0, "ANYWHERE": 0.0, "N_EVEN": 0}.items():
+    for name, value in {"FREE": 1.0, "ANYWHERE": 0.0, "N_UNIFORM": 0}.items():
         monkeypatch.setattr(screening, name, value)
     monkeypatch.setattr(screening, "NEAREST", exponent)
     monkeypatch.setattr(screening, "FARTHEST", exponent)

@@ -72,8 +72,8 @@ def ours(spec: StudySpec, trials: Sequence[FrozenTrial]) -> list[Any]:
     assert isinstance(sampler, TPE)
     for trial in trials:
         sampler.replace(None, trial)
-    sampler.drawn(0, TRIALS)  # which looks at the trials
-    return [sampler.by_law(seed) for seed in range(DRAWS)]
+    sampler.draw(0, TRIALS)  # which looks at the trials
+    return [sampler.draw_tpe(seed) for seed in range(DRAWS)]
 
 
 def likeness(one: Sequence[Any], another: Sequence[Any]) -> dict[str, float]:

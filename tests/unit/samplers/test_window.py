@@ -12,13 +12,15 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.samplers.gp import windowed
-from optunapi.engine.samplers.native.window import TRIALS_PER_LEADER, Params, Window
-from optunapi.engine.samplers.ranking import BestOfSeveral, Entry, losses_of, violation_of
+from optunapi.engine.samplers.native.axes import Params
+from optunapi.engine.samplers.native.window import TRIALS_PER_LEADER, Window
+from optunapi.engine.samplers.ranking import BestOfSeveral, Rank, losses_of, violation_of
 from tests.unit.samplers.support import spec_of, trial_of
 
 LINE = {"x": {"type": "float", "low": 0, "high": 1}}
 ONE = spec_of("tpe", LINE)
 TWO = {"accuracy": "maximize", "latency": "minimize"}
+LATER = 10**6  # the number of a trial to draw for that is none of those at hand
 Fits = Callable[[Params], bool]
 
 
@@ -28,7 +30,7 @@ def window_of(n_best: int, n_newest: int | None, fits: Fits = lambda _: True) ->
 
 def known(window: Window) -> set[int]:
     """The numbers in a window that was not asked before."""
-    return set(window.changes().came)
+    return set(window.changes(LATER).added)
 
 
 def running(number: int, params: Params | None = None) -> FrozenTrial:
@@ -94,15 +96,15 @@ def test_the_window_has_the_best_trials_and_the_newest_others() -> None:
     assert window.n_finished == 8
 
 
-def test_what_leaves_the_window_after_it_was_asked_is_told_as_gone() -> None:
+def test_what_leaves_the_window_after_it_was_asked_is_is_removed() -> None:
     window = window_of(1, 2)
     for number in range(3):
         window.replace(None, trial_of(ONE, number, {"x": 0.5}, -number))
     assert known(window) == {0, 1, 2}
     window.replace(None, trial_of(ONE, 3, {"x": 0.5}, 9))
-    changes = window.changes()
-    assert (set(changes.came), list(changes.gone)) == ({3}, [0])
-    assert not window.changes().came
+    changes = window.changes(LATER)
+    assert (set(changes.added), list(changes.removed)) == ({3}, [0])
+    assert not window.changes(LATER).added
 
 
 def test_a_window_without_an_end_keeps_all() -> None:
@@ -142,9 +144,9 @@ def test_one_running_trial_for_four_finished_counts_as_the_worst_and_the_newest_
         window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
     for number in (11, 12, 13):
         window.replace(None, running(number))
-    came = window.changes().came
-    assert set(came) == {*range(8), 12, 13}
-    assert max(came.values(), key=lambda each: each[1])[1] == (0.0, (math.inf,), 13)
+    added = window.changes(LATER).added
+    assert set(added) == {*range(8), 12, 13}
+    assert max(added.values(), key=lambda each: each[1])[1] == (0.0, (math.inf,), 13)
 
 
 def test_a_running_trial_that_finishes_takes_its_own_place() -> None:
@@ -159,9 +161,9 @@ def test_a_running_trial_that_finishes_takes_its_own_place() -> None:
     window.replace(None, running(4))
     assert known(window) == {0, 1, 2, 3, 4}
     window.replace(running(4), trial_of(ONE, 4, {"x": 0.5}, 0.0))
-    changes = window.changes()
-    assert (list(changes.came), list(changes.gone)) == ([4], [])
-    assert changes.came[4][1].losses == (0.0,)
+    changes = window.changes(LATER)
+    assert (list(changes.added), list(changes.removed)) == ([4], [])
+    assert changes.added[4][1].losses == (0.0,)
 
 
 @pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.WAITING])
@@ -172,7 +174,7 @@ def test_a_running_trial_that_ends_without_a_result_leaves(state: TrialState) ->
     window.replace(None, running(4))
     assert 4 in known(window)
     window.replace(running(4), trial_of(ONE, 4, {"x": 0.5}, state=state))
-    assert list(window.changes().gone) == [4]
+    assert list(window.changes(LATER).removed) == [4]
 
 
 def test_a_running_trial_that_finishes_too_bad_for_the_window_leaves() -> None:
@@ -182,7 +184,7 @@ def test_a_running_trial_that_finishes_too_bad_for_the_window_leaves() -> None:
     window.replace(None, running(2))
     assert 2 in known(window)
     window.replace(running(2), trial_of(ONE, 2, {"x": 0.5}, 9.0))
-    assert 2 in window.changes().gone
+    assert 2 in window.changes(LATER).removed
 
 
 def test_a_trial_that_is_to_be_made_counts_as_running_but_not_for_its_own_draw() -> None:
@@ -190,15 +192,15 @@ def test_a_trial_that_is_to_be_made_counts_as_running_but_not_for_its_own_draw()
     for number in range(8):
         window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
     window.expect(8, {"x": 0.25})
-    assert set(window.changes(8).came) == set(range(8))
-    assert window.changes(9).came[8][0] == {"x": 0.25}
+    assert set(window.changes(8).added) == set(range(8))
+    assert window.changes(9).added[8][0] == {"x": 0.25}
     window.replace(None, running(8, {"x": 0.75}))
     changes = window.changes(9)
-    assert changes.came[8][0] == {"x": 0.75}
-    assert list(changes.gone) == []
+    assert changes.added[8][0] == {"x": 0.75}
+    assert list(changes.removed) == []
     window.replace(None, running(8, {"x": 0.75}))
-    assert not window.changes(9).came
-    assert list(window.changes(8).gone) == [8]
+    assert not window.changes(9).added
+    assert list(window.changes(8).removed) == [8]
 
 
 @pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL])
@@ -213,7 +215,7 @@ def test_what_was_drawn_for_a_number_that_another_trial_got_is_not_running(
     window.replace(None, trial_of(ONE, 8, {"x": 0.75}, *values, state=state))
     window.expect(8, {"x": 0.25})
     changes = window.changes(9)
-    assert {params["x"] for params, _ in changes.came.values()} <= {0.5, 0.75}
+    assert {params["x"] for params, _ in changes.added.values()} <= {0.5, 0.75}
     assert changes.running == ({8} if state == TrialState.RUNNING else set())
 
 
@@ -232,7 +234,9 @@ def test_what_is_drawn_for_a_waiting_trial_counts_as_running() -> None:
 
 
 def test_without_lies_running_trials_say_nothing() -> None:
-    window = Window(ONE.directions, fits=lambda _: True, n_best=1, n_newest=None, lies=False)
+    window = Window(
+        ONE.directions, fits=lambda _: True, n_best=1, n_newest=None, constant_liar=False
+    )
     for number in range(8):
         window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
     window.replace(None, running(8))
@@ -298,13 +302,13 @@ def test_which_trials_lead_does_not_depend_on_who_finished_first(seed: int) -> N
         assert windows[0].leaders(number) == windows[1].leaders(number)
 
 
-def dominated(entry: Entry, by: Sequence[Entry]) -> bool:
+def dominated(rank: Rank, by: Sequence[Rank]) -> bool:
     return any(
-        other.violation < entry.violation
+        other.violation < rank.violation
         or (
-            other.violation == entry.violation
-            and other.losses != entry.losses
-            and all(a <= b for a, b in zip(other.losses, entry.losses, strict=True))
+            other.violation == rank.violation
+            and other.losses != rank.losses
+            and all(a <= b for a, b in zip(other.losses, rank.losses, strict=True))
         )
         for other in by
     )
@@ -313,8 +317,8 @@ def dominated(entry: Entry, by: Sequence[Entry]) -> bool:
 @pytest.mark.parametrize("seed", range(5))
 def test_of_several_objectives_what_leaves_is_never_better_than_what_stays(seed: int) -> None:
     source = random.Random(seed)
-    entries = [
-        Entry(
+    ranks = [
+        Rank(
             source.choice((0.0, 0.0, 1.0)),
             (source.choice((source.random(), math.inf)), source.random()),
             number,
@@ -322,25 +326,25 @@ def test_of_several_objectives_what_leaves_is_never_better_than_what_stays(seed:
         for number in range(300)
     ]
     best = BestOfSeveral(10)
-    gone: set[int] = set()
-    for entry in entries:
-        gone.update(best.add(entry))
-        assert 10 <= entry.number + 1 - len(gone) <= 20 or entry.number < 10
-    stay = [entry for entry in entries if entry.number not in gone]
-    front = [entry for entry in entries if not dominated(entry, entries)]
-    assert len(front) > 10 or all(entry in stay for entry in front)
-    for entry in stay:
-        assert not dominated(entry, [e for e in entries if e.number in gone]) or len(front) < 10
+    removed: set[int] = set()
+    for rank in ranks:
+        removed.update(best.add(rank))
+        assert 10 <= rank.number + 1 - len(removed) <= 20 or rank.number < 10
+    stay = [rank for rank in ranks if rank.number not in removed]
+    front = [rank for rank in ranks if not dominated(rank, ranks)]
+    assert len(front) > 10 or all(rank in stay for rank in front)
+    for rank in stay:
+        assert not dominated(rank, [e for e in ranks if e.number in removed]) or len(front) < 10
 
 
 def test_of_a_crowded_front_those_with_most_room_stay() -> None:
     best = BestOfSeveral(3)
     line = [(0.0, 1.0), (0.48, 0.52), (0.5, 0.5), (0.51, 0.49), (0.52, 0.48), (0.9, 0.1)]
-    gone: list[int] = []
+    removed: list[int] = []
     for number, losses in enumerate([*line, (1.0, 0.0)]):
-        gone.extend(best.add(Entry(0.0, losses, number)))
-    assert {0, 6} <= set(range(7)) - set(gone)
-    assert len(gone) == 4
+        removed.extend(best.add(Rank(0.0, losses, number)))
+    assert {0, 6} <= set(range(7)) - set(removed)
+    assert len(removed) == 4
 
 
 @pytest.mark.parametrize("more", [{}, {"objectives": TWO}])

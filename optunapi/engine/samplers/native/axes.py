@@ -1,9 +1,10 @@
-"""A parameter as one axis that TPE draws on: its values as coordinates, and back.
+"""Parameters as axes: their values as numbers that a sampler can draw, and back.
 
-Numbers lie on a line from 0 to 1, on which a logarithm is laid out evenly: no range is too wide for the
-arithmetic of a density there. A number with a few steps is one of as many whole numbers instead, where
-TPE tells a value that was tried from its neighbours. One with many takes up a stretch of the line for
-each step: densities of steps take longer, and few steps come twice.
+An axis has two scales. On the unit scale every parameter runs from 0 to 1, with logarithms and steps laid
+out evenly; random search, mixing and screening use it. TPE uses coordinates. These are choices counted
+from 0 for a categorical parameter, whole numbers for one with few steps, and the unit scale for the
+others. Only with whole numbers TPE tells a value that was tried from its neighbours. Such a draw takes
+longer, and is not needed for a parameter with many steps, of which few are drawn twice.
 """
 
 import math
@@ -20,12 +21,15 @@ from optuna.distributions import (
 
 from optunapi.engine.space import Parameter, count_values
 
+Params = Mapping[str, Any]
+
+# A parameter with at most this many values has whole numbers as its coordinates.
 MAX_STEPS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps:
-    """Whole numbers from `low` to `high`, laid out evenly, or evenly by their logarithms."""
+class IntegerRange:
+    """Whole numbers from `low` to `high`; with `log`, their logarithms are laid out evenly."""
 
     low: int
     high: int
@@ -33,82 +37,90 @@ class Steps:
 
 
 class Axis(Protocol):
-    """Where one parameter's values lie."""
+    """The scales of one parameter."""
 
     @property
     def n_choices(self) -> int | None:
-        """How many places there are that have no order, counted from 0; None of numbers."""
+        """The number of choices; None if the values are numbers."""
 
     @property
-    def steps(self) -> Steps | None:
-        """The places, where they are whole numbers; None of choices and on a line from 0 to 1."""
+    def integers(self) -> IntegerRange | None:
+        """The coordinates if they are whole numbers; None for choices and for the unit scale."""
 
-    def place(self, value: Any, share: float) -> float | None:
-        """The coordinate of a value, `share` (0 to 1) along its stretch; None if it is out of range."""
+    def coordinate(self, value: Any, within: float) -> float | None:
+        """The coordinate of a value; None if the value is out of range.
 
-    def value(self, coordinate: float) -> Any:
+        On the unit scale a step has a stretch of coordinates. `within`, from 0 to 1, says where in it.
+        """
+
+    def value_at(self, coordinate: float) -> Any:
         """The value at a coordinate."""
 
-    def between(self, start: Any, end: Any, share: float) -> Any:
-        """The value `share` (0 to 1) of the way from one to another; `end` where there is no way."""
+    def to_unit(self, value: Any) -> float:
+        """Where the value lies on the unit scale: the middle of its stretch."""
 
-    def draw(self, share: float) -> Any:
-        """The value that random search draws with the random number `share`, at least 0 and below 1."""
+    def from_unit(self, unit: float) -> Any:
+        """The value at `unit`, at least 0 and below 1. A uniform `unit` makes this random search."""
 
-    def share(self, value: Any) -> float:
-        """In the middle of the numbers with which `draw` gives this value."""
+    def interpolate(self, start: Any, end: Any, fraction: float) -> Any:
+        """The value at a `fraction` (0 to 1) of the way between two; `end` for choices."""
+
+
+def axes_of(parameters: Sequence[Parameter]) -> dict[str, Axis]:
+    """An axis for each parameter that has more than one value."""
+    return {p.name: axis_of(p.distribution) for p in parameters if not p.distribution.single()}
 
 
 def axis_of(distribution: BaseDistribution) -> Axis:
     """The axis of a parameter that has more than one value."""
     if isinstance(distribution, CategoricalDistribution):
-        return Choices(choices=distribution.choices)
+        return CategoricalAxis(choices=distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     n_values = count_values(distribution)
-    return Line(distribution) if n_values is None or n_values > MAX_STEPS else Ladder(distribution)
+    is_stepped = n_values is not None and n_values <= MAX_STEPS
+    return SteppedAxis(distribution) if is_stepped else ContinuousAxis(distribution)
 
 
-class Line:
-    """The numbers of a range, from half a step below the lowest to half a step above the highest."""
+def complete_params(
+    parameters: Sequence[Parameter], point: Params, fixed: Params
+) -> dict[str, Any]:
+    """A trial's parameters in order: `fixed` values first, else the point's, else the only value."""
+    params: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.applies(params):
+            name = parameter.name
+            source = fixed if name in fixed else point
+            params[name] = source[name] if name in source else _only_value(parameter.distribution)
+    return params
+
+
+class ContinuousAxis:
+    """Numbers of a range, from half a step below the lowest to half a step above the highest."""
 
     n_choices = None
-    steps: Steps | None = None
+    integers: IntegerRange | None = None
 
     def __init__(self, distribution: FloatDistribution | IntDistribution) -> None:
         self._low, self._high = distribution.low, distribution.high
         self._step, self._log = distribution.step, distribution.log
         self._whole = isinstance(distribution, IntDistribution)
         half = 0.0 if self._step is None else self._step / 2
-        self._start = self._laid_out(self._low - half)
-        self._length = self._laid_out(self._high + half) - self._start
+        self._start = self._scaled(self._low - half)
+        self._length = self._scaled(self._high + half) - self._start
 
-    def place(self, value: Any, share: float) -> float | None:
-        """Where the value lies; see `Axis.place`."""
+    def coordinate(self, value: Any, within: float) -> float | None:
         if not self._low <= value <= self._high:
             return None
-        if self._step is not None:
-            value += (share - 0.5) * self._step
-        return (self._laid_out(value) - self._start) / self._length
+        return self.to_unit(value + (within - 0.5) * (self._step or 0.0))
 
-    def value(self, coordinate: float) -> float:
-        """The value there; see `Axis.value`."""
-        return self._at(coordinate)
+    def value_at(self, coordinate: float) -> float:
+        return self.from_unit(coordinate)
 
-    def between(self, start: Any, end: Any, share: float) -> float:
-        """The value on the way; see `Axis.between`."""
-        first, last = self._laid_out(start), self._laid_out(end)
-        return self._at((first + share * (last - first) - self._start) / self._length)
+    def to_unit(self, value: Any) -> float:
+        return (self._scaled(value) - self._start) / self._length
 
-    def draw(self, share: float) -> float:
-        """The value drawn; see `Axis.draw`."""
-        return self._at(share)
-
-    def share(self, value: Any) -> float:
-        """Where from 0 to 1 it lies; see `Axis.share`."""
-        return (self._laid_out(value) - self._start) / self._length
-
-    def _at(self, coordinate: float) -> float:
-        found = self._start + coordinate * self._length
+    def from_unit(self, unit: float) -> float:
+        found = self._start + unit * self._length
         if self._log:
             found = math.exp(found)
         if self._step is not None:
@@ -116,95 +128,66 @@ class Line:
         found = min(max(found, self._low), self._high)
         return int(found) if self._whole else float(found)
 
-    def _laid_out(self, value: float) -> float:
+    def interpolate(self, start: Any, end: Any, fraction: float) -> float:
+        first, last = self._scaled(start), self._scaled(end)
+        return self.from_unit((first + fraction * (last - first) - self._start) / self._length)
+
+    def _scaled(self, value: float) -> float:
         return math.log(value) if self._log else value
 
 
-class Ladder(Line):
-    """The numbers of a range with steps: as they are where it has a logarithm, else counted from 0."""
+class SteppedAxis(ContinuousAxis):
+    """Numbers with few steps. A coordinate is the value itself with `log`, else its number of steps."""
 
     def __init__(self, distribution: FloatDistribution | IntDistribution) -> None:
         super().__init__(distribution)
         self._first = 0 if self._log else self._low
         self._width = self._step or 1
         low, high = (round((end - self._first) / self._width) for end in (self._low, self._high))
-        self.steps = Steps(low=low, high=high, log=self._log)
+        self.integers = IntegerRange(low=low, high=high, log=self._log)
 
-    def place(self, value: Any, share: float) -> float | None:  # noqa: ARG002
-        """The value's number; see `Axis.place`."""
+    def coordinate(self, value: Any, within: float) -> float | None:  # noqa: ARG002
         if not self._low <= value <= self._high:
             return None
         number: int = round((value - self._first) / self._width)
         return number
 
-    def value(self, coordinate: float) -> float:
-        """The value of that number; see `Axis.value`."""
+    def value_at(self, coordinate: float) -> float:
         found = min(self._first + round(coordinate) * self._width, self._high)
         return int(found) if self._whole else float(found)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices:
+class CategoricalAxis:
     """Choices without an order."""
 
     choices: Sequence[Any]
-    steps: Steps | None = None
+    integers: IntegerRange | None = None
 
     @property
     def n_choices(self) -> int:
-        """How many there are."""
         return len(self.choices)
 
-    def place(self, value: Any, share: float) -> float | None:  # noqa: ARG002
-        """The choice's number; see `Axis.place`."""
+    def coordinate(self, value: Any, within: float) -> float | None:  # noqa: ARG002
         try:
             return self.choices.index(value)
         except ValueError:
             return None
 
-    def value(self, coordinate: float) -> Any:
-        """The choice of that number; see `Axis.value`."""
+    def value_at(self, coordinate: float) -> Any:
         return self.choices[int(coordinate)]
 
-    def between(self, start: Any, end: Any, share: float) -> Any:  # noqa: ARG002
-        """The choice at the end; see `Axis.between`."""
-        return end
-
-    def draw(self, share: float) -> Any:
-        """Any choice; see `Axis.draw`."""
-        return self.choices[int(share * len(self.choices))]
-
-    def share(self, value: Any) -> float:
-        """In the middle of the choice's stretch; see `Axis.share`."""
+    def to_unit(self, value: Any) -> float:
         return (self.choices.index(value) + 0.5) / len(self.choices)
 
+    def from_unit(self, unit: float) -> Any:
+        return self.choices[int(unit * len(self.choices))]
 
-Params = Mapping[str, Any]
-
-
-def _axes_of(parameters: Sequence[Parameter]) -> dict[str, Axis]:
-    """An axis for each parameter that has more than one value."""
-    return {p.name: axis_of(p.distribution) for p in parameters if not p.distribution.single()}
+    def interpolate(self, start: Any, end: Any, fraction: float) -> Any:  # noqa: ARG002
+        return end
 
 
-def _completed(parameters: Sequence[Parameter], point: Params, fixed: Params) -> dict[str, Any]:
-    """The parameters of a trial in their order, those `fixed` as they are."""
-
-    def value(parameter: Parameter) -> Any:
-        name = parameter.name
-        if name in fixed:
-            return fixed[name]
-        return point[name] if name in point else _only_value(parameter)
-
-    params: dict[str, Any] = {}
-    for parameter in parameters:
-        if parameter.applies(params):
-            params[parameter.name] = value(parameter)
-    return params
-
-
-def _only_value(parameter: Parameter) -> Any:
-    distribution: Any = parameter.distribution
+def _only_value(distribution: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[0]
     return distribution.low

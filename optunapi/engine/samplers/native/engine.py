@@ -1,4 +1,4 @@
-"""Which engine draws for a study."""
+"""Which engine draws the points of a study: rustuna, or Optuna's own sampler."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,9 +12,8 @@ from optunapi.engine.space import Parameter
 
 Engine = Literal["rustuna", "optuna"]
 
-
-# What rustuna does as Optuna does by default, and cannot do otherwise.
-_AS_BY_DEFAULT: Mapping[str, Any] = {
+# Arguments of Optuna's TPE for which rustuna has the default only.
+_FIXED_ARGUMENTS: Mapping[str, Any] = {
     "n_ei_candidates": 24,
     "prior_weight": 1.0,
     "consider_magic_clip": True,
@@ -23,31 +22,32 @@ _AS_BY_DEFAULT: Mapping[str, Any] = {
 
 
 class NativeSampler(Protocol):
-    """Draws the points of one study, and is told of each of its trials. Safe for threads."""
+    """Draws the points of one study and is notified of each change of its trials. Safe for threads."""
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
-        """Take a changed or new trial into account, in microseconds, also while a point is drawn."""
+        """Take a changed or new trial into account. Takes microseconds, also while a point is drawn."""
 
     def sample(self, number: int, fixed: Params, attempt: int = 0) -> dict[str, Any]:
-        """The parameters of trial `number`, those `fixed` as they are.
+        """Draw the parameters of trial `number`, with those `fixed` as they are.
 
-        The trial counts as running from then on, until `replace` says what became of it. With a seed,
-        the point follows from number, attempt and history. `attempt` counts the points
-        drawn before for this trial that would not do. A number drawn again with the same attempt is
-        another trial's, asked for at the same time, and gives another point.
+        The trial counts as running from then on, until `replace` says otherwise. `attempt` counts the
+        points that were drawn for this trial before and rejected. With a configured seed the point
+        follows from number, attempt and history. The same number and attempt drawn again stand for
+        another trial, asked for at the same time, and give another point.
         """
 
     def prepare(self, number: int) -> None:
-        """Draw for trial `number` ahead. `sample` gives the same point as without, only sooner; where
-        anything came between, this was in vain.
+        """Draw for trial `number` in advance, so that `sample` returns the same point sooner.
+
+        The point is thrown away if the history changes before it is used.
         """
 
 
 def native_sampler(problem: Problem) -> NativeSampler | None:
-    """A sampler that knows of no trial yet; None if Optuna's own has to draw."""
+    """A sampler that knows of no trial yet; None if Optuna has to draw."""
     if engine_of(problem) == "optuna":
         return None
-    # Only here: these modules need rustuna, which may be missing.
+    # These modules need rustuna, which may be missing.
     from optunapi.engine.samplers.native.random_search import RandomSearch
     from optunapi.engine.samplers.native.tpe import TPE
 
@@ -55,12 +55,12 @@ def native_sampler(problem: Problem) -> NativeSampler | None:
 
 
 def engine_of(problem: Problem) -> Engine:
-    """What draws the points of a study."""
+    """The engine that draws the points of a study."""
     return "optuna" if obstacle(problem.sampler, problem.parameters) else "rustuna"
 
 
 def obstacle(sampler: Params, parameters: Sequence[Parameter] | None) -> str | None:
-    """Why it has to be Optuna's own sampler, or None; parameters that are not known are no reason."""
+    """Why rustuna cannot draw, or None if it can. `parameters` is None if they are not known."""
     name = sampler["name"]
     if name not in ("tpe", "random"):
         return f"it has no {name}"
@@ -75,7 +75,7 @@ def obstacle(sampler: Params, parameters: Sequence[Parameter] | None) -> str | N
     for parameter in parameters or ():
         if parameter.when:
             return f"{parameter.name} has `when`"
-    for argument, value in _AS_BY_DEFAULT.items():
+    for argument, value in _FIXED_ARGUMENTS.items():
         if sampler.get(argument, value) != value:
             return f"it has no `{argument}`"
     return None
@@ -83,7 +83,7 @@ def obstacle(sampler: Params, parameters: Sequence[Parameter] | None) -> str | N
 
 @cache
 def _has_rustuna() -> bool:
-    # There are no wheels of it for some platforms, and others that cannot be loaded.
+    # Some platforms have no wheels, and some wheels cannot be loaded.
     try:
         import rustuna  # noqa: F401
     except ImportError:

@@ -1,25 +1,22 @@
-"""Points between one of the best trials and another point: what TPE drew, or one drawn evenly.
+"""Points between a good trial and another point: crossover and mutation, as in genetic algorithms.
 
-TPE's densities are wide while few trials are good, so that its draws explore; and they have little where
-nothing good was found. Most draws therefore take most of their parameters from one of the best trials,
-and the others from TPE's draw or from anywhere, or part of the way there: what crossover and mutation are
-to genetic algorithms. Measured, see docs/samplers.md.
+TPE explores while few trials are good, since its densities are wide then, and neglects regions where
+nothing good was found. Most draws therefore take most of their parameters from one of the best trials.
+The other parameters come from TPE's draw or from a uniform one, or lie part of the way there. The rates
+were chosen by measurement (docs/samplers.md).
 """
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from optunapi.engine.samplers.native.axes import Axis
+from optunapi.engine.samplers.native.axes import Axis, Params
 
-Params = Mapping[str, Any]
+MIXED = 2 / 3  # of the draws that are not screened, those that are mixed
+KEPT = 0.7  # of a mixed point's parameters, those of the good trial
+UNIFORM = 1 / 3  # of the mixed points, those whose other parameters are drawn uniformly
+PARTIAL = 0.5  # of the mixed points, those whose other numbers go only part of the way
 
-# Of the draws that are not screened those that are mixed. Of those mixed, the parameters that are the good
-# trial's, the points whose others are drawn evenly, and those whose other numbers come nearer to it.
-MIXED, KEPT, EVENLY, NEARER = 2 / 3, 0.7, 1 / 3, 0.5
-
-# So many are mixed from this trial on, of those before the fewer the earlier: the best of a few trials may
-# be far from what is best.
+# Fewer points are mixed before this trial: the best of a few trials may be far from the optimum.
 ALL_FROM = 120
 
 
@@ -30,18 +27,19 @@ def mixed(
     seed: int,
     number: int,
 ) -> Params:
-    """A point for trial `number` that follows from the seed: what `draw` gives, or with most of one of the
-    best trials.
+    """A point for trial `number` that follows from the seed.
+
+    It is what `draw` returns, or has most parameters of one of the `leaders`.
     """
     source = random.Random(seed)  # nosec B311  # no secret
     if source.random() >= MIXED * min(1.0, number / ALL_FROM):
         return draw()
     start = source.choice(leaders)
     free = [name for name in axes if source.random() >= KEPT] or [source.choice([*axes])]
-    is_even = source.random() < EVENLY
-    share = source.random() if source.random() < NEARER else 1.0
-    end = {name: axes[name].draw(source.random()) for name in free} if is_even else draw()
+    is_uniform = source.random() < UNIFORM
+    fraction = source.random() if source.random() < PARTIAL else 1.0
+    end = {name: axes[name].from_unit(source.random()) for name in free} if is_uniform else draw()
     point = {name: start[name] for name in axes}
     for name in free:
-        point[name] = axes[name].between(start[name], end[name], share)
+        point[name] = axes[name].interpolate(start[name], end[name], fraction)
     return point

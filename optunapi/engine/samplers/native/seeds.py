@@ -1,53 +1,52 @@
-"""What the points of a study follow from: a number of 64 bits for each."""
+"""One 64-bit seed for each point of a study."""
 
 import hashlib
 import random
 import threading
 
-# Asks at the same time draw for numbers that are close together: older ones need not be remembered.
-MAX_GIVEN = 10_000
+# Asks made at the same time draw for numbers close together, so older counts can be forgotten.
+MAX_REMEMBERED = 10_000
 
-# The system's own randomness, asked once: a call to it gives Python's lock away, and who draws beside a
-# busy event loop then waits for its turn longer than drawing takes. One call in C is safe for threads.
-_CHANCE = random.Random()  # nosec B311  # no secret
+# Seeded by the system once. Each call to the system releases Python's lock, and beside a busy event loop
+# getting it back takes longer than a draw. `getrandbits` is one call in C, and so safe for threads.
+_RANDOM = random.Random()  # nosec B311  # no secret
 
 
 class Seeds:
-    """A seed for each point: from the configured one, else by chance."""
+    """Seeds that follow from a configured `seed`; random without one. Safe for threads."""
 
     def __init__(self, seed: int | None) -> None:
         self._seed = seed
         self._lock = threading.Lock()
-        self._given: dict[tuple[int, int], int] = {}
+        self._n_taken: dict[tuple[int, int], int] = {}
 
     @property
     def are_random(self) -> bool:
-        """Whether they are by chance."""
+        """Whether no seed is configured."""
         return self._seed is None
 
-    def of(self, number: int, attempt: int) -> int:
-        """That of a trial's attempt; asked for again, that of another trial's at the same time."""
-        if self._seed is None:
-            return _by_chance()
-        with self._lock:
-            if len(self._given) > MAX_GIVEN:
-                self._given.clear()
-            times = self._given.get((number, attempt), 0)
-            self._given[number, attempt] = times + 1
-        return self._made(number, attempt, times)
+    def take(self, number: int, attempt: int) -> int:
+        """The seed for an attempt at a trial; another one each time it is taken again.
 
-    def next(self, number: int) -> int:
-        """What `of` gives next for the trial's first attempt."""
+        A trial number is taken twice when two asks are made at the same time.
+        """
         if self._seed is None:
-            return _by_chance()
+            return _RANDOM.getrandbits(64)
         with self._lock:
-            times = self._given.get((number, 0), 0)
-        return self._made(number, 0, times)
+            if len(self._n_taken) > MAX_REMEMBERED:
+                self._n_taken.clear()
+            times = self._n_taken.get((number, attempt), 0)
+            self._n_taken[number, attempt] = times + 1
+        return self._derived(number, attempt, times)
 
-    def _made(self, number: int, attempt: int, times: int) -> int:
+    def peek(self, number: int) -> int:
+        """The seed that `take` returns next for the trial's first attempt."""
+        if self._seed is None:
+            return _RANDOM.getrandbits(64)
+        with self._lock:
+            times = self._n_taken.get((number, 0), 0)
+        return self._derived(number, 0, times)
+
+    def _derived(self, number: int, attempt: int, times: int) -> int:
         words = f"{self._seed} {number} {attempt} {times}".encode()
         return int.from_bytes(hashlib.blake2b(words, digest_size=8).digest())
-
-
-def _by_chance() -> int:
-    return _CHANCE.getrandbits(64)

@@ -1,8 +1,4 @@
-"""TPE and random search by rustuna, for studies whose history it can hold itself.
-
-Optuna's own samplers go through the whole history for every point. These are told of every trial as it
-changes, and draw in Rust, without Python's lock.
-"""
+"""Rustuna's TPE over a window of the study's trials, improved by mixing and screening."""
 
 import inspect
 import threading
@@ -14,27 +10,27 @@ from typing import Any
 from optuna import samplers
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.samplers.native.axes import Params, _axes_of, _completed
-from optunapi.engine.samplers.native.mirror import Mirror
+from optunapi.engine.samplers.native.axes import Params, axes_of, complete_params
 from optunapi.engine.samplers.native.mixing import mixed
 from optunapi.engine.samplers.native.random_search import RandomSearch
+from optunapi.engine.samplers.native.rustuna_study import RustunaStudy
 from optunapi.engine.samplers.native.screening import Screening
 from optunapi.engine.samplers.native.seeds import Seeds
 from optunapi.engine.samplers.native.window import Window
 from optunapi.engine.samplers.problem import Problem
 
-# Chosen by measurement, see docs/samplers.md. Of what it has, rustuna takes the best tenth for good, of
-# one objective at most 25: more of the best need not be kept for their values alone.
+# Chosen by measurement (docs/samplers.md). Rustuna counts the best tenth of its trials as good, at most 25
+# with one objective, so that keeping more of the best for their values alone would change nothing.
 N_BEST = 25
 HISTORY = 150
 
-# With one objective, one draw of so many is screened, the others are TPE's or mixed.
+# With one objective, one draw of this many is screened; the others are TPE's own or mixed.
 SCREENED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ahead:
-    """What was drawn ahead for trial `number` when the window had this `version`."""
+class _Prepared:
+    """A point drawn in advance for trial `number`, when the window had this `version`."""
 
     number: int
     version: int
@@ -43,7 +39,10 @@ class _Ahead:
 
 
 class TPE:
-    """Rustuna's TPE over a window of the study's trials; random search until there are enough."""
+    """TPE once `n_startup_trials` are finished, random search before; see `NativeSampler`.
+
+    With one objective most points are screened by a Gaussian process or mixed with a good trial.
+    """
 
     def __init__(self, problem: Problem) -> None:
         arguments = _tpe_defaults() | dict(problem.sampler)
@@ -52,26 +51,27 @@ class TPE:
             multivariate = problem.n_objectives == 1 or arguments["group"]
         history = arguments.get("history", HISTORY)
         self._parameters = problem.parameters
-        self._axes = _axes_of(problem.parameters)
+        self._axes = axes_of(problem.parameters)
         self._n_startup_trials = arguments["n_startup_trials"]
         self._seeds = Seeds(arguments["seed"])
         self._random = RandomSearch(problem)
-        # A tell waits for the window's lock, held for moments; that of the mirror is held for as long
-        # as a point takes.
-        self._window_lock, self._mirror_lock = threading.Lock(), threading.Lock()
-        # Who asks while the point is being drawn ahead waits for that one.
-        self._ahead_lock = threading.Lock()
-        self._ahead: _Ahead | None = None
+        # Held for moments, so that a tell never waits for a draw.
+        self._window_lock = threading.Lock()
+        # Held while a point is drawn.
+        self._draw_lock = threading.Lock()
+        # Held while a point is drawn in advance: an ask made meanwhile waits for that point.
+        self._prepare_lock = threading.Lock()
+        self._prepared: _Prepared | None = None
         self._version = 0  # rises with every change of the window
         self._window = Window(
             problem.directions,
             fits=self._fits,
             n_best=N_BEST,
             n_newest=None if history == "all" else history - N_BEST,
-            lies=arguments["constant_liar"],
+            constant_liar=arguments["constant_liar"],
         )
-        self._mirror = Mirror(self._axes, problem.n_objectives, multivariate=multivariate)
-        # Of several objectives, no trials are the best near which to look.
+        self._study = RustunaStudy(self._axes, problem.n_objectives, multivariate=multivariate)
+        # With several objectives no trials are the best near which to look.
         self._screening = Screening(self._axes) if problem.n_objectives == 1 else None
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
@@ -81,69 +81,70 @@ class TPE:
             self._window.replace(before, after)
 
     def prepare(self, number: int) -> None:
-        """Draw ahead; see `NativeSampler.prepare`."""
-        with self._ahead_lock:
+        """Draw in advance; see `NativeSampler.prepare`."""
+        with self._prepare_lock:
             with self._window_lock:
                 version = self._version
-            seed = self._seeds.next(number)
-            point = self.drawn(seed, number)
-            self._ahead = _Ahead(number=number, version=version, seed=seed, point=point)
+            seed = self._seeds.peek(number)
+            point = self.draw(seed, number)
+            self._prepared = _Prepared(number=number, version=version, seed=seed, point=point)
 
     def sample(self, number: int, fixed: Params, attempt: int = 0) -> dict[str, Any]:
         """The parameters of a trial; see `NativeSampler.sample`."""
-        seed = self._seeds.of(number, attempt)
-        ahead = None if attempt else self._taken_ahead(number)
-        if ahead is not None and (self._seeds.are_random or ahead.seed == seed):
-            point = ahead.point
+        seed = self._seeds.take(number, attempt)
+        prepared = None if attempt else self._take_prepared(number)
+        if prepared is not None and (self._seeds.are_random or prepared.seed == seed):
+            point = prepared.point
         else:
-            point = self.drawn(seed, number)
-        params = _completed(self._parameters, point, fixed)
+            point = self.draw(seed, number)
+        params = complete_params(self._parameters, point, fixed)
         if self._fits(params):
             with self._window_lock:
                 self._version += 1
                 self._window.expect(number, params)
         return params
 
-    def _taken_ahead(self, number: int) -> _Ahead | None:
-        with self._ahead_lock, self._window_lock:
-            ahead, self._ahead = self._ahead, None
-            if ahead is None or (ahead.number, ahead.version) != (number, self._version):
-                return None
-            return ahead
-
-    def drawn(self, seed: int, number: int) -> Params:
-        """A point for trial `number`, which follows from the seed and the history but for that trial."""
-        with self._mirror_lock:
+    def draw(self, seed: int, number: int) -> Params:
+        """A point for trial `number`. It follows from the seed and the history without that trial."""
+        with self._draw_lock:
             with self._window_lock:
                 changes, leaders = self._window.changes(number), self._window.leaders(number)
                 n_finished = self._window.n_finished
-            self._mirror.update(changes)
+            self._study.update(changes)
             if self._screening is not None:
                 self._screening.update(changes)
             if n_finished < self._n_startup_trials or not self._axes:
-                return self._random.drawn(seed, {})
+                return self._random.draw(seed, {})
             for point in self._improved(seed, number, leaders):
-                if not self._mirror.has(point):
+                if not self._study.has(point):
                     return point
-            return self.by_law(seed)
+            return self.draw_tpe(seed)
 
-    def by_law(self, seed: int) -> Params:
-        """What TPE itself draws, which follows from the seed and the history last looked at."""
-        coordinates = self._mirror.draw(seed)
-        return {name: axis.value(coordinates[name]) for name, axis in self._axes.items()}
+    def draw_tpe(self, seed: int) -> Params:
+        """TPE's own point. It follows from the seed and the history at the last `draw`."""
+        coordinates = self._study.draw(seed)
+        return {name: axis.value_at(coordinates[name]) for name, axis in self._axes.items()}
+
+    def _take_prepared(self, number: int) -> _Prepared | None:
+        """The point drawn in advance if it is for this trial and up to date. It is used only once."""
+        with self._prepare_lock, self._window_lock:
+            found, self._prepared = self._prepared, None
+            if found is None or (found.number, found.version) != (number, self._version):
+                return None
+            return found
 
     def _improved(self, seed: int, number: int, leaders: Sequence[Params]) -> Iterable[Params]:
-        """Points that are better than TPE's own on the whole, the best first; none without leaders."""
+        """Points that are better than TPE's own on average, best first; none without leaders."""
         if self._screening is None or not leaders:
             return ()
         if seed % SCREENED == 0:
             return self._screening.points(seed, number)
-        return [mixed(self._axes, partial(self.by_law, seed), leaders, seed, number)]
+        return [mixed(self._axes, partial(self.draw_tpe, seed), leaders, seed, number)]
 
     def _fits(self, params: Params) -> bool:
         """Whether a trial has all parameters, each in its present range."""
         return all(
-            name in params and axis.place(params[name], 0.5) is not None
+            name in params and axis.coordinate(params[name], 0.5) is not None
             for name, axis in self._axes.items()
         )
 

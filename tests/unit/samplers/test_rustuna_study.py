@@ -4,9 +4,9 @@ import math
 import random
 
 from optunapi.engine.samplers.native.axes import axis_of
-from optunapi.engine.samplers.native.mirror import Mirror
+from optunapi.engine.samplers.native.rustuna_study import RustunaStudy
 from optunapi.engine.samplers.native.window import Changes
-from optunapi.engine.samplers.ranking import Entry
+from optunapi.engine.samplers.ranking import Rank
 from tests.unit.samplers.support import spec_of
 
 SPEC = spec_of("tpe", {"x": {"type": "float", "low": 0, "high": 1}})
@@ -15,18 +15,18 @@ AXES = {p.name: axis_of(p.distribution) for p in SPEC.parameters}
 
 def test_who_draws_seldom_draws_as_who_draws_after_every_change() -> None:
     """Newer trials weigh more: their order is that of their latest changes, running ones' too."""
-    often, seldom = (Mirror(AXES, 1, multivariate=True) for _ in range(2))
+    often, seldom = (RustunaStudy(AXES, 1, multivariate=True) for _ in range(2))
     source = random.Random(1)
     running: dict[int, float] = {}
     for number in range(80):
         running[number] = source.random()
-        came = {number: ({"x": running[number]}, Entry(0.0, (math.inf,), number))}
+        added = {number: ({"x": running[number]}, Rank(0.0, (math.inf,), number))}
         if len(running) > 8:
             told = source.choice([*running])
             x = running.pop(told)
-            came[told] = ({"x": x}, Entry(0.0, ((x - 0.3) ** 2,), told))
-        gone = [number - 60] if number >= 60 and number - 60 not in running else []
-        for mirror in (often, seldom):
-            mirror.update(Changes(came=came, gone=gone, running=frozenset(running)))
+            added[told] = ({"x": x}, Rank(0.0, ((x - 0.3) ** 2,), told))
+        removed = [number - 60] if number >= 60 and number - 60 not in running else []
+        for study in (often, seldom):
+            study.update(Changes(added=added, removed=removed, running=frozenset(running)))
         often.draw(number)
     assert [often.draw(seed) for seed in range(20)] == [seldom.draw(seed) for seed in range(20)]
