@@ -1,11 +1,14 @@
-"""What a study may be called, and the name that a URL uses for a study called otherwise."""
+"""What studies, parameters and objectives may be called, and the name of a study in URLs."""
 
 import hashlib
 import re
 
+from optunapi.engine.documents.document import quoted
 from optunapi.errors import NameInvalid
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+LONGEST_NAME = 255
 
 _OTHERS = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -34,3 +37,14 @@ def slug_of(name: str) -> str:
     readable = _OTHERS.sub("-", name).strip("-._")[:100] or "study"
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
     return f"{readable}-{digest}"
+
+
+def name_fault(name: str) -> str | None:
+    """What keeps a text from being a parameter's or an objective's name, if anything."""
+    if not name or name != name.strip():
+        return f"{quoted(name)} is not a name: it is empty, or begins or ends with a space"
+    if len(name) > LONGEST_NAME:
+        return f"a name may have {LONGEST_NAME} characters; this one has {len(name)}"
+    if not name.isprintable():
+        return f"{quoted(name)} is not a name: it holds a character that cannot be printed"
+    return None

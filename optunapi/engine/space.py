@@ -14,11 +14,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from optunapi.engine.documents import readers as read
 from optunapi.engine.documents.document import Scalar, nearest, quoted
+from optunapi.engine.documents.fields import MAX_INTEGER
 
 DISTRIBUTION_KEYS = ("type", "choices", "low", "high", "step", "log")
-MAX_STEPS = read.MAX_INTEGER
+MAX_STEPS = MAX_INTEGER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -311,6 +311,7 @@ def test_making_a_sampler_leaves_the_warning_filters_as_they_were() -> None:
             "2 numbers for 1 objectives",
         ),
         ({"name": "nsga3", "reference_points": [[0]]}, "sampler.reference_points.0", "all zero"),
+        ({"name": "nsga3", "reference_points": [[]]}, "sampler.reference_points.0", "is empty"),
         ({"name": "nsga3", "reference_points": []}, "sampler.reference_points", "at least one"),
     ],
     ids=str,
@@ -334,7 +335,7 @@ def test_grid_refuses_values_outside_the_space_and_repeated_ones() -> None:
         {"name": "grid", "search_space": {"n": [1, 1.0, 7], "f": [], "m": [1], "kind": [["a"]]}},
         FINITE,
     )
-    assert "there is no value: at least one" in errors["sampler.search_space.f"]
+    assert "at least one is needed" in errors["sampler.search_space.f"]
     assert "is not a single value" in errors["sampler.search_space.kind.0"]
     errors = refusals({"name": "grid", "search_space": {"n": [1, 1.0, 7], "m": [1]}}, FINITE)
     assert "1.0 is repeated" in errors["sampler.search_space.n.1"]

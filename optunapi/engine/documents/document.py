@@ -1,44 +1,110 @@
-"""What a specification is read from: values that know line and key, and the errors in them."""
+"""A file or body as plain values, where each stands, and the errors found in it."""
 
 import difflib
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, NoReturn
+
+from pydantic import TypeAdapter, ValidationError
 
 from optunapi.errors import ConfigInvalid
 
 MAX_VALUES = 100_000
 MAX_DEPTH = 40
 Scalar = str | int | float | bool | None
+BROKEN: Any = object()  # stands for a value that already has an error: it gets no second one
+
+# What Pydantic's types of errors mean here. The value as written stands before each.
+_REASONS = {
+    "bool_type": "is not a boolean: true or false",
+    "dict_type": "is not a mapping",
+    "finite_number": "is not a finite number",
+    "float_type": "is not a number",
+    "greater_than": "is not above {gt:.0f}",
+    "greater_than_equal": "is below {ge:.0f}, the least allowed",
+    "int_type": "is not a whole number",
+    "less_than_equal": "is above {le:.0f}, the most allowed",
+    "list_type": "is not a list",
+    "string_too_long": "is too long: at most {max_length} characters are allowed",
+    "string_type": "is not a text: put it in quotes if you mean one",
+    "too_short": "is empty: at least one is needed",
+    "value_error": "{error}",
+}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Value:
-    """A value as it was written: a scalar, a tuple of values, or a dict of them.
+    """A value of a YAML file: a scalar, or a list or dict of values.
 
-    `line` counts from 1, and is None in a document without lines. `text` is a scalar as it stood in
-    the file, where that says more than the value does. A `broken` value is one that an error was
-    noted of already, and says nothing.
+    `line` counts from 1. `text` is a scalar as it stands in the file, if it is not a text.
     """
 
-    data: "Scalar | tuple[Value, ...] | dict[str, Value]"
-    line: int | None = None
+    data: Any
+    line: int | None
     text: str | None = None
-    broken: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Document:
     """One file or body, and the errors found in it so far.
 
-    In an `exact` document (JSON) a string is never a number.
+    In an `exact` document (JSON) a text is never a number. `source` is what was read: JSON, or a
+    Value, which knows its lines.
     """
 
     file: str | None = None
     exact: bool = True
+    source: Any = None
     errors: list[dict[str, Any]] = field(default_factory=list)
+    _room: int = MAX_VALUES
+
+    def root(self, source: Any) -> "Node":
+        """The plain values of `source`, at the root of the document.
+
+        Raises:
+            ConfigInvalid: there are too many values, or they are nested too deep.
+        """
+        self.source = source
+        return Node(document=self, data=self._plain(source, "", None, 0))
+
+    def _plain(self, source: Any, key: str, line: int | None, depth: int) -> Any:
+        """`source` without lines, and BROKEN where it holds something that JSON cannot."""
+        if isinstance(source, Value):
+            source, line = source.data, source.line
+        # Counted before anything is built: an alias may stand for millions of values.
+        self._room -= 1
+        if self._room < 0:
+            reason = f"there are more than {MAX_VALUES} values, counting what aliases stand for"
+            self.fail(key, line, reason)
+        if depth > MAX_DEPTH:
+            self.fail(key, line, f"the nesting is deeper than {MAX_DEPTH} levels")
+        if isinstance(source, Mapping):
+            found = {}
+            for name, below in source.items():
+                if isinstance(name, str) and not scalar_fault(name):
+                    found[name] = self._plain(below, joined(key, name), line, depth + 1)
+                else:
+                    self.refuse(key, line, f"{quoted(name)} is not a text that can be a key")
+            return found
+        if isinstance(source, list | tuple):
+            return [
+                self._plain(below, joined(key, str(index)), line, depth + 1)
+                for index, below in enumerate(source)
+            ]
+        fault = None if source is BROKEN else scalar_fault(source)
+        if fault:
+            self.refuse(key, line, fault)
+        return BROKEN if fault else source
+
+    def position(self, path: Iterable[str | int]) -> Value:
+        """The line and text of the value at `path`, both None in a document without lines."""
+        found = self.source
+        for part in path:
+            found = found[part] if not isinstance(found, Value) else found.data[part]
+        return found if isinstance(found, Value) else Value(data=found, line=None)
 
     def refuse(self, key: str, line: int | None, reason: str) -> None:
         """Note an error."""
@@ -64,69 +130,66 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A value at its place in a document. `key` is the dotted path to it, empty for the root."""
+    """A plain value at its place in a document.
+
+    `path` leads from the root to it. `key` is how errors write that path, empty for the root.
+    """
 
     document: Document
-    key: str
-    value: Value
+    data: Any
+    path: tuple[str | int, ...] = ()
+    key: str = ""
 
-    @property
-    def data(self) -> Any:
-        """The scalar, or the containers of values below."""
-        return self.value.data
+    def __getitem__(self, name: str | int) -> "Node":
+        """The entry `name` of a mapping, or the item of a list."""
+        key, path = joined(self.key, str(name)), (*self.path, name)
+        return Node(document=self.document, data=self.data[name], path=path, key=key)
 
-    @property
-    def is_mapping(self) -> bool:
-        """Whether it has named entries."""
-        return isinstance(self.data, dict)
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it has numbered entries."""
-        return isinstance(self.data, tuple)
+    def at(self, key: str) -> "Node":
+        """The same value under another key."""
+        return replace(self, key=key)
 
     @property
     def is_empty(self) -> bool:
         """Whether it says nothing: null, or a text, list or mapping without content."""
-        return self.data is None or self.data in ("", (), {})
-
-    def refuse(self, reason: str) -> None:
-        """Note an error of this value, unless it is broken: one error is enough."""
-        if not self.value.broken:
-            self.document.refuse(self.key, self.value.line, reason)
-
-    def at(self, key: str) -> "Node":
-        """The same value under another key."""
-        return Node(document=self.document, key=key, value=self.value)
-
-    def child(self, name: str, value: Value) -> "Node":
-        """A value below this one."""
-        key = f"{self.key}.{name}" if self.key else name
-        return Node(document=self.document, key=key, value=value)
+        return self.data is None or self.data in ("", [], {})
 
     def all_entries(self) -> dict[str, "Node"]:
-        """The entries of a mapping, those that are null among them; empty for anything else."""
-        if not isinstance(self.data, dict):
-            return {}
-        return {name: self.child(name, value) for name, value in self.data.items()}
+        """The entries of a mapping, null ones too; empty for anything else."""
+        return {name: self[name] for name in self.data} if isinstance(self.data, dict) else {}
 
     def entries(self) -> dict[str, "Node"]:
-        """The entries of a mapping that are not null: a null entry is an absent one."""
-        return {
-            name: node
-            for name, node in self.all_entries().items()
-            if node.data is not None or node.value.broken
-        }
+        """The entries of a mapping without those that are null: a null entry is an absent one."""
+        return {name: node for name, node in self.all_entries().items() if node.data is not None}
 
-    def items(self) -> Iterator["Node"]:
-        """The entries of a list, under their index; none for anything else."""
-        if isinstance(self.data, tuple):
-            for index, value in enumerate(self.data):
-                yield self.child(str(index), value)
+    def items(self) -> list["Node"]:
+        """The items of a list; empty for anything else."""
+        return [self[i] for i in range(len(self.data))] if isinstance(self.data, list) else []
 
-    def plain(self) -> Any:
-        """The value as JSON has it."""
-        return _plain(self.value)
+    def read(self, type_: Any) -> Any:
+        """The value as `type_`, any type that Pydantic validates; None after noting every error."""
+        try:
+            return _adapter(type_).validate_python(self.data, context=self.document)
+        except ValidationError as invalid:
+            for error in invalid.errors(include_url=False):
+                node = self
+                for part in error["loc"]:
+                    node = node[part]
+                reason = _REASONS[error["type"]].format_map(error.get("ctx", {}))
+                node.refuse(f"{node.shown()} {reason}")
+        return None
+
+    def shown(self) -> str:
+        """The value as an error shows it, and as it stands in the file where that looks different."""
+        shown, text = quoted(self.data), self.document.position(self.path).text
+        if text and len(text) < 20 and isinstance(self.data, int) and text.lower() != shown:
+            return f"{text} (read as {shown})"
+        return shown
+
+    def refuse(self, reason: str) -> None:
+        """Note an error of this value."""
+        if self.data is not BROKEN:
+            self.document.refuse(self.key, self.document.position(self.path).line, reason)
 
     def refuse_unknown(self, allowed: Collection[str]) -> None:
         """Note an error for each key that is not one of `allowed`."""
@@ -135,12 +198,14 @@ class Node:
                 node.refuse(f"unknown key {quoted(name)}{nearest(name, allowed)}")
 
 
-def _plain(value: Value) -> Any:
-    if isinstance(value.data, dict):
-        return {name: _plain(below) for name, below in value.data.items()}
-    if isinstance(value.data, tuple):
-        return [_plain(below) for below in value.data]
-    return value.data
+@cache
+def _adapter(type_: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(type_)
+
+
+def joined(key: str, name: str) -> str:
+    """The key of the entry `name` below `key`."""
+    return f"{key}.{name}" if key else name
 
 
 def quoted(value: Any) -> str:
@@ -152,66 +217,23 @@ def quoted(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def listed(words: Collection[str]) -> str:
-    """Words as an error lists them."""
-    return ", ".join(words)
-
-
-def nearest(word: str, allowed: Collection[str]) -> str:
+def nearest(word: object, allowed: Collection[str]) -> str:
     """The end of an error about `word`: the nearest of the words allowed, and all of them."""
-    found = difflib.get_close_matches(word.lower(), allowed, n=1, cutoff=0.6)
+    text = word.lower() if isinstance(word, str) else ""
+    found = difflib.get_close_matches(text, allowed, n=1, cutoff=0.6)
     hint = f"; did you mean {quoted(found[0])}?" if found else "."
-    return f"{hint} Allowed: {listed(allowed)}" if allowed else f"{hint} None is allowed here"
+    return f"{hint} Allowed: {', '.join(allowed)}" if allowed else f"{hint} None is allowed here"
 
 
-def scalar_fault(value: Scalar) -> str | None:
+def scalar_fault(value: Any) -> str | None:
     """What makes a scalar unfit for a strict JSON reply or a database, if anything."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is not a finite number"
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
             return "the text is not valid Unicode: it holds half of a surrogate pair"
+    elif value is not None and not isinstance(value, int | float):
+        return f"a {type(value).__name__} is not a JSON value"
+    elif isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is not a finite number"
     return None
-
-
-def document_of(data: Mapping[str, Any] | list[Any]) -> Node:
-    """A JSON body as the root of a document without lines.
-
-    Raises:
-        ConfigInvalid: it holds what JSON cannot, or too much of it.
-    """
-    document = Document()
-    remaining = [MAX_VALUES]
-    return Node(document=document, key="", value=_value_of(data, "", 0, document, remaining))
-
-
-def _value_of(data: Any, key: str, depth: int, document: Document, remaining: list[int]) -> Value:
-    remaining[0] -= 1
-    if remaining[0] < 0:
-        document.fail(key, None, f"there are more than {MAX_VALUES} values")
-    if depth > MAX_DEPTH:
-        document.fail(key, None, f"the nesting is deeper than {MAX_DEPTH} levels")
-    below = f"{key}." if key else ""
-    if isinstance(data, Mapping):
-        entries = {}
-        for name, value in data.items():
-            if not isinstance(name, str) or scalar_fault(name):
-                document.refuse(key, None, f"{quoted(name)} is not a text that can be a key")
-                continue
-            entries[name] = _value_of(value, below + name, depth + 1, document, remaining)
-        return Value(data=entries)
-    if isinstance(data, list | tuple):
-        values = [
-            _value_of(value, f"{below}{index}", depth + 1, document, remaining)
-            for index, value in enumerate(data)
-        ]
-        return Value(data=tuple(values))
-    fault = f"a {type(data).__name__} is not a JSON value"
-    if data is None or isinstance(data, str | int | float | bool):
-        fault = scalar_fault(data) or ""
-    if fault:
-        document.refuse(key, None, fault)
-        return Value(data=None, broken=True)
-    return Value(data=data)

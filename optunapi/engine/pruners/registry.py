@@ -1,19 +1,18 @@
 """Pruners by name and arguments."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from optuna import pruners
 
-from optunapi.engine.documents import readers as read
 from optunapi.engine.documents.components import (
+    Component,
     Kind,
-    read_component,
     refuse_raised,
     without_warnings,
 )
 from optunapi.engine.documents.document import Node
+from optunapi.engine.documents.fields import Count, whole, word_or
 
 
 def make_pruner(pruner: Mapping[str, Any]) -> pruners.BasePruner:
@@ -27,7 +26,7 @@ def read_pruner(node: Node, *, n_objectives: int | None) -> dict[str, Any] | Non
 
     `n_objectives` is None where it is not known.
     """
-    found = _read(node)
+    found = _PRUNER.read(node)
     if found is not None and found["name"] != "none" and (n_objectives or 1) > 1:
         node.refuse(
             f"{found['name']} cannot prune {n_objectives} objectives: Optuna prunes by one. "
@@ -37,26 +36,23 @@ def read_pruner(node: Node, *, n_objectives: int | None) -> dict[str, Any] | Non
     return found
 
 
-def _read(node: Node) -> dict[str, Any] | None:
-    found = read_component(node, PRUNERS, "pruner")
-    if found is None:
-        return None
+def _can_be_made(node: Node, found: Mapping[str, Any]) -> bool:
     if found["name"] == "hyperband" and not _hyperband_range_holds(node, found):
-        return None
+        return False
     try:
         with without_warnings():
             _make(found)
     except (TypeError, ValueError) as error:
         refuse_raised(node, found, error)
-        return None
-    return found
+        return False
+    return True
 
 
 def _hyperband_range_holds(node: Node, found: Mapping[str, Any]) -> bool:
     least, most = found.get("min_resource", 1), found.get("max_resource", "auto")
     if most == "auto" or most >= least:
         return True
-    node.entries()["max_resource"].refuse(f"{most} is below `min_resource`, {least}")
+    node["max_resource"].refuse(f"{most} is below `min_resource`, {least}")
     return False
 
 
@@ -69,34 +65,25 @@ def _make(found: Mapping[str, Any]) -> pruners.BasePruner:
     return made
 
 
-def _resource(node: Node) -> int | str | None:
-    if node.data == "auto":
-        return "auto"
-    if isinstance(node.data, str) and not node.data[:1].isdigit():
-        return read.choice(node, ("auto",), "resource; a whole number is one")
-    return read.integer(node, minimum=1)
-
-
-_at_least_one = partial(read.integer, minimum=1)
-_at_least_two = partial(read.integer, minimum=2)
-
-PRUNERS: Mapping[str, Kind] = {
+_RESOURCE = word_or("auto", Count)
+PRUNERS: dict[str, Kind] = {
     "none": Kind(made=pruners.NopPruner),
     "median": Kind(made=pruners.MedianPruner),
     "percentile": Kind(made=pruners.PercentilePruner),
     # Optuna looks at these two of Hyperband's arguments only when it first prunes.
     "hyperband": Kind(
         made=pruners.HyperbandPruner,
-        readers={
-            "min_resource": _at_least_one,
-            "max_resource": _resource,
-            "reduction_factor": _at_least_two,
+        types={
+            "min_resource": Count,
+            "max_resource": _RESOURCE,
+            "reduction_factor": whole(2),
         },
     ),
     "successive-halving": Kind(
-        made=pruners.SuccessiveHalvingPruner, readers={"min_resource": _resource}
+        made=pruners.SuccessiveHalvingPruner, types={"min_resource": _RESOURCE}
     ),
     "threshold": Kind(made=pruners.ThresholdPruner),
     "wilcoxon": Kind(made=pruners.WilcoxonPruner),
-    "patient": Kind(made=pruners.PatientPruner, readers={"wrapped": _read}),
 }
+_PRUNER = Component(kinds=PRUNERS, what="pruner", check=_can_be_made)
+PRUNERS["patient"] = Kind(made=pruners.PatientPruner, types={"wrapped": _PRUNER})

@@ -31,7 +31,7 @@ def suits(
     if found["name"] == "gp" and importlib.util.find_spec("torch") is None:
         node.refuse("gp needs PyTorch, which is not installed here: pip install 'optunapi[gp]'")
     if found.get("engine") == "rustuna" and (reason := obstacle(found, parameters)):
-        node.entries()["engine"].refuse(f"rustuna cannot do this study: {reason}")
+        node["engine"].refuse(f"rustuna cannot do this study: {reason}")
     if n_objectives is not None:
         _check_objectives(node, found, n_objectives)
     if parameters is not None and found["name"] in _SPACE_CHECKS:
@@ -46,16 +46,19 @@ def _check_objectives(node: Node, found: Mapping[str, Any], n_objectives: int) -
         )
     if found["name"] != "nsga3":
         return
-    for row in node.entries()["reference_points"].items() if "reference_points" in found else ():
-        if len(row.data) != n_objectives:
+    for index, numbers in enumerate(found.get("reference_points", ())):
+        row = node["reference_points"][index]
+        if len(numbers) != n_objectives:
             row.refuse(
-                f"{len(row.data)} numbers for {n_objectives} objectives: one for each is needed"
+                f"{len(numbers)} numbers for {n_objectives} objectives: one for each is needed"
             )
+        if not any(numbers):
+            row.refuse("a reference point is a direction: it cannot be all zero")
     parts = found.get("dividing_parameter", 3)
     parts_looked_at = min(parts, MAX_REFERENCE_POINTS)
     points = math.comb(n_objectives + parts_looked_at - 1, parts_looked_at)
     if points > MAX_REFERENCE_POINTS:
-        place = node.entries()["dividing_parameter"] if "dividing_parameter" in found else node
+        place = node["dividing_parameter"] if "dividing_parameter" in found else node
         place.refuse(
             f"nsga3 would make more than {MAX_REFERENCE_POINTS} reference points of "
             f"{n_objectives} objectives and `dividing_parameter` {parts}"
@@ -72,16 +75,16 @@ def _check_cmaes(node: Node, found: Mapping[str, Any], parameters: Sequence[Para
     if parameters and not numerical:
         node.refuse("cmaes samples numbers, and no parameter is a number: use tpe, for example")
     if found.get("use_separable_cma") and len(numerical) == 1:
-        node.entries()["use_separable_cma"].refuse("it needs more than one numerical parameter")
+        node["use_separable_cma"].refuse("it needs more than one numerical parameter")
     if "x0" not in found:
         return
-    place = node.entries()["x0"]
+    place = node["x0"]
     ranges = {parameter.name: parameter.distribution for parameter in numerical}
     for name, entry in place.entries().items():
         if name not in ranges:
             entry.refuse(f"there is no numerical parameter {quoted(name)}{nearest(name, ranges)}")
         elif fitted(ranges[name], found["x0"][name]) is None:
-            entry.refuse(f"{quoted(entry.plain())} is not {allowed(ranges[name])}")
+            entry.refuse(f"{entry.shown()} is not {allowed(ranges[name])}")
     if missing := [name for name in ranges if name not in found["x0"]]:
         place.refuse(
             f"there is no value for {', '.join(missing)}: every numerical parameter needs one"
@@ -90,7 +93,7 @@ def _check_cmaes(node: Node, found: Mapping[str, Any], parameters: Sequence[Para
 
 def _check_grid(node: Node, found: Mapping[str, Any], parameters: Sequence[Parameter]) -> None:
     given = found.get("search_space", {})
-    entries = node.entries()["search_space"].entries() if given else {}
+    entries = node["search_space"].entries() if given else {}
     known = {parameter.name: parameter.distribution for parameter in parameters}
     if not known and not given:
         node.refuse("grid needs parameters, or their values as `search_space`")
@@ -110,9 +113,9 @@ def _check_grid(node: Node, found: Mapping[str, Any], parameters: Sequence[Param
         for item in entry.items():
             value = fitted(known[name], item.data) if known else (item.data,)
             if value is None:
-                item.refuse(f"{quoted(item.plain())} is not {allowed(known[name])}")
+                item.refuse(f"{item.shown()} is not {allowed(known[name])}")
             elif value in seen:
-                item.refuse(f"{quoted(item.plain())} is repeated")
+                item.refuse(f"{item.shown()} is repeated")
             seen.append(value)
     if (points := points_in(grid_of(given, parameters))) > MAX_POINTS:
         node.refuse(f"the grid has {points} points; at most {MAX_POINTS} are allowed")

@@ -7,7 +7,7 @@ from optuna import samplers
 
 from optunapi.engine.documents.components import (
     MAX_SEED,
-    read_component,
+    Component,
     refuse_raised,
     without_warnings,
 )
@@ -27,7 +27,7 @@ def read_sampler(
 
     Parameters and objectives are None if they are not known. The sampler is not checked against them then.
     """
-    found = read_component(node, SAMPLERS, "sampler")
+    found = Component(kinds=SAMPLERS, what="sampler").read(node)
     if found is None or not suits(node, found, parameters, n_objectives):
         return None
     # GP's constructor refuses nothing, and takes seconds to load PyTorch.

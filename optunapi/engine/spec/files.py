@@ -3,7 +3,7 @@
 import stat
 from pathlib import Path
 
-from optunapi.engine.documents.document import Document, Node, scalar_fault
+from optunapi.engine.documents.document import Document, scalar_fault
 from optunapi.engine.documents.yaml_reader import read_yaml
 from optunapi.engine.spec.read import StudySpec, read_spec
 
@@ -54,4 +54,4 @@ def _read(content: bytes, document: Document) -> StudySpec:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
         document.fail("", line, f"it is not UTF-8: byte 0x{byte:02x} cannot be there")
-    return read_spec(Node(document=document, key="", value=read_yaml(text, document)))
+    return read_spec(document.root(read_yaml(text, document)))

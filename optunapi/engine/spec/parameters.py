@@ -1,16 +1,16 @@
-"""The parameters of a specification, in every form a file may give them."""
+"""The parameters of a configuration, in every form a file may give them."""
 
 from collections.abc import Mapping, Sequence
 
 from optuna.distributions import BaseDistribution
 
-from optunapi.engine.documents import readers as read
-from optunapi.engine.documents.document import Node, Scalar, quoted
+from optunapi.engine.documents.document import Node, Scalar, joined, quoted
+from optunapi.engine.documents.fields import Text
+from optunapi.engine.names import name_fault
 from optunapi.engine.space import DISTRIBUTION_KEYS, Parameter, allowed, fitted
 from optunapi.engine.spec.distributions import read_distribution
 
 PARAMETER_KEYS = ("name", *DISTRIBUTION_KEYS, "when")
-LONGEST_NAME = 255
 
 Known = dict[str, BaseDistribution | None]
 
@@ -19,12 +19,13 @@ def is_parameter(node: Node) -> bool:
     """Whether a value describes one parameter, rather than holding several or none."""
     entries = node.entries()
     return any(
-        name in entries and not entries[name].is_mapping for name in ("name", *DISTRIBUTION_KEYS)
+        name in entries and not isinstance(entries[name].data, dict)
+        for name in ("name", *DISTRIBUTION_KEYS)
     )
 
 
 def read_parameters(node: Node) -> tuple[list[Parameter], bool]:
-    """The parameters of a mapping or list, and whether none was left out for an error in it."""
+    """The parameters of a mapping or list, and whether every one could be read."""
     blocks = _blocks(node)
     names = [name for name, _ in blocks]
     known: Known = {}
@@ -45,56 +46,40 @@ def read_parameters(node: Node) -> tuple[list[Parameter], bool]:
 
 
 def _blocks(node: Node) -> list[tuple[str | None, Node]]:
-    if node.is_mapping and not is_parameter(node):
+    if isinstance(node.data, dict) and not is_parameter(node):
         return [(_name(block, key), block) for key, block in node.all_entries().items()]
     found = []
-    for item in (node,) if node.is_mapping else node.items():
+    for item in node.items() or [node]:
         name = _name(item, None)
-        key = f"{node.key}.{name}" if node.key else str(name)
-        found.append((name, item if name is None else item.at(key)))
+        found.append((name, item if name is None else item.at(joined(node.key, name))))
     return found
 
 
 def _name(block: Node, key: str | None) -> str | None:
     """A parameter's name: its `name`, else its key; None after noting why it has none."""
-    if not block.is_mapping:
-        shown = quoted(block.plain())
-        block.refuse(f"{shown} is not a parameter: a mapping with `type` and its range")
+    if not isinstance(block.data, dict):
+        block.refuse(f"{block.shown()} is not a parameter: a mapping with `type` and its range")
         return None
+    name: str | None
     given = block.entries().get("name")
     if given is not None and not given.is_empty:
-        name = read.text(given)
+        name = given.read(Text)
     elif key is not None:
         given, name = block, key
     else:
         block.refuse("`name` is missing: a parameter in a list needs it")
         return None
-    if name is None:
-        return None
-    if fault := name_fault(name):
+    if name is not None and (fault := name_fault(name)):
         given.refuse(fault)
         return None
     return name
-
-
-def name_fault(name: str) -> str | None:
-    """What keeps a text from being a parameter's or an objective's name, if anything."""
-    if not name or name != name.strip():
-        return f"{quoted(name)} is not a name: it is empty, or begins or ends with a space"
-    if len(name) > LONGEST_NAME:
-        return f"a name may have {LONGEST_NAME} characters; this one has {len(name)}"
-    if not name.isprintable():
-        return f"{quoted(name)} is not a name: it holds a character that cannot be printed"
-    return None
 
 
 def _read_when(
     block: Node, known: Known, names: Sequence[str | None]
 ) -> Mapping[str, tuple[Scalar, ...]] | None:
     node = block.entries().get("when")
-    if node is None or node.is_empty:
-        return None
-    if read.mapping(node, "the values that other parameters must have") is None:
+    if node is None or node.is_empty or node.read(dict) is None:
         return None
     found: dict[str, tuple[Scalar, ...]] = {}
     for name, entry in node.all_entries().items():
@@ -103,14 +88,14 @@ def _read_when(
             continue
         distribution = known[name]
         values: list[Scalar] = []
-        for item in entry.items() if entry.is_list else (entry,):
+        for item in entry.items() if isinstance(entry.data, list) else [entry]:
             fits = None if distribution is None else fitted(distribution, item.data)
             if distribution is not None and fits is None:
-                shown = quoted(item.plain())
-                item.refuse(f"{shown} is impossible: {quoted(name)} is {allowed(distribution)}")
+                impossible = f"{quoted(name)} is {allowed(distribution)}"
+                item.refuse(f"{item.shown()} is impossible: {impossible}")
             elif fits is not None:
                 values.append(fits[0])
-        if entry.data == ():
+        if entry.data == []:
             entry.refuse(f"there is no value of {quoted(name)}: at least one is needed")
         found[name] = tuple(values)
     return found

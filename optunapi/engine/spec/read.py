@@ -1,11 +1,13 @@
 """A configuration, read: its forms, its settings, and every error in it at once."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
-from optunapi.engine.documents import readers as read
-from optunapi.engine.documents.document import Node, Scalar, document_of, quoted
+from annotated_types import Le
+from pydantic import BeforeValidator
+
+from optunapi.engine.documents.document import Document, Node, quoted
+from optunapi.engine.documents.fields import Count, Positive, Scalar, Seconds, Text, one_of
 from optunapi.engine.pruners.registry import read_pruner
 from optunapi.engine.samplers.make import read_sampler
 from optunapi.engine.space import Parameter, distribution_to_wire, fitted_point, misfits
@@ -27,30 +29,30 @@ __all__ = [
     "spec_from_mapping",
 ]
 
-MAX_LEASE = 31_536_000.0
+MAX_LEASE = 31_536_000
 
-_count = partial(read.integer, minimum=1)
-_LIMITS: Mapping[str, Callable[[Node], Any]] = {
-    "max_trials": _count,
-    "max_running": _count,
-    "max_duration": read.seconds,
-    "max_failed_trials": _count,
-    "max_cost": partial(read.number, above=0),
-    "trial_timeout": read.seconds,
+_LIMITS = {
+    "max_trials": Count,
+    "max_running": Count,
+    "max_duration": Seconds,
+    "max_failed_trials": Count,
+    "max_cost": Positive,
+    "trial_timeout": Seconds,
 }
-SETTINGS: tuple[str, ...] = (
-    "description",
-    "objectives",
-    "direction",
-    "sampler",
-    "pruner",
-    *_LIMITS,
-    "target",
-    "lease",
-    "max_attempts",
-    "avoid_duplicates",
-    "user_attrs",
-    "enqueue",
+# The settings whose values depend on nothing else.
+_PLAIN = {
+    "description": Text,
+    "lease": Annotated[Seconds, Le(MAX_LEASE)],
+    "max_attempts": Count,
+    "user_attrs": dict[str, Any],
+    # YAML reads a bare `off` as false.
+    "avoid_duplicates": Annotated[
+        one_of(AVOID_DUPLICATES), BeforeValidator(lambda value: "off" if value is False else value)
+    ],
+}
+SETTINGS = (
+    *("description", "objectives", "direction", "sampler", "pruner", *_LIMITS, "target"),
+    *("lease", "max_attempts", "avoid_duplicates", "user_attrs", "enqueue"),
 )
 
 
@@ -60,23 +62,22 @@ def spec_from_mapping(data: Mapping[str, Any] | list[Any]) -> StudySpec:
     Raises:
         ConfigInvalid: with every error in it.
     """
-    return read_spec(document_of(data))
+    return read_spec(Document().root(data))
 
 
 def read_spec(root: Node) -> StudySpec:
-    """The specification that a document holds, in the short or the long form.
+    """The specification in a document, in the short or the long form.
 
     Raises:
         ConfigInvalid: with every error in it.
     """
-    if root.is_empty:
-        root.document.raise_errors()
-        reason = "there is nothing in it; `parameters: {}` makes a define-by-run study"
-        root.document.fail("", root.value.line, reason)
-    if not (root.is_mapping or root.is_list):
-        reason = f"{quoted(root.plain())} is neither a mapping nor a list of parameters"
-        root.document.fail("", root.value.line, reason)
-    spec = _read_long(root) if _is_long(root) else _read_short(root)
+    spec = StudySpec()
+    if root.is_empty and not root.document.errors:
+        root.refuse("there is nothing in it; `parameters: {}` makes a define-by-run study")
+    elif not isinstance(root.data, dict | list):
+        root.refuse(f"{root.shown()} is neither a mapping nor a list of parameters")
+    else:
+        spec = _read_long(root) if _is_long(root) else _read_short(root)
     root.document.raise_errors()
     return spec
 
@@ -104,28 +105,19 @@ def _read_short(root: Node) -> StudySpec:
 def _read_long(root: Node) -> StudySpec:
     root.refuse_unknown((*SETTINGS, "parameters"))
     given = {name: node for name, node in root.entries().items() if not node.is_empty}
-    parameters, complete = _read_section(root.all_entries()["parameters"])
-    known = parameters if complete else None
+    parameters, complete = _read_section(root["parameters"])
     objectives = read_objectives(given)
     n_objectives = len(objectives) if objectives else None
-    readers: Mapping[str, tuple[str, Callable[[Node], Any]]] = {
-        "description": ("description", read.text),
-        "sampler": (
-            "sampler",
-            partial(read_sampler, parameters=known, n_objectives=n_objectives),
-        ),
-        "pruner": ("pruner", partial(read_pruner, n_objectives=n_objectives)),
-        "lease": ("lease_seconds", partial(read.seconds, maximum=MAX_LEASE)),
-        "max_attempts": ("max_attempts", _count),
-        "avoid_duplicates": ("avoid_duplicates", _read_avoid_duplicates),
-        "user_attrs": ("user_attrs", _read_user_attrs),
-    }
-    found = {
-        attribute: reader(given[name])
-        for name, (attribute, reader) in readers.items()
-        if name in given
-    }
-    limits = {name: reader(given[name]) for name, reader in _LIMITS.items() if name in given}
+    found = {name: given[name].read(type_) for name, type_ in _PLAIN.items() if name in given}
+    limits = {name: given[name].read(type_) for name, type_ in _LIMITS.items() if name in given}
+    if "lease" in found:
+        found["lease_seconds"] = found.pop("lease")
+    if "sampler" in given:
+        known = parameters if complete else None
+        sampler = read_sampler(given["sampler"], parameters=known, n_objectives=n_objectives)
+        found["sampler"] = sampler
+    if "pruner" in given:
+        found["pruner"] = read_pruner(given["pruner"], n_objectives=n_objectives)
     if "target" in given and objectives:
         limits["target"] = read_target(given["target"], objectives)
     if "enqueue" in given and complete:
@@ -140,41 +132,28 @@ def _read_long(root: Node) -> StudySpec:
 
 
 def _read_section(node: Node) -> tuple[list[Parameter], bool]:
-    if node.is_empty:
-        return [], True
-    if node.is_mapping or node.is_list:
+    if isinstance(node.data, dict | list) and node.data:
         return read_parameters(node)
-    node.refuse(f"{quoted(node.plain())} is neither a mapping nor a list of parameters")
-    return [], False
-
-
-def _read_avoid_duplicates(node: Node) -> str | None:
-    # YAML reads a bare `off` as false.
-    return "off" if node.data is False else read.choice(node, AVOID_DUPLICATES, "value")
-
-
-def _read_user_attrs(node: Node) -> Any:
-    return None if read.mapping(node, "the study's user attributes") is None else node.plain()
+    if not node.is_empty:
+        node.refuse(f"{node.shown()} is neither a mapping nor a list of parameters")
+    return [], node.is_empty
 
 
 def _read_enqueue(
     node: Node, parameters: Sequence[Parameter], *, whole: bool
-) -> tuple[dict[str, Scalar], ...]:
+) -> tuple[dict[str, Any], ...]:
     """The points to try first; with `whole` each must give every parameter."""
     found = []
-    for item in read.items(node, "the points to try first") or ():
-        if read.mapping(item, "a value for each parameter it fixes") is None:
+    node.read(list[dict[str, Scalar]])
+    for item in node.items():
+        if not isinstance(item.data, dict):
             continue
-        entries = item.all_entries()
-        for entry in entries.values():
-            read.scalar(entry)
-        point = item.plain()
-        reasons = misfits(parameters, point)
+        reasons = misfits(parameters, item.data)
         for name, reason in reasons.items():
-            entries[name].refuse(reason)
-        missing = [parameter.name for parameter in parameters if parameter.name not in point]
+            item[name].refuse(reason)
+        missing = [parameter.name for parameter in parameters if parameter.name not in item.data]
         if whole and missing:
             item.refuse(f"it lacks {', '.join(missing)}: with grid, a point gives every parameter")
         if not reasons:
-            found.append(fitted_point(parameters, point))
+            found.append(fitted_point(parameters, item.data))
     return tuple(found)

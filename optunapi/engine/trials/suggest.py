@@ -19,7 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.documents.document import document_of, quoted
+from optunapi.engine.documents.document import Document, quoted
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.samplers.checks import suits
 from optunapi.engine.space import Parameter, allowed, fitted
@@ -206,7 +206,7 @@ def _refuse_unsuited(spec: StudySpec, name: str, distribution: BaseDistribution)
     """Refuse what the sampler would take for ever, or all memory, to sample."""
     if spec.sampler["name"] not in ("gp", "brute-force"):
         return
-    node = document_of({})
+    node = Document().root({})
     parameter = Parameter(name=name, distribution=distribution)
     if not suits(node, {"name": spec.sampler["name"]}, [parameter], None):
         raise ValueInvalid("; ".join(str(error["reason"]) for error in node.document.errors))

@@ -1,0 +1,128 @@
+"""The types of a configuration's values, for `Node.read`."""
+
+import re
+from collections.abc import Collection
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    BeforeValidator,
+    PlainValidator,
+    Strict,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from optunapi.durations import MAX_SECONDS, seconds_of
+from optunapi.engine.documents.document import BROKEN, Document, nearest
+
+# Floats hold whole numbers without a gap up to here, and Optuna keeps every parameter as a float.
+MAX_INTEGER = 2**53
+
+_NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?", re.ASCII)
+
+
+def _numeric(value: Any, info: ValidationInfo[Document]) -> Any:
+    """`value`, or the number that a text of a YAML file spells: YAML reads 1e-5 as a text."""
+    text = value.strip() if isinstance(value, str) and not info.context.exact else ""
+    if len(text) <= 400 and _NUMBER.fullmatch(text):
+        digits = text.replace("_", "")
+        return int(digits) if digits.lstrip("+-").isdigit() else float(digits)
+    return value
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _float(value: Any) -> Any:
+    try:
+        return float(value) if type(value) is int else value
+    except OverflowError:
+        return float("inf")
+
+
+def _seconds(value: Any, info: ValidationInfo[Document]) -> float:
+    found = seconds_of(value) if isinstance(value, str) else None
+    number = _float(_numeric(value, info)) if found is None else found
+    if not isinstance(number, float):
+        raise ValueError("is not a duration such as 90, 90s, 5m, 12h or 2d")
+    if number <= 0:
+        raise ValueError("is not a duration above zero")
+    return number
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, list | dict) or value is BROKEN:
+        raise ValueError("is not a single value: a text, number, boolean or null")
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+
+# The last of several validators in front runs first.
+Number = Annotated[
+    float, Strict(), AllowInfNan(False), BeforeValidator(_float), BeforeValidator(_numeric)
+]
+NonNegative = Annotated[Number, Ge(0)]
+Positive = Annotated[Number, Gt(0)]
+Integer = Annotated[
+    int,
+    Strict(),
+    Ge(-MAX_INTEGER),
+    Le(MAX_INTEGER),
+    BeforeValidator(_whole),
+    BeforeValidator(_numeric),
+]
+Boolean = Annotated[bool, Strict()]
+Text = Annotated[str, Strict(), MaxLen(10_000)]
+Scalar = Annotated[Any, AfterValidator(_scalar)]
+# Seconds, or a number with `s`, `m`, `h` or `d`.
+Seconds = Annotated[float, Le(MAX_SECONDS), BeforeValidator(_seconds)]
+
+
+def whole(least: int, most: int = MAX_INTEGER) -> Any:
+    """The type of a whole number from `least` to `most`."""
+    return Annotated[Integer, Ge(least), Le(most)]
+
+
+Count = whole(1)
+
+
+def some(type_: Any) -> Any:
+    """The type of a list of at least one `type_`."""
+    return Annotated[list[type_], MinLen(1)]
+
+
+def named(type_: Any) -> Any:
+    """The type of a mapping of names to `type_`; null entries are absent."""
+    return Annotated[dict[str, type_], BeforeValidator(_without_nulls)]
+
+
+def one_of(words: Collection[str], what: str = "value") -> Any:
+    """The type of one of `words`; errors call it a `what`."""
+
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        raise ValueError(f"is not a {what}{nearest(value, words)}")
+
+    return Annotated[str, PlainValidator(check)]
+
+
+def word_or(word: str, number: Any) -> Any:
+    """The type of `word` itself or of a `number`."""
+
+    def check(value: Any, validate_number: ValidatorFunctionWrapHandler) -> Any:
+        if value == word:
+            return word
+        if isinstance(value, str) and not value[:1].isdigit():
+            raise ValueError(f"is not a value{nearest(value, (word, 'a number'))}")
+        return validate_number(value)
+
+    return Annotated[number, WrapValidator(check)]
