@@ -1,8 +1,12 @@
 """Optuna's objects ↔ what Optuna's tables hold for them.
 
-Encodings are Optuna 5.0's: an enumeration's member is its name, a parameter is its distribution's
-internal representation, an infinite objective or intermediate value is a type beside a null, an
-attribute is JSON (Python's, with NaN and Infinity), a time is UTC where a FrozenTrial has local time.
+The encodings are those of Optuna 5.0:
+
+- A state or direction is its name.
+- A parameter is a float, its distribution's internal representation.
+- An infinite objective or intermediate value is null, with a type beside it.
+- An attribute is JSON as Python writes it, with NaN and Infinity.
+- A time is in UTC, where a FrozenTrial has local time.
 """
 
 import json
@@ -28,13 +32,13 @@ STATES: Mapping[str, TrialState] = {state.name: state for state in TrialState}
 DIRECTIONS: Mapping[str, StudyDirection] = {d.name: d for d in StudyDirection}
 
 _SCALARS = (str, int, float, bool, type(None))
-_EXACT_INT = 2**53  # beyond it, the column's double loses digits
+_EXACT_INT = 2**53  # beyond it, the column, a double, loses digits
 _KEPT_DISTRIBUTIONS = 4096
 _NO_TIME, _QUARTER = timedelta(), timedelta(minutes=15)
 
 
 def encode_float(value: float) -> tuple[float | None, str]:
-    """A value or intermediate value as (column, type's name)."""
+    """A value or intermediate value as (column, name of its type)."""
     if math.isfinite(value):
         return value, "FINITE"
     if math.isnan(value):
@@ -45,7 +49,7 @@ def encode_float(value: float) -> tuple[float | None, str]:
 def decode_float(value: float | None, kind: str) -> float:
     """The inverse of `encode_float`."""
     if kind == "FINITE":
-        # SQLite stores NaN as null: so Optuna writes an objective of NaN, although it cannot read it.
+        # SQLite stores NaN as null. Optuna writes an objective of NaN so, although it cannot read it.
         return math.nan if value is None else float(value)
     return _NOT_FINITE[kind]
 
@@ -64,22 +68,22 @@ def to_local(time: datetime | None) -> datetime | None:
 
 
 class LocalTimes:
-    """`to_local` for very many times, each mostly near to the one before; asking anew takes long."""
+    """`to_local` for very many times, most of them close to the one before: it remembers the offset."""
 
     def __init__(self) -> None:
-        self._offsets: dict[datetime, timedelta] = {}  # of quarters of an hour
-        self._quarter, self._offset = datetime.max, timedelta()  # the latest of them
+        self._offsets: dict[datetime, timedelta] = {}  # by quarter of an hour
+        self._quarter, self._offset = datetime.max, timedelta()  # the latest one
 
     def of(self, time: datetime | None) -> datetime | None:
-        """The local time."""
+        """The local time of a naive UTC time."""
         if time is None:
             return None
         if not _NO_TIME <= time - self._quarter < _QUARTER:
-            self._turn_to(time)
+            self._find_offset(time)
         return time + self._offset
 
-    def _turn_to(self, time: datetime) -> None:
-        minute = time.minute - time.minute % 15  # clocks change between two quarters of an hour
+    def _find_offset(self, time: datetime) -> None:
+        minute = time.minute - time.minute % 15  # clocks change at quarters of an hour
         quarter = time.replace(minute=minute, second=0, microsecond=0)
         if quarter not in self._offsets:
             local = quarter.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
@@ -88,7 +92,7 @@ class LocalTimes:
 
 
 def normal_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as they come back from the database, sharing nothing mutable with the caller's.
+    """Attributes as the database returns them, sharing nothing mutable with the caller's.
 
     Raises:
         TypeError, ValueError: a value is not JSON.
@@ -100,7 +104,7 @@ def normal_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _copied(value: Any) -> Any:
-    """A value as it comes back from JSON. Most are flat, and need not go there."""
+    """A value as JSON returns it. Most are flat, and need not be encoded for that."""
     if type(value) is dict and all(
         type(key) is str and type(item) in _SCALARS for key, item in value.items()
     ):
@@ -109,10 +113,10 @@ def _copied(value: Any) -> Any:
 
 
 def text(name: str) -> str:
-    """A name as a column can hold it, shared with all equal ones.
+    """A name that a column can hold, interned.
 
     Raises:
-        TypeError, ValueError: it is no text, or has half a surrogate pair.
+        TypeError, ValueError: it is not text, or has half a surrogate pair.
     """
     if not isinstance(name, str):
         raise TypeError(f"a name must be text, not {type(name).__name__}")
@@ -122,14 +126,29 @@ def text(name: str) -> str:
 
 
 def same_attrs(one: Any, other: Any) -> bool:
-    """Whether two attributes, or mappings of them, are stored alike (NaN is equal to NaN)."""
-    return one is other or json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    """Whether two attributes are stored alike. NaN is equal to NaN."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def same_trial(one: FrozenTrial, other: FrozenTrial) -> bool:
+    """Whether two trials are stored alike. NaN is equal to NaN."""
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(trial: FrozenTrial) -> tuple[Any, ...]:
+    return (
+        (trial.number, trial.state, trial.datetime_start, trial.datetime_complete),
+        (trial.params, trial.distributions),
+        repr(trial.values or []),
+        repr(sorted(trial.intermediate_values.items())),
+        json.dumps([trial.user_attrs, trial.system_attrs], sort_keys=True),
+    )
 
 
 def internal_value(distribution: BaseDistribution, value: Any) -> float:
-    """A parameter's value as the database has it."""
+    """A parameter's value as the database holds it."""
     if isinstance(distribution, CategoricalDistribution):
-        # Optuna takes the first choice that compares equal, and 1 == 1.0 == True.
+        # Optuna would take the first choice that compares equal, and 1 == 1.0 == True.
         for index, choice in enumerate(distribution.choices):
             if choice is value or (type(choice) is type(value) and choice == value):
                 return index
@@ -137,10 +156,10 @@ def internal_value(distribution: BaseDistribution, value: Any) -> float:
 
 
 def normal_value(distribution: BaseDistribution, value: Any) -> Any:
-    """A parameter's value as it comes back from the database.
+    """A parameter's value as the database returns it.
 
     Raises:
-        ValueError: it is not one of the choices, or NaN, which Optuna's schema cannot hold.
+        ValueError: it is not one of the choices, or it is NaN, which Optuna's schema cannot hold.
     """
     if type(value) is float and type(distribution) is FloatDistribution and value == value:
         return value + 0.0  # a zero loses its sign in SQLite
@@ -157,11 +176,11 @@ def normal_value(distribution: BaseDistribution, value: Any) -> Any:
 
 
 class Shape:
-    """The distributions of one trial, shared by all trials with the same.
+    """The distributions of a trial's parameters, shared by all trials with equal ones.
 
-    Shapes form a tree: adding a parameter to one gives another, and the same addition always the same.
-    `newest` is the parameter that was added last, `decode` makes its value of the float that is stored.
-    `usual` is an addition made before, most likely made again: name, distribution as written, and shape.
+    Shapes form a tree: adding a parameter to a shape returns another shape, each time the same one.
+    `newest` is the parameter that was added last, and `decode` turns the stored float into its value.
+    `usual` is the latest addition, most likely the next one too: name, distribution as JSON, and shape.
     """
 
     def __init__(self, distributions: dict[str, BaseDistribution], newest: str = "") -> None:
@@ -177,7 +196,7 @@ class Shape:
 class Distributions:
     """The distributions of one database: one object for all equal ones, and one dict for equal dicts.
 
-    Safe to use from several threads: at worst an object is made twice.
+    Several threads may use it: at worst an object is created twice.
     """
 
     def __init__(self) -> None:
@@ -189,7 +208,7 @@ class Distributions:
         ] = {}
 
     def decode(self, written: str) -> BaseDistribution:
-        """The distribution written so."""
+        """The distribution with this JSON."""
         distribution = self._by_json.get(written)
         if distribution is None:
             distribution = self._by_json.setdefault(written, json_to_distribution(written))
@@ -197,7 +216,7 @@ class Distributions:
         return distribution
 
     def encode(self, distribution: BaseDistribution) -> str:
-        """How the distribution is written."""
+        """The distribution as JSON."""
         held = self._json_by_id.get(id(distribution))
         if held is not None:
             return held[1]
@@ -209,7 +228,7 @@ class Distributions:
         return written
 
     def add(self, shape: Shape, name: str, written: str) -> Shape:
-        """The shape with one more parameter, or another distribution for one it has."""
+        """The shape with one more parameter, or with another distribution for one it has."""
         found = shape.additions.get((name, written))
         if found is None:
             name = text(name)
@@ -220,7 +239,7 @@ class Distributions:
         return found
 
     def shared(self, distributions: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
-        """The shared dict equal to this one, with its order; found at once for a read-only one."""
+        """The shared dict equal to this one, in the same order; a read-only one is found by its id."""
         held = self._shared_by_id.get(id(distributions))
         if held is not None:
             return held[1]
@@ -232,26 +251,3 @@ class Distributions:
                 self._shared_by_id = {}
             self._shared_by_id[id(distributions)] = (distributions, shape.distributions)
         return shape.distributions
-
-
-def same_trial(one: FrozenTrial, other: FrozenTrial) -> bool:
-    """Whether two trials are stored alike (NaN is equal to NaN)."""
-    return (
-        one.state == other.state
-        and one.datetime_start == other.datetime_start
-        and one.datetime_complete == other.datetime_complete
-        and one.number == other.number
-        and _same_floats(dict(enumerate(one.values or ())), dict(enumerate(other.values or ())))
-        and _same_floats(one.intermediate_values, other.intermediate_values)
-        and one.distributions == other.distributions
-        and one.params == other.params
-        and same_attrs(one.user_attrs, other.user_attrs)
-        and same_attrs(one.system_attrs, other.system_attrs)
-    )
-
-
-def _same_floats(one: Mapping[int, float], other: Mapping[int, float]) -> bool:
-    return one.keys() == other.keys() and all(
-        value == other[key] or (value != value and other[key] != other[key])
-        for key, value in one.items()
-    )

@@ -1,4 +1,4 @@
-"""Where a server keeps its studies: a SQLite file each, or one database for all of them."""
+"""Where a server keeps its studies: a SQLite file for each, or one database for all."""
 
 import threading
 from pathlib import Path
@@ -10,7 +10,7 @@ from optunapi.storage.write_through import WriteThroughStorage, open_storage
 
 
 class StudyFiles:
-    """One SQLite file a study, `NAME.db` in a folder, opened on first use."""
+    """One SQLite file per study, `NAME.db` in a folder, opened on first use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -23,13 +23,13 @@ class StudyFiles:
 
         Raises:
             DatabaseOwned: another process is; the message names it.
-            DatabaseUnusable: the folder cannot be made or written.
+            DatabaseUnusable: the folder cannot be created or written.
         """
         called = f"the folder {self._folder.name}/"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseUnusable(f"{called} cannot be made: {error.strerror}") from error
+            raise DatabaseUnusable(f"{called} cannot be created: {error.strerror}") from error
         self._ownership = Ownership(self._folder / "server", called)
         if not self.names():
             prepare_first()  # else the first request, and all that come meanwhile, would wait for it
@@ -45,7 +45,7 @@ class StudyFiles:
             return None
 
     def for_new(self, name: str) -> WriteThroughStorage:
-        """The storage of a new study; makes the file."""
+        """The storage for a new study; its file is created."""
         return self._storage(name)
 
     def names(self) -> list[str]:
@@ -71,13 +71,13 @@ class StudyFiles:
             storage.close()
 
     def unavailable(self) -> str | None:
-        """Why not every open file can be read and written now, or None."""
+        """Why some open file cannot be read and written now, or None."""
         with self._lock:
             storages = list(self._open.values())
         return next((reason for each in storages if (reason := each.unavailable)), None)
 
     def close(self) -> None:
-        """Close every file, and let another process have the folder."""
+        """Close every file, and give up the folder."""
         for name in list(self._open):
             self.release(name)
         if self._ownership is not None:
@@ -87,8 +87,8 @@ class StudyFiles:
         return self._folder / f"{name}.db"
 
     def _storage(self, name: str) -> WriteThroughStorage:
-        # Two threads never open one study at once (the catalog sees to it), and opening is slow:
-        # the lock is for the dictionary alone.
+        # The catalog never lets two threads open one study at once, and opening is slow: the lock is for
+        # the dictionary alone.
         with self._lock:
             storage = self._open.get(name)
         if storage is None:
@@ -127,7 +127,7 @@ class OneDatabase:
         except KeyError:
             return None
 
-    def for_new(self, name: str) -> WriteThroughStorage:  # noqa: ARG002  # Stores asks so
+    def for_new(self, name: str) -> WriteThroughStorage:  # noqa: ARG002  # the engine's Stores demands it
         """The storage."""
         return self._storage
 
@@ -136,7 +136,7 @@ class OneDatabase:
         return [study.study_name for study in self._storage.get_all_studies()]
 
     def discard(self, name: str) -> None:
-        """Do nothing: nothing is left of a deleted study."""
+        """Do nothing: a deleted study leaves nothing behind."""
 
     def release(self, name: str) -> None:
         """Do nothing: the other studies need it."""
