@@ -24,10 +24,6 @@ class Commit:
         self._refusal: StorageUnavailable | None = None
         self._waiting: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
 
-    def done(self) -> bool:
-        """Whether it is resolved, whatever the outcome."""
-        return self._resolved.is_set()
-
     def wait(self) -> None:
         """Return when it is resolved, whatever the outcome."""
         self._resolved.wait()

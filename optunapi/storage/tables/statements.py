@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any, cast
 
 from sqlalchemy import (
-    Column,
+    ColumnElement,
     DateTime,
     Engine,
     Executable,
@@ -59,45 +59,25 @@ class Statements:
         self._trials = tables["trials"]
         studies, directions = tables["studies"], tables["study_directions"]
 
-        self.studies = self._sql(
-            select(studies.c.study_id, studies.c.study_name).order_by(studies.c.study_id)
-        )
-        self.directions = self._sql(
-            select(
-                directions.c.study_direction_id, directions.c.study_id, directions.c.direction
-            ).order_by(directions.c.study_id, directions.c.objective)
+        self.studies = self._select(studies, "study_id", "study_name")
+        self.directions = self._select(
+            *(directions, "study_direction_id", "study_id", "direction"),
+            order=("study_id", "objective"),
         )
         self.study_attrs = {
-            kind: self._sql(
-                select(
-                    *_key(tables[name]), *_columns(tables[name], "study_id", "key", "value_json")
-                )
-            )
+            kind: self._select(tables[name], *_key(tables[name]), "study_id", "key", "value_json")
             for kind, name in STUDY_ATTRS.items()
         }
+        times = ("datetime_start", "datetime_complete")
         self.trials = {
-            scope: self._sql(
-                self._within(
-                    select(
-                        *_columns(
-                            self._trials,
-                            *("trial_id", "number", "study_id", "state"),
-                            *("datetime_start", "datetime_complete"),
-                        )
-                    ),
-                    self._trials,
-                    scope,
-                ).order_by(self._trials.c.trial_id)
+            scope: self._select(
+                *(self._trials, "trial_id", "number", "study_id", "state", *times), scope=scope
             )
             for scope in Scope
         }
         self.children = {
-            (name, scope): self._sql(
-                self._within(
-                    select(*_key(tables[name]), *_columns(tables[name], "trial_id", *columns)),
-                    tables[name],
-                    scope,
-                ).order_by(*_key(tables[name]))
+            (name, scope): self._select(
+                tables[name], *_key(tables[name]), "trial_id", *columns, scope=scope
             )
             for name, columns in CHILDREN.items()
             for scope in Scope
@@ -110,12 +90,9 @@ class Statements:
             for kind, name in STUDY_ATTRS.items()
         }
         self.insert_trial = self._insert(
-            self._trials,
-            *("trial_id", "number", "study_id", "state", "datetime_start", "datetime_complete"),
+            self._trials, "trial_id", "number", "study_id", "state", *times
         )
-        changed: dict[str, Any] = {
-            c: bind(f"new_{c}") for c in ("state", "datetime_start", "datetime_complete")
-        }
+        changed: dict[str, Any] = {name: bind(f"new_{name}") for name in ("state", *times)}
         self.update_trial = self._sql(
             update(self._trials).values(changed).where(self._trials.c.trial_id == bind("id"))
         )
@@ -127,10 +104,9 @@ class Statements:
             name: self._sql(delete(tables[name]).where(tables[name].c.trial_id == bind("id")))
             for name in CHILDREN
         }
-        of_study = select(self._trials.c.trial_id).where(self._trials.c.study_id == bind("id"))
         self.delete_study = [
             *(
-                self._sql(delete(tables[name]).where(tables[name].c.trial_id.in_(of_study)))
+                self._sql(delete(tables[name]).where(self._of_study(tables[name])))
                 for name in (*CHILDREN, "trial_heartbeats")
             ),
             *(
@@ -149,12 +125,30 @@ class Statements:
             time.result_processor(self._dialect, None) or _unchanged
         )
 
-    def _sql(self, statement: Executable, columns: Sequence[str] | None = None) -> str:
-        compiled = statement.compile(dialect=self._dialect, column_keys=columns)  # type: ignore[attr-defined]
-        return str(compiled)
+    def _sql(self, statement: Executable) -> str:
+        return str(statement.compile(dialect=self._dialect))  # type: ignore[attr-defined]
+
+    def _select(
+        self, table: Table, *columns: str, scope: Scope = Scope.ALL, order: Sequence[str] = ()
+    ) -> str:
+        """Rows in the order in which they were written, unless another is given."""
+        statement = select(*(table.c[name] for name in columns))
+        if scope is Scope.NEWER:
+            statement = statement.where(table.c.trial_id > bind("after"))
+        elif scope is Scope.AMONG:
+            ids = func.json_each(bind("ids")).table_valued("value")
+            statement = statement.where(table.c.trial_id.in_(select(ids.c.value)))
+        elif scope is Scope.STUDY:
+            statement = statement.where(self._of_study(table))
+        return self._sql(statement.order_by(*(table.c[name] for name in order or _key(table))))
+
+    def _of_study(self, table: Table) -> ColumnElement[bool]:
+        """Whether a row belongs to a trial of the study with this id."""
+        trials = self._trials.c
+        return table.c.trial_id.in_(select(trials.trial_id).where(trials.study_id == bind("id")))
 
     def _insert(self, table: Table, *columns: str) -> str:
-        return self._sql(insert(table).values({c: bind(c) for c in columns}))
+        return self._sql(insert(table).values({name: bind(name) for name in columns}))
 
     def _upsert(self, table: Table, unique: tuple[str, ...], others: tuple[str, ...]) -> str:
         statement = sqlite.insert(table).values({c: bind(c) for c in (*unique, *others)})
@@ -164,26 +158,9 @@ class Statements:
             )
         )
 
-    def _within(self, statement: Any, table: Table, scope: Scope) -> Any:
-        id_ = table.c.trial_id
-        if scope is Scope.NEWER:
-            return statement.where(id_ > bind("after"))
-        if scope is Scope.AMONG:
-            ids = func.json_each(bind("ids")).table_valued("value")
-            return statement.where(id_.in_(select(ids.c.value)))
-        if scope is Scope.STUDY:
-            trials = self._trials
-            of_study = select(trials.c.trial_id).where(trials.c.study_id == bind("study"))
-            return statement.where(id_.in_(of_study))
-        return statement
 
-
-def _key(table: Table) -> list[Column[Any]]:
-    return list(table.primary_key.columns)
-
-
-def _columns(table: Table, *names: str) -> list[Column[Any]]:
-    return [table.c[name] for name in names]
+def _key(table: Table) -> list[str]:
+    return [column.name for column in table.primary_key.columns]
 
 
 def _unchanged(value: Any) -> Any:

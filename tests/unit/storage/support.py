@@ -1,4 +1,4 @@
-"""What the storage's tests share: templates, Optuna's own storage beside ours, helper processes."""
+"""What the storage's tests share: templates, Optuna's own storage beside ours, other processes."""
 
 import sqlite3
 import subprocess
@@ -9,13 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 
-from optunapi.storage import WriteThroughStorage, open_storage
+from optunapi.storage import Commit, WriteThroughStorage, open_storage
 from tests.support import ROOT
 
 MINIMIZE = [StudyDirection.MINIMIZE]
@@ -65,7 +66,7 @@ def opened(url: str) -> Iterator[WriteThroughStorage]:
 
 @contextmanager
 def optuna_storage(url: str) -> Iterator[RDBStorage]:
-    """Optuna's storage on the same database: the outside writer, or the judge of what we wrote."""
+    """Optuna's storage on the same database: another writer, or the judge of what we wrote."""
     storage = RDBStorage(
         url, engine_kwargs={"poolclass": NullPool, "connect_args": {"timeout": 30}}
     )
@@ -81,13 +82,19 @@ def take_in_foreign_writes(storage: WriteThroughStorage) -> None:
     storage.delete_study(storage.create_new_study(MINIMIZE))
 
 
+def assert_pending(commit: Commit) -> None:
+    """The commit has not happened yet."""
+    with pytest.raises(TimeoutError):
+        commit.result(timeout=0)
+
+
 def path_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
 @contextmanager
 def sql(url: str) -> Iterator[sqlite3.Connection]:
-    """A bare connection, in autocommit, that waits for locks."""
+    """A plain connection, in autocommit, that waits for locks."""
     with closing(sqlite3.connect(path_of(url), isolation_level=None, timeout=30)) as connection:
         yield connection
 
@@ -112,7 +119,7 @@ def python(
 
 
 def assert_database_equals_memory(storage: WriteThroughStorage) -> None:
-    """Optuna reads from the file what our memory shows."""
+    """Optuna reads from the file what our memory holds."""
     storage.committed().result()
     with optuna_storage(storage.url) as judge:
         ours = {s.study_name: s for s in storage.get_all_studies()}
@@ -142,7 +149,7 @@ def plain(trial: FrozenTrial) -> dict[str, str]:
 
 
 def assert_kept_is_true(storage: WriteThroughStorage, study_id: int) -> None:
-    """Counters and indexes say what counting would."""
+    """Counters and indexes agree with what counting and sorting would return."""
     trials = storage.get_all_trials(study_id, deepcopy=False)
     assert [trial.number for trial in trials] == list(range(len(trials)))
     assert storage.n_trials(study_id) == len(trials)

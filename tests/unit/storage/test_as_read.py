@@ -1,4 +1,4 @@
-"""What was written is in memory as it will be read again, and nobody else holds a part of it."""
+"""Memory holds values as the database will return them, and shares none with a caller."""
 
 import json
 import math
@@ -24,7 +24,7 @@ from tests.unit.storage.support import opened, template
     ],
     ids=repr,
 )
-def test_a_value_is_what_json_gives_back_and_shared_with_nobody(value: Any) -> None:
+def test_a_value_is_what_json_returns_and_shared_with_no_caller(value: Any) -> None:
     found = normal_attrs({"k": value})["k"]
     assert (found, type(found)) == ((known := json.loads(json.dumps(value))), type(known))
     assert found is not value
@@ -39,7 +39,7 @@ def test_what_json_cannot_hold_is_refused() -> None:
         normal_attrs({"k": {"a": object()}})
 
 
-def test_a_zero_has_no_sign_before_it_is_read_again_either(
+def test_a_zero_has_no_sign_in_memory_as_in_the_database(
     storage: WriteThroughStorage, study_id: int, url: str
 ) -> None:
     trial = storage.add_trial(

@@ -1,4 +1,4 @@
-"""Who waits for a commit hears of it once, on its own loop, whatever the outcome."""
+"""A waiting loop is notified of a commit once, on its own thread, whatever the outcome."""
 
 import asyncio
 import threading
@@ -10,7 +10,9 @@ from optunapi.storage.commits import Commit, committed
 
 
 @pytest.mark.parametrize("refusal", [None, StorageUnavailable("no", retry_after=1.0)])
-def test_a_loop_calls_when_it_is_resolved(refusal: StorageUnavailable | None) -> None:
+def test_a_loop_makes_the_call_when_the_commit_is_resolved(
+    refusal: StorageUnavailable | None,
+) -> None:
     async def run() -> None:
         commit, called = Commit(), asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -35,18 +37,18 @@ def test_a_loop_calls_when_it_is_resolved(refusal: StorageUnavailable | None) ->
     asyncio.run(run())
 
 
-def test_a_loop_calls_at_once_where_it_is_resolved_already() -> None:
+def test_a_loop_makes_the_call_also_for_a_commit_that_is_resolved_already() -> None:
     async def run() -> None:
         called = asyncio.Event()
         committed().notify(asyncio.get_running_loop(), called.set)
-        assert not called.is_set()  # it is the loop that calls
+        assert not called.is_set()  # the loop makes the call, not `notify`
         async with asyncio.timeout(30):
             await called.wait()
 
     asyncio.run(run())
 
 
-def test_a_loop_that_is_closed_hinders_nobody_else() -> None:
+def test_a_closed_loop_does_not_keep_others_from_being_notified() -> None:
     async def run() -> None:
         commit, called = Commit(), asyncio.Event()
         closed = asyncio.new_event_loop()

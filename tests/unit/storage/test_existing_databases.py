@@ -1,4 +1,4 @@
-"""What Optuna wrote is served as it is; what cannot be served says so in one line."""
+"""An Optuna database is served as it is; one that cannot be served is refused in one line."""
 
 import gc
 import math
@@ -78,7 +78,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/St_Johns"], indirect=True)
 @pytest.mark.usefixtures("zone")
-def test_a_database_of_optuna_s_loads_and_goes_on(url: str) -> None:
+def test_a_database_written_by_optuna_is_loaded_and_continued(url: str) -> None:
     written_by_optuna(url)
     with opened(url) as storage:
         assert_database_equals_memory(storage)
@@ -95,7 +95,7 @@ def test_a_database_of_optuna_s_loads_and_goes_on(url: str) -> None:
         (best,) = storage.best_trials(one)
         assert best.values == [0.5]  # inf is infeasible
         assert [trial.number for trial in storage.best_trials(two)] == [0, 1, 3, 4]
-        # And it goes on, under Optuna itself on top of ours.
+        # Optuna itself continues the study, on our storage.
         study = optuna.load_study(storage=storage, study_name="one")
         assert study.best_trial.number == best.number
         front = optuna.load_study(storage=storage, study_name="two: several").best_trials
@@ -119,7 +119,7 @@ def test_a_database_of_optuna_s_loads_and_goes_on(url: str) -> None:
     "zone", ["UTC", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu"], indirect=True
 )
 @pytest.mark.usefixtures("zone")
-def test_times_are_local_also_while_clocks_are_changed() -> None:
+def test_times_are_local_also_when_clocks_change() -> None:
     local = LocalTimes()
     for month, day_of_month in ((3, 8), (4, 4), (10, 3), (11, 1)):
         day, n_minutes = datetime(2026, month, day_of_month), 2 * 24 * 60
@@ -134,7 +134,7 @@ def test_times_are_local_also_while_clocks_are_changed() -> None:
     assert local.of(None) is None
 
 
-def test_trials_whose_rows_lie_mixed_up_are_read_as_optuna_reads_them(url: str) -> None:
+def test_trials_whose_rows_are_interleaved_are_read_as_optuna_reads_them(url: str) -> None:
     with optuna_storage(url) as other:
         study = optuna.create_study(storage=other, study_name="study")
         for names, highs in (("bac", [1, 2, 1]), ("abcd", [1]), ("bac", [1, 1, 1])):
@@ -171,7 +171,9 @@ def test_an_objective_of_nan_that_optuna_cannot_read_is_ignored(url: str) -> Non
         assert storage.get_best_trial(study_id).number == 1
 
 
-def test_the_pareto_front_is_kept_while_trials_come_and_go(storage: WriteThroughStorage) -> None:
+def test_the_pareto_front_follows_trials_that_are_added_and_undone(
+    storage: WriteThroughStorage,
+) -> None:
     study_id = storage.create_new_study([StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE])
     study = optuna.load_study(study_name=storage.get_study_name_from_id(study_id), storage=storage)
     for values in ([3, 1], [1, 1], [1, 1], [2, 2], [1, 3], [0, 0], [5, 9]):
@@ -195,7 +197,7 @@ def test_the_pareto_front_is_kept_while_trials_come_and_go(storage: WriteThrough
         storage.trials_by_value(study_id)
 
 
-def test_pages_by_value_go_on_where_they_ended(storage: WriteThroughStorage) -> None:
+def test_a_page_by_value_begins_where_the_last_one_ended(storage: WriteThroughStorage) -> None:
     study_id = storage.create_new_study([StudyDirection.MAXIMIZE])
     for value in (3.0, 1.0, 2.0, 3.0, math.inf, 1.0):
         storage.create_new_trial(study_id, template(TrialState.COMPLETE, values=[value]))
@@ -219,14 +221,14 @@ def test_pages_by_value_go_on_where_they_ended(storage: WriteThroughStorage) -> 
         ("nonsense", "not a database URL"),
     ],
 )
-def test_a_url_that_cannot_be_served_says_what_can(url: str, reason: str) -> None:
+def test_the_refusal_of_a_url_says_which_can_be_served(url: str, reason: str) -> None:
     with pytest.raises(DatabaseUnusable, match=reason) as refusal:
         open_storage(url)
     assert "\n" not in refusal.value.detail
     assert "sqlite:///path/to/file.db" in refusal.value.detail
 
 
-def test_looking_for_a_database_does_not_make_one(tmp_path: Path) -> None:
+def test_opening_without_create_does_not_create_a_file(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnusable):
         open_storage(f"sqlite:///{tmp_path}/absent.db", create=False)
     with pytest.raises(DatabaseUnusable):
@@ -249,7 +251,7 @@ def test_a_schema_of_another_version_names_the_command_that_upgrades_it(url: str
     assert os.listdir(path_of(url).parent) == ["study.db"]
 
 
-def test_a_file_that_is_no_optuna_database_is_left_alone(url: str) -> None:
+def test_a_file_that_is_not_an_optuna_database_is_not_changed(url: str) -> None:
     with sql(url) as connection:
         connection.execute("CREATE TABLE accounts (name TEXT)")
     with pytest.raises(DatabaseUnusable, match="not an Optuna database"):
@@ -381,7 +383,7 @@ def test_opening_leaves_garbage_collection_as_it_was(url: str, enabled: bool) ->
         (gc.enable if before else gc.disable)()
 
 
-def test_a_schema_version_that_is_known_without_asking_is_optuna_s(url: str) -> None:
+def test_the_schema_version_kept_here_is_optuna_s(url: str) -> None:
     with optuna_storage(url) as storage:
         head = storage.get_head_version()
     assert HEAD_VERSIONS.get(optuna.__version__, head) == head

@@ -1,4 +1,4 @@
-"""A disk that is full, fails or may not be written: refused, undone, and served again by itself."""
+"""Full, failing and read-only disks: changes are refused and undone, and service resumes by itself."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from tests.unit.storage.support import (
 
 
 class Load:
-    """Threads that add and finish trials without end, counting as a client would."""
+    """Threads that add and finish trials until the block ends, and note what a client would."""
 
     def __init__(self, storage: WriteThroughStorage, study_id: int, threads: int = 6) -> None:
         self.acknowledged: list[int] = []
@@ -73,7 +73,7 @@ class Load:
             self.served.clear()
             assert self.served.wait(30)
             if storage.unavailable is None:
-                return  # else a thread was late to say what it was served before the fault
+                return  # else a thread was late to note what succeeded before the fault
 
     def wait_for_refusal(self) -> None:
         self.refused.clear()
@@ -81,7 +81,7 @@ class Load:
 
 
 def assert_sound(storage: WriteThroughStorage, study_id: int, load: Load) -> None:
-    """Memory is the database, and what was acknowledged is there, once."""
+    """Memory equals the database, and what was acknowledged is there, once."""
     assert storage.unavailable is None
     assert_kept_is_true(storage, study_id)
     assert_database_equals_memory(storage)
@@ -97,7 +97,7 @@ def assert_sound(storage: WriteThroughStorage, study_id: int, load: Load) -> Non
 
 @contextmanager
 def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """A file system of its own at the folder."""
+    """A separate file system at the folder."""
     folder.mkdir()
     mount = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True)
     if mount.returncode:
@@ -121,7 +121,7 @@ def test_a_full_disk_is_refused_and_served_again_when_there_is_room(tmp_path: Pa
             assert storage.unavailable is not None
             assert "full" in storage.unavailable
             with pytest.raises(StorageUnavailable):
-                storage.n_trials(study_id)  # who knows what is on the disk
+                storage.n_trials(study_id)  # what the disk holds is not known
             (disk / "ballast").unlink()
             load.wait_for_service()
         assert load.refusals[0].retry_after > 0
@@ -129,7 +129,7 @@ def test_a_full_disk_is_refused_and_served_again_when_there_is_room(tmp_path: Pa
 
 
 def fill(ballast: Path) -> None:
-    """Take all the room that the disk has left."""
+    """Fill the disk."""
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(b"0" * 4096)
@@ -185,7 +185,7 @@ def test_a_failing_fsync_is_refused_and_memory_is_what_the_disk_has(url: str) ->
         (study,) = judge.get_all_studies()
         trials = judge.get_all_trials(study._study_id)
     names = [trial.user_attrs["name"] for trial in trials]
-    # A refused trial may be on the disk all the same: then it is there beside its second try.
+    # A refused trial may still have reached the disk: then it is there beside its second try.
     assert set(names) == set(result["acknowledged"])
     assert len(names) - len(set(names)) <= len(result["refused"])
     assert [trial.number for trial in trials] == list(range(len(trials)))
@@ -193,7 +193,7 @@ def test_a_failing_fsync_is_refused_and_memory_is_what_the_disk_has(url: str) ->
 
 @contextmanager
 def immutable(*paths: Path) -> Iterator[None]:
-    """Files that not even root may write."""
+    """Files that cannot be written, not even by root."""
     present = [str(path) for path in paths if path.exists()]
     attempt = subprocess.run(["chattr", "+i", *present], capture_output=True, text=True)
     if attempt.returncode:
@@ -216,7 +216,7 @@ def test_a_file_that_becomes_read_only_is_refused_and_served_again(
     assert_sound(storage, study_id, load)
 
 
-def test_a_read_only_file_is_not_opened_and_is_when_it_can_be_written(url: str) -> None:
+def test_a_read_only_file_is_refused_and_opened_once_it_can_be_written(url: str) -> None:
     with opened(url) as storage:
         storage.create_new_study(MINIMIZE, "study")
     with immutable(path_of(url)), pytest.raises(DatabaseUnusable, match=r"study\.db"):
@@ -266,7 +266,7 @@ def until_available(storage: WriteThroughStorage) -> None:
     pytest.fail(f"still {storage.unavailable}")
 
 
-def test_a_deleted_file_is_refused_and_not_made_again(
+def test_a_deleted_file_is_refused_and_not_created_again(
     storage: WriteThroughStorage, study_id: int, tmp_path: Path
 ) -> None:
     storage.create_new_trial(study_id)
@@ -279,7 +279,7 @@ def test_a_deleted_file_is_refused_and_not_made_again(
     assert not database.exists()
 
 
-def test_a_file_put_in_the_place_of_another_is_what_counts(
+def test_a_file_put_in_the_place_of_another_is_served(
     storage: WriteThroughStorage, study_id: int, tmp_path: Path
 ) -> None:
     with opened(f"sqlite:///{tmp_path}/backup.db") as backup:

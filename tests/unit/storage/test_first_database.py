@@ -1,4 +1,4 @@
-"""A server without databases does what the first one takes long for before anybody asks."""
+"""A server without databases does the slow part of creating the first one at its start."""
 
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +22,7 @@ def refused(*_: Any, **__: Any) -> NoReturn:
 
 
 @pytest.mark.usefixtures("fresh_process")
-def test_the_first_study_needs_no_more_of_optunas_schema(
+def test_the_first_study_does_not_wait_for_optunas_schema(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = StudyFiles(tmp_path)
@@ -35,7 +35,7 @@ def test_the_first_study_needs_no_more_of_optunas_schema(
 
 
 @pytest.mark.usefixtures("fresh_process")
-def test_a_server_that_has_databases_starts_without(
+def test_a_server_that_has_databases_does_not_prepare_for_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(StudyFiles(tmp_path)) as files:

@@ -1,4 +1,4 @@
-"""What is noted of files kept with trials: set and dropped of finished trials too, as Optuna reads it."""
+"""Records of files that are kept with trials can be set and dropped on finished trials too."""
 
 import pytest
 from optuna.exceptions import UpdateFinishedTrialError
@@ -12,7 +12,7 @@ from tests.unit.storage.support import (
 )
 
 
-def test_a_finished_trial_takes_notes_of_files_and_loses_them(
+def test_records_of_files_are_set_and_dropped_on_a_finished_trial(
     storage: WriteThroughStorage, study_id: int, url: str
 ) -> None:
     trial = storage.add_trial(
@@ -34,7 +34,7 @@ def test_a_finished_trial_takes_notes_of_files_and_loses_them(
         assert again.get_trial(other._trial_id).system_attrs == {"artifacts:1": "b"}
 
 
-def test_a_dropped_note_is_back_when_its_unit_fails(
+def test_a_dropped_record_is_back_when_its_unit_fails(
     storage: WriteThroughStorage, study_id: int
 ) -> None:
     trial = storage.add_trial(study_id, template(system_attrs={"artifacts:1": "a"}))
@@ -55,7 +55,7 @@ def test_a_dropped_note_is_back_when_its_unit_fails(
     ("new", "dropped"),
     [({"fixed_params": {}}, []), ({}, ["fixed_params"]), ({"artifacts:1": "a"}, ["fixed_params"])],
 )
-def test_nothing_else_of_a_finished_trial_changes(
+def test_nothing_else_of_a_finished_trial_can_be_changed(
     storage: WriteThroughStorage, study_id: int, new: dict[str, object], dropped: list[str]
 ) -> None:
     attrs = {"fixed_params": {"x": 0.5}}

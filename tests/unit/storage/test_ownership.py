@@ -1,4 +1,4 @@
-"""One process at a time, known by name; the lock ends with its process."""
+"""One process owns a database and is named to others; its lock ends with it."""
 
 import fcntl
 import logging
@@ -26,7 +26,7 @@ storage.close()
 """
 
 
-def test_a_second_process_is_told_who_owns_the_database(url: str) -> None:
+def test_the_refusal_of_a_second_process_names_the_owner(url: str) -> None:
     with opened(url) as storage:
         storage.create_new_study(MINIMIZE)
     with python(OWNER, url) as owner:
@@ -65,7 +65,7 @@ def test_one_process_cannot_open_a_database_twice(storage: WriteThroughStorage, 
     storage.create_new_study(MINIMIZE)
 
 
-def test_of_many_who_open_at_once_one_is_the_owner(url: str) -> None:
+def test_of_many_that_open_a_database_at_once_one_becomes_the_owner(url: str) -> None:
     with opened(url):
         pass
     start = threading.Barrier(8)
@@ -90,7 +90,7 @@ def test_of_many_who_open_at_once_one_is_the_owner(url: str) -> None:
         pass
 
 
-def test_a_lock_file_removed_by_its_owner_meanwhile_is_not_held(
+def test_a_lock_file_that_its_owner_removes_meanwhile_is_not_taken_for_a_lock(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leaving = open_storage(url)
@@ -125,7 +125,7 @@ def test_another_process_unpickles_a_storage_only_when_it_is_free(url: str) -> N
         again.close()
 
 
-def test_a_network_file_system_is_warned_of(
+def test_a_warning_names_a_network_file_system(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mounts = tmp_path / "mountinfo"

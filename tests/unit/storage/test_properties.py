@@ -1,4 +1,4 @@
-"""Random operations, on our storage and on Optuna's in memory: equal, and equal after reopening."""
+"""Random operations on our storage and on Optuna's in memory: equal results, also after reopening."""
 
 import math
 import tempfile
@@ -46,11 +46,11 @@ PLACES = st.integers(0, 7)
 
 
 class Undone(Exception):
-    """Raised at the end of a unit that shall not have happened."""
+    """Raised at the end of a unit to undo it."""
 
 
 class Storages(RuleBasedStateMachine):
-    """Both storages, and which study and trial of one is which of the other."""
+    """Both storages, and which study and trial of one corresponds to which of the other."""
 
     @initialize()
     def open(self) -> None:
@@ -67,7 +67,7 @@ class Storages(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def both(self, act: Callable[[BaseStorage, int], Result], ours: int, theirs: int) -> Any:
-        """Do it to both; the outcomes, refusals among them, are the same."""
+        """The outcome of an operation on both storages; an error's type if it raises."""
         outcomes: list[Any] = []
         for storage, which in ((self.ours, ours), (self.theirs, theirs)):
             try:
@@ -152,7 +152,7 @@ class Storages(RuleBasedStateMachine):
     @rule(place=PLACES, key=KEYS, value=JSON, user=st.booleans())
     def set_attr(self, place: int, key: str, value: Any, user: bool) -> None:
         if key.startswith("optunapi:") and not user:
-            return  # ours take these on finished trials
+            return  # ours accepts these on finished trials
         name = "set_trial_user_attr" if user else "set_trial_system_attr"
         if key.startswith("constraints"):
             value = 0.0
@@ -169,7 +169,7 @@ class Storages(RuleBasedStateMachine):
 
     @rule(place=PLACES, key=KEYS)
     def undo(self, place: int, key: str) -> None:
-        """A unit that ends in an error has not happened: only ours is told of it."""
+        """A unit that ends in an error has not happened; only our storage has units."""
         if not self.studies:
             return
         study_id, _ = self.studies[place % len(self.studies)]
@@ -204,7 +204,7 @@ class Storages(RuleBasedStateMachine):
 
     @rule()
     def judge(self) -> None:
-        """Optuna's own storage for files reads the same from ours."""
+        """Optuna's own storage reads the same from our file."""
         assert_database_equals_memory(self.ours)
 
 
@@ -213,7 +213,7 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def like(trial: FrozenTrial) -> dict[str, str]:
-    """A trial without what each storage gives by its own clock and count."""
+    """A trial without ids and times, which differ between the storages."""
     own = {"_trial_id", "_datetime_start", "datetime_complete"}
     return {key: value for key, value in plain(trial).items() if key not in own}
 

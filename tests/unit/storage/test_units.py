@@ -1,4 +1,4 @@
-"""What happens together happens together or not at all, and is acknowledged when it is durable."""
+"""A unit happens as a whole or not at all, and is acknowledged when it is durable."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from tests.unit.storage.support import (
     MINIMIZE,
     assert_database_equals_memory,
     assert_kept_is_true,
+    assert_pending,
     opened,
     plain,
     sql,
@@ -80,7 +81,7 @@ def test_a_unit_that_raises_leaves_memory_and_database_as_they_were(
     assert storage.best_trials(study_id) == []
     assert_kept_is_true(storage, study_id)
     assert_database_equals_memory(storage)
-    # The parameter that only the undone trial had binds nobody.
+    # The parameter that only the undone trial had constrains no other trial.
     storage.create_new_trial(study_id)
     storage.set_trial_param(kept, "n", 0.5, template(params={"x": 0}).distributions["x"])
 
@@ -93,8 +94,8 @@ def test_pending_changes_are_visible_before_they_are_durable(
         with storage.unit() as unit:
             storage.add_trial(study_id, template())
         assert storage.n_trials(study_id) == 1
-        assert not unit.commit.done()
-        assert not storage.committed().done()
+        assert_pending(unit.commit)
+        assert_pending(storage.committed())
         with pytest.raises(TimeoutError):
             unit.commit.result(timeout=0.01)
         assert rows(url, "trials") == 0
@@ -111,7 +112,7 @@ def test_a_unit_that_only_read_waits_for_what_it_saw(
         storage.add_trial(study_id, template())
         with storage.unit() as unit:
             assert storage.n_trials(study_id) == 1
-        assert not unit.commit.done()
+        assert_pending(unit.commit)
         outside.execute("ROLLBACK")
     unit.commit.result()
     assert rows(url, "trials") == 1
@@ -179,7 +180,7 @@ def test_a_commit_is_awaited_from_many_tasks_and_loops(
 
 
 @pytest.mark.timeout(30)
-def test_units_made_at_once_do_not_wait_for_room_that_only_their_lock_s_end_makes(
+def test_units_inside_try_exclusive_do_not_wait_for_room_that_the_writer_cannot_make(
     storage: WriteThroughStorage, study_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pending, "MAX_PENDING", 1)
@@ -213,7 +214,7 @@ def test_callers_wait_in_their_threads_when_too_much_is_pending(
         thread.join(0.2)
         assert thread.is_alive()
         assert len(entered) == 3
-        assert storage.n_trials(study_id) == 3  # readers are not held up
+        assert storage.n_trials(study_id) == 3  # readers do not wait
         outside.execute("ROLLBACK")
     thread.join()
     assert storage.n_trials(study_id) == 10
@@ -281,7 +282,7 @@ def test_what_the_database_cannot_hold_is_refused_before_anything_happens(
     assert_database_equals_memory(storage)
 
 
-def test_what_a_caller_keeps_is_not_ours_to_be_changed(
+def test_a_caller_s_changes_of_its_own_objects_do_not_reach_the_storage(
     storage: WriteThroughStorage, study_id: int
 ) -> None:
     attr = {"list": [1]}
@@ -337,7 +338,7 @@ def test_our_own_changes_are_no_reloads(storage: WriteThroughStorage, study_id: 
 def test_two_studies_cannot_have_one_name(storage: WriteThroughStorage, study_id: int) -> None:
     with pytest.raises(DuplicatedStudyError):
         storage.create_new_study(MINIMIZE, "study")
-    with storage.unit() as unit:  # a name is free again once its study is gone, in one unit too
+    with storage.unit() as unit:  # a name is free once its study is deleted, in the same unit too
         storage.create_new_trial(study_id)
         storage.delete_study(study_id)
         storage.create_new_trial(storage.create_new_study(MINIMIZE, "study"))

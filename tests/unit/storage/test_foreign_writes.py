@@ -1,4 +1,4 @@
-"""Optuna's own storage, or bare SQL, on the same file beside ours: noticed, survived, never overwritten."""
+"""Optuna's own storage, or plain SQL, writes to the same file: noticed, and never overwritten."""
 
 import sqlite3
 import threading
@@ -84,7 +84,7 @@ def test_nothing_is_reloaded_when_nobody_else_wrote(
     assert storage.reloads(study_id) == reloads
 
 
-def test_a_trial_added_in_the_same_moment_is_kept_and_ours_is_refused(
+def test_a_trial_that_others_added_first_is_kept_and_ours_is_refused(
     storage: WriteThroughStorage, study_id: int
 ) -> None:
     with sql(storage.url) as outside:
@@ -95,7 +95,7 @@ def test_a_trial_added_in_the_same_moment_is_kept_and_ours_is_refused(
             storage.set_study_user_attr(study_id, "n", 1)
         outside.execute(ADD_TRIAL.format(study_id))
         outside.execute("COMMIT")
-    for unit in (first, second):  # what came after the refused one may have been built on it
+    for unit in (first, second):  # the later one may be based on the refused one
         with pytest.raises(Superseded):
             unit.commit.result()
     assert storage.get_study_user_attrs(study_id) == {}
@@ -107,7 +107,7 @@ def test_a_trial_added_in_the_same_moment_is_kept_and_ours_is_refused(
     assert_database_equals_memory(storage)
 
 
-def test_a_writing_method_does_its_work_again_when_it_was_superseded(
+def test_a_writing_method_repeats_its_change_when_it_was_superseded(
     storage: WriteThroughStorage, study_id: int
 ) -> None:
     ids: list[int] = []
@@ -154,7 +154,7 @@ def test_an_attribute_set_on_both_sides_is_not_overwritten_unseen(
     with sql(storage.url) as outside:
         outside.execute("BEGIN IMMEDIATE")
         with storage.unit() as unit:
-            storage.set_study_user_attr(study_id, "same", 1)  # even to what it was
+            storage.set_study_user_attr(study_id, "same", 1)  # even to the value it had
         outside.execute(SET_ATTR, (study_id, "same"))
         outside.execute("COMMIT")
     with pytest.raises(Superseded):
@@ -163,7 +163,7 @@ def test_an_attribute_set_on_both_sides_is_not_overwritten_unseen(
     assert_database_equals_memory(storage)
 
 
-def test_changes_that_do_not_meet_are_both_kept(
+def test_changes_of_different_things_are_both_kept(
     storage: WriteThroughStorage, study_id: int
 ) -> None:
     mine = storage.create_new_trial(study_id)
@@ -189,20 +189,20 @@ def delete(other: RDBStorage, study_id: int) -> None:
     other.delete_study(study_id)
 
 
-def make_again(other: RDBStorage, study_id: int) -> None:
+def recreate(other: RDBStorage, study_id: int) -> None:
     other.delete_study(study_id)
     assert other.create_new_study(MINIMIZE, "study") == study_id  # SQLite gives the id again
     for _ in range(3):
         other.create_new_trial(study_id, template(params={"n": 3}))
 
 
-def make_again_shorter(other: RDBStorage, study_id: int) -> None:
+def recreate_shorter(other: RDBStorage, study_id: int) -> None:
     other.delete_study(study_id)
     assert other.create_new_study(MINIMIZE, "study") == study_id
     other.create_new_trial(study_id, template(TrialState.COMPLETE, values=[4]))
 
 
-@pytest.mark.parametrize("act", [delete, make_again, make_again_shorter])
+@pytest.mark.parametrize("act", [delete, recreate, recreate_shorter])
 @pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.COMPLETE])
 def test_a_study_deleted_by_others_is_gone_even_when_its_ids_are_used_again(
     storage: WriteThroughStorage,
@@ -241,7 +241,7 @@ def test_a_trial_added_to_a_study_that_others_delete_is_refused(
     assert_database_equals_memory(storage)
 
 
-def test_a_study_of_the_same_name_made_on_both_sides_is_theirs(
+def test_a_study_created_on_both_sides_under_one_name_is_theirs(
     storage: WriteThroughStorage,
 ) -> None:
     with sql(storage.url) as outside:
@@ -261,7 +261,7 @@ def test_a_study_of_the_same_name_made_on_both_sides_is_theirs(
     assert_database_equals_memory(storage)
 
 
-def test_who_was_refused_gets_a_turn_before_others_write_again(
+def test_a_refused_caller_can_repeat_its_change_before_others_write_again(
     storage: WriteThroughStorage, study_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "HOLD_SECONDS", (60.0, 60.0))
@@ -312,7 +312,7 @@ for i in range(10**9):
 """
 
 
-def test_an_outsider_that_never_pauses_does_not_stop_us(
+def test_a_process_that_writes_without_pause_does_not_stop_us(
     storage: WriteThroughStorage, study_id: int
 ) -> None:
     with python(HAMMER, storage.url.removeprefix("sqlite:///"), str(study_id)) as outsider:
