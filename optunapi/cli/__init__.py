@@ -1,7 +1,17 @@
-"""The `optunapi` command: one module per group of commands.
+"""The `optunapi` command.
 
-Only click is imported here. Whatever else a command needs is imported when it runs, so that those
-for a trainer's machine work where there is neither Optuna nor a web framework, and help is quick.
+Only click is imported at the top of these modules. A command imports the rest when it runs, so that
+a trainer's machine can run its commands without Optuna and a web framework, and `--help` is fast.
+
+    serve.py         `optunapi serve`: run the server
+    check.py         `optunapi check`: find the errors in config files
+    demo.py          `optunapi demo`: a server and two trainers on this machine
+    studies.py       `optunapi fork`: continue a study under another name
+    artifacts.py     `optunapi artifacts`: delete old files
+    tunnel.py        `optunapi tunnel`: a local port to a server behind an SSH gateway
+    reach.py         run a command through a server's URL, or on this machine's own folders
+    local_server.py  a server in a process of its own, for one command
+    output.py        `--json`, error messages and exit codes
 """
 
 import click

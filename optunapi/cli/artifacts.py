@@ -1,4 +1,4 @@
-"""`optunapi artifacts`: files that trainers uploaded, on the server's machine."""
+"""`optunapi artifacts`: the files that trainers keep with their trials."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def duration(text: str) -> float:
 
 @click.group()
 def artifacts() -> None:
-    """Look after the files that are kept with trials."""
+    """Manage the files kept with trials."""
 
 
 @artifacts.command()
@@ -29,7 +29,7 @@ def artifacts() -> None:
     type=duration,
     required=True,
     metavar="AGE",
-    help="Those uploaded longer ago: 12h, 30d.",
+    help="Delete files uploaded longer ago than this: 12h, 30d.",
 )
 @click.option(
     "--keep-best",
@@ -37,14 +37,14 @@ def artifacts() -> None:
     default=0,
     show_default=True,
     metavar="N",
-    help="But not those of the best N trials.",
+    help="Keep the files of the best N trials.",
 )
 @url_option
 @json_option
 def prune(study: str, older_than: float, keep_best: int, url: str | None) -> None:
     """Delete old files of STUDY.
 
-    Those of running trials stay, and those of the best ones if you say how many.
+    The files of running trials are kept.
     """
     if url:
         query = {"older_than": older_than, "keep_best": keep_best}

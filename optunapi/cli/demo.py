@@ -1,4 +1,4 @@
-"""`optunapi demo`: a server and two trainers on this machine, from nothing to the best point."""
+"""`optunapi demo`: a server and two trainers that search a minimum on this machine."""
 
 import sys
 import tempfile
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 STUDY = "paraboloid"
 CONFIG = """\
-# The search space of the demo: score = x² + y², to be minimised.
+# The search space of the demo. The score is x² + y², and is minimised.
 x: {type: float, low: -10, high: 10}
 y: {type: float, low: -10, high: 10}
 """
@@ -38,21 +38,21 @@ Replies = SimpleQueue[Reply | Exception]
 
 
 def get(session: "Session", url: str, **query: Any) -> Reply:
-    """The JSON a GET answers; raises CommandFailed if it is refused or nobody answers."""
+    """Return the JSON reply of a GET; raises CommandFailed if it fails or no server answers."""
     import requests
 
     try:
         response = session.get(url, params=query, timeout=60)
     except requests.RequestException as error:
-        raise ServerUnreachable(f"The server was lost: {error}") from error
+        raise ServerUnreachable(f"The server stopped answering: {error}") from error
     if not response.ok:
-        raise CommandFailed(f"The server refused: {response.text}")
+        raise CommandFailed(f"The server refused the request: {response.text}")
     reply: Reply = response.json()
     return reply
 
 
 def train(url: str, trials: int, stopping: Event, replies: Replies) -> None:
-    """What a trainer does: take a trial, compute its score, hand it in; replies go to the queue."""
+    """Be a trainer: ask for a trial, compute its score, send the score; queue the replies."""
     import requests
 
     try:
@@ -65,12 +65,12 @@ def train(url: str, trials: int, stopping: Event, replies: Replies) -> None:
                 x, y = trial["params"]["x"], trial["params"]["y"]
                 score = {"trial_id": trial["trial_id"], "score": x**2 + y**2}
                 replies.put(get(session, f"{url}/optunapi/score/{STUDY}", **score))
-    except Exception as error:  # raised again by the thread that waits for the replies
+    except Exception as error:  # raised again by the thread that reads the queue
         replies.put(error)
 
 
 def run_trainers(url: str, trials: int) -> Iterator[Reply]:
-    """The replies to `trials` scores, as trainers in parallel get them; raises what one raised."""
+    """Run parallel trainers and yield the replies to `trials` scores; raises a trainer's error."""
     stopping = Event()
     replies: Replies = SimpleQueue()
     shares = [(trials + i) // TRAINERS for i in range(TRAINERS)]
@@ -91,7 +91,7 @@ def run_trainers(url: str, trials: int) -> Iterator[Reply]:
 
 @contextmanager
 def progress(trials: int) -> Iterator[Callable[[float], None]]:
-    """Gives a function to call with the best score after each trial: moves a bar, or adds lines."""
+    """Yield a function to call with the best score after each trial; it shows a bar or lines."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -118,7 +118,7 @@ def progress(trials: int) -> Iterator[Callable[[float], None]]:
 
 
 def optimise(url: str, trials: int) -> Reply:
-    """Run the trainers, show how they get on, and give the reply that knew the best score."""
+    """Run the trainers, show their progress, and return the reply that has the best score."""
     replies: list[Reply] = []
     with progress(trials) as advance:
         for reply in run_trainers(url, trials):
@@ -129,12 +129,18 @@ def optimise(url: str, trials: int) -> Reply:
 
 
 @click.command()
-@click.option("--trials", type=click.IntRange(1), default=40, show_default=True)
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    default=40,
+    show_default=True,
+    help="How many trials to run.",
+)
 @json_option
 def demo(trials: int) -> None:
-    """Show it working: a server, two trainers, and the minimum of x² + y².
+    """Start a server and two trainers, and search the minimum of x² + y².
 
-    Everything happens on this machine, in a temporary folder that is kept.
+    Everything runs on this machine, in a temporary folder that is kept.
     """
     home = Path(tempfile.mkdtemp(prefix="optunapi-demo-"))
     (home / "config").mkdir()
@@ -145,7 +151,7 @@ def demo(trials: int) -> None:
             click.echo(f"Server on {url}, {TRAINERS} trainers, {trials} trials", err=True)
             best = optimise(url, trials)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. What was done is kept in {home}", err=True)
+        click.echo(f"Interrupted. The finished trials are kept in {home}", err=True)
         raise SystemExit(Exit.INTERRUPTED) from None
     except CommandFailed:
         click.echo((home / "server.log").read_text(encoding="utf-8"), err=True)
@@ -159,6 +165,6 @@ def demo(trials: int) -> None:
     click.echo(f"Best of {trials}: trial {number}, score {score:.4g}")
     for name, value in params.items():
         click.echo(f"  {name} = {value:.4g}")
-    click.echo(f"The study is kept in {home}; any Optuna opens it:")
+    click.echo(f"The study is kept in {home}. Optuna can open it:")
     click.echo("  import optuna")
     click.echo(f'  optuna.load_study(study_name="{STUDY}", storage="{storage}")')

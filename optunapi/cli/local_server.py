@@ -1,4 +1,4 @@
-"""A server of a command's own: another process, on a free loopback port, for as long as a block."""
+"""A server in a process of its own, on a free loopback port, for the length of one command."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ STOP_SECONDS = 20.0
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on now."""
+    """Return a loopback port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def wait_until_serving(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Return when the server answers; raise ServerUnreachable if it ends or takes too long."""
+    """Return once the server answers; raise ServerUnreachable if it ends or takes too long."""
     import requests
 
     deadline = time.monotonic() + START_SECONDS
@@ -45,7 +45,7 @@ def wait_until_serving(url: str, process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def exit_on_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP raise SystemExit inside the block, so that its clean-up is done."""
+    """Make SIGTERM and SIGHUP raise SystemExit inside the block, so that its clean-up runs."""
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
@@ -60,10 +60,9 @@ def exit_on_signals() -> Iterator[None]:
 
 @contextmanager
 def local_server(home: Path) -> Iterator[str]:
-    """Serve the studies of `home`, whose log goes to `home/server.log`; gives the base URL.
+    """Serve the studies in `home` and yield the base URL; the log goes to `home/server.log`.
 
-    The server is ended with the block, however that ends. Raises ServerUnreachable if it cannot
-    start.
+    The server stops at the end of the block. Raises ServerUnreachable if it cannot start.
     """
     port = free_port()
     log = home / "server.log"
@@ -75,7 +74,7 @@ def local_server(home: Path) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the command alone, which then ends the server
+            start_new_session=True,  # Ctrl-C reaches only the command, which stops the server
         )
         try:
             url = f"http://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""How commands speak: text or one JSON document on stdout, the rest on stderr, and exit codes."""
+"""What commands print and return: results on stdout, messages on stderr, and exit codes."""
 
 import json
 from collections.abc import Callable
@@ -13,17 +13,17 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class Exit(IntEnum):
-    """The exit codes of every command, besides 0 for done."""
+    """The exit codes of all commands; 0 means success."""
 
     REFUSED = 1
     USAGE = 2
     UNREACHABLE = 3
     NOT_PERMITTED = 4
-    INTERRUPTED = 130  # as a shell reports a program ended by Ctrl-C
+    INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
 class CommandFailed(click.ClickException):
-    """Ends the command with one message on stderr."""
+    """Ends the command with a message on stderr."""
 
     exit_code = Exit.REFUSED
 
@@ -35,11 +35,11 @@ class ServerUnreachable(CommandFailed):
 
 
 def json_option(function: Decorated) -> Decorated:
-    """Add `--json`, which may stand before the command's name or after it."""
+    """Add `--json`, which may be given before or after the command's name."""
 
     def remember(context: click.Context, _parameter: click.Parameter, given: bool) -> None:
         if given:
-            context.meta[JSON] = True  # shared by a command and the group it belongs to
+            context.meta[JSON] = True  # `meta` is shared by a command and its group
 
     option = click.option(
         "--json",
@@ -52,7 +52,7 @@ def json_option(function: Decorated) -> Decorated:
 
 
 def wants_json() -> bool:
-    """Whether `--json` was given to this command or before it."""
+    """Return whether `--json` was given, before or after the command's name."""
     return JSON in click.get_current_context().meta
 
 

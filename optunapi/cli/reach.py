@@ -1,4 +1,4 @@
-"""Where a command finds the studies: behind a server's URL, or in this machine's own folders."""
+"""Run a command through a server's URL, or directly on this machine's folders."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,27 +19,27 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class NotPermitted(CommandFailed):
-    """The server does not let this caller do it."""
+    """The server or the gateway does not permit it."""
 
     exit_code = Exit.NOT_PERMITTED
 
 
 def url_option(function: Decorated) -> Decorated:
-    """Add `--url` to a command that may also do its work without a server."""
+    """Add `--url` to a command that can also run without a server."""
     option = click.option(
         "--url",
         metavar="URL",
-        help="The server that has the folder; without, none may run.",
+        help="Server to send the command to. Without it, no server may be running on the folder.",
     )
     return option(function)
 
 
 def at_server(url: str, method: str, *path: str, **options: Any) -> Any:
-    """The content of a server's reply to a request under v1.
+    """Send a request to a server's v1 routes and return the JSON reply.
 
     Raises:
-        CommandFailed: it refused; the message has code and detail.
-        ServerUnreachable: nobody answers.
+        CommandFailed: the server refused it; the message has code and detail.
+        ServerUnreachable: no server answers.
     """
     import requests
 
@@ -53,7 +53,7 @@ def at_server(url: str, method: str, *path: str, **options: Any) -> Any:
             **options,
         )
     except requests.RequestException as error:
-        raise ServerUnreachable(f"{url} was not reached: {error}") from None
+        raise ServerUnreachable(f"{url} cannot be reached: {error}") from None
     try:
         content = response.json()
     except ValueError:
@@ -61,19 +61,17 @@ def at_server(url: str, method: str, *path: str, **options: Any) -> Any:
     if response.ok and content is not None:
         return content
     if not isinstance(content, dict) or "code" not in content:
-        raise CommandFailed(
-            f"{url} answers {response.status_code}, and not as an OptunAPI server does"
-        )
+        raise CommandFailed(f"{url} answers {response.status_code}, but is not an OptunAPI server")
     failure = NotPermitted if response.status_code in (401, 403) else CommandFailed
     raise failure(f"{content['code']}: {content['detail']}")
 
 
 @contextmanager
 def catalog_here() -> Iterator["Catalog"]:
-    """The studies of this machine's folders, which are this command's until the block ends.
+    """Open the studies in this machine's folders and own them until the block ends.
 
     Raises:
-        CommandFailed: a server has them, or what the block does is refused.
+        CommandFailed: a server owns the folders, or an operation in the block is refused.
     """
     from optunapi.app import new_catalog
     from optunapi.cli.serve import settings_or_fail
@@ -83,7 +81,8 @@ def catalog_here() -> Iterator["Catalog"]:
         catalog.open()
     except OptunAPIError as error:
         raise CommandFailed(
-            f"{error.detail}. While a server runs, go through it: --url http://HOST:PORT"
+            f"{error.detail}. While a server is running, send the command to it: "
+            "--url http://HOST:PORT"
         ) from None
     try:
         yield catalog

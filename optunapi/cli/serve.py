@@ -17,14 +17,14 @@ READABLE = click.Path(path_type=Path, exists=True, dir_okay=False, readable=True
 
 
 def root_path(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """The prefix as ASGI wants it: a slash before it and none after it."""
+    """Return the prefix in ASGI's form, without a slash at the end."""
     if value and not value.startswith("/"):
-        raise click.BadParameter(f"{value!r} does not begin with a slash")
+        raise click.BadParameter(f"{value!r} does not start with a slash")
     return value.rstrip("/")
 
 
 def require_certificate(certificate: Path | None, key: Path | None) -> None:
-    """Raise unless the two files hold a certificate and the key that belongs to it."""
+    """Raise unless the two files contain a certificate and its key."""
     if certificate is None:
         if key is not None:
             raise click.UsageError("--tls-key needs --tls-cert.")
@@ -35,7 +35,7 @@ def require_certificate(certificate: Path | None, key: Path | None) -> None:
         context.load_cert_chain(certificate, key, password="")  # nosec B106
     except ssl.SSLError as error:
         raise CommandFailed(
-            f"{certificate} and {key or certificate} do not hold a PEM certificate and its "
+            f"{certificate} and {key or certificate} do not contain a PEM certificate and its "
             f"unencrypted key: {error.reason or error}."
         ) from None
     except OSError as error:
@@ -43,7 +43,7 @@ def require_certificate(certificate: Path | None, key: Path | None) -> None:
 
 
 def require_free_address(host: str, port: int) -> None:
-    """Raise unless a server could listen there now."""
+    """Raise unless a server can listen on this address now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -52,12 +52,12 @@ def require_free_address(host: str, port: int) -> None:
         except OSError as error:
             raise CommandFailed(
                 f"Cannot listen on {host} port {port}: {error.strerror}. "
-                "Choose with --host and --port."
+                "Choose another address with --host and --port."
             ) from None
 
 
 def settings_or_fail() -> "Settings":
-    """The server's settings; raises UsageError if one of the environment is wrong."""
+    """Read the server's settings; raises UsageError if an environment variable is invalid."""
     from pydantic import ValidationError
 
     from optunapi.settings import Settings
@@ -70,10 +70,11 @@ def settings_or_fail() -> "Settings":
 
 
 def show_settings() -> None:
-    """Say on stderr where the studies are; raise if a setting of the environment is wrong."""
+    """Print the folders in use to stderr; raise if an environment variable is invalid."""
     settings = settings_or_fail()
     where = "one database (--storage)" if settings.storage else settings.databases
-    click.echo(f"Studies are configured in {settings.configs} and kept in {where}", err=True)
+    click.echo(f"Configurations: {settings.configs}", err=True)
+    click.echo(f"Studies: {where}", err=True)
 
 
 @click.command()
@@ -81,18 +82,26 @@ def show_settings() -> None:
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; 0.0.0.0 is every address of this machine.",
+    help="Address to listen on; 0.0.0.0 means every address of this machine.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 picks a free one.",
+)
 @click.option(
     "--root-path",
     default="",
     callback=root_path,
-    help="Prefix under which a proxy shows the server, and which it strips: /optuna.",
+    help="Path prefix that a proxy strips before it forwards a request, such as /optuna.",
 )
-@click.option("--storage", metavar="URL", help="One database for all studies, not a file each.")
-@click.option("--tls-cert", type=READABLE, help="Certificate chain (PEM): serve https.")
-@click.option("--tls-key", type=READABLE, help="Its key (PEM), if not in the same file.")
+@click.option(
+    "--storage", metavar="URL", help="One database for all studies, instead of a file for each."
+)
+@click.option("--tls-cert", type=READABLE, help="Serve https with this certificate chain (PEM).")
+@click.option("--tls-key", type=READABLE, help="Key (PEM), if it is not in the certificate's file.")
 @click.option("--reload", is_flag=True, help="Restart when OptunAPI's own code changes.")
 def serve(
     host: str,
@@ -105,13 +114,13 @@ def serve(
 ) -> None:
     """Serve studies to trainers.
 
-    Only this machine reaches the server unless --host says otherwise. Further settings come from
-    the environment (OPTUNAPI_HOME, OPTUNAPI_CONFIG_DIR, OPTUNAPI_DB_DIR …).
+    By default only programs on this machine can reach the server; --host changes that. The other
+    settings come from the environment (OPTUNAPI_HOME, OPTUNAPI_CONFIG_DIR, OPTUNAPI_DB_DIR …).
     """
     require_certificate(tls_cert, tls_key)
     require_free_address(host, port)
     if storage:
-        # By the environment, since --reload builds the app anew in processes of its own.
+        # Through the environment, because --reload builds the app in other processes.
         os.environ["OPTUNAPI_STORAGE"] = storage
     show_settings()
 
@@ -128,7 +137,7 @@ def serve(
             ssl_keyfile=tls_key,
             reload=reload,
             reload_dirs=[str(package)] if reload else None,
-            workers=1,  # not what WEB_CONCURRENCY says: a database has one owner
+            workers=1,  # WEB_CONCURRENCY must not apply: a database has one owner
         )
-    except SystemExit as end:  # uvicorn has logged why; its codes are not ours
+    except SystemExit as end:  # uvicorn has logged the reason; its exit codes differ from ours
         raise SystemExit(Exit.REFUSED if end.code else 0) from None

@@ -1,4 +1,4 @@
-"""`optunapi fork`: a study anew under another name, with the history that fits."""
+"""`optunapi fork`: continue a study under another name."""
 
 from typing import Any
 
@@ -14,18 +14,18 @@ from optunapi.cli.reach import at_server, catalog_here, url_option
 @url_option
 @json_option
 def fork(old: str, new: str, url: str | None) -> None:
-    """Make study NEW of study OLD, with the finished trials that fit.
+    """Create study NEW with the finished trials of study OLD.
 
-    NEW has the specification of its own configuration file, if there is one, else OLD's. So a
-    configuration that was changed in a way its study cannot live with takes effect: put it into the
-    config folder under the new name, then fork.
+    NEW uses its own configuration file if there is one, otherwise OLD's specification. Trials that
+    do not fit NEW's search space are left out. Use it to continue a study with a changed search
+    space: put the new configuration into the config folder under the new name, then fork.
     """
     study = _at_server(url, old, new) if url else _here(old, new)
     if wants_json():
         print_json(study)
         return
     counts = ", ".join(f"{n} {state}" for state, n in study["trials"].items() if n)
-    click.echo(f"{new} has {counts or 'no trials'}; the finished ones are from {old}")
+    click.echo(f"{new} was created from {old}: {counts or 'no trials'}")
 
 
 def _at_server(url: str, old: str, new: str) -> Any:

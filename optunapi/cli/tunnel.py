@@ -1,4 +1,4 @@
-"""`optunapi tunnel`: a local port that leads to a server behind an SSH gateway."""
+"""`optunapi tunnel`: a local port to a server behind an SSH gateway."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,12 +29,12 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
-    show_default="any that is free",
+    show_default="a free one",
     help="Local port.",
 )
-@click.option("--key", type=FILE, help="Private key to log in with, and no other one.")
-@click.option("--known-hosts", type=FILE, help="Host keys to trust, and no other ones.")
-@click.option("--accept-new", is_flag=True, help="Learn the host key of an unknown gateway.")
+@click.option("--key", type=FILE, help="The only private key to log in with.")
+@click.option("--known-hosts", type=FILE, help="The only file of host keys to trust.")
+@click.option("--accept-new", is_flag=True, help="Add the host key of an unknown gateway.")
 @json_option
 def tunnel(
     gateway: str,
@@ -46,8 +46,8 @@ def tunnel(
 ) -> None:
     """Reach the server at REMOTE (host:port) through the SSH server GATEWAY (user@host:port).
 
-    Prints the URL to use on this machine, and keeps the tunnel open until Ctrl-C or SIGTERM. When
-    the SSH session is lost, it is made anew on the same port. GATEWAY may be a name of
+    Prints the URL to use on this machine and keeps the tunnel open until Ctrl-C or SIGTERM. When
+    the SSH connection is lost, the tunnel reconnects on the same port. GATEWAY may be a name in
     ~/.ssh/config.
     """
     from optunapi.tunnel import open_tunnel
@@ -62,21 +62,21 @@ def tunnel(
 
 
 def _keep(opened: "Tunnel") -> None:
-    """Show the URL, then wait until the tunnel is to be closed; raises why it ended by itself."""
+    """Print the URL and wait for a signal to close the tunnel; raises if it ends by itself."""
     try:
         with exit_on_signals(), opened as url:
             if wants_json():
                 print_json({"url": url, "port": opened.port})
             else:
                 click.echo(url)
-                click.echo("The tunnel is open; Ctrl-C closes it.", err=True)
+                click.echo("The tunnel is open. Press Ctrl-C to close it.", err=True)
             opened.wait()
     except (KeyboardInterrupt, SystemExit):
-        return  # the way to end it
+        return  # the usual way to end the command
 
 
 def _failure(error: TunnelFailed) -> type[CommandFailed]:
-    """How the command ends: each has an exit code of its own."""
+    """Return the exception to end the command with: each has its own exit code."""
     if isinstance(error, LoginRefused | ForwardingRefused):
         return NotPermitted
     return CommandFailed if type(error) is TunnelFailed else ServerUnreachable

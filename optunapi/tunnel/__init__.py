@@ -1,13 +1,13 @@
-"""Reach a server that only an SSH gateway reaches.
+"""A tunnel to a server that only an SSH gateway can reach.
 
-From top to bottom:
+Read from top to bottom: each module uses those below it.
 
-    supervised.py   a tunnel that connects again when its session is lost
-    forwarder.py    the local port, and what goes through it
-    sessions.py     one SSH session: host key first, then the login
-    logins.py       the keys of this machine
-    gateways.py     addresses and `~/.ssh/config`
-    known_hosts.py  which host keys are known
+    supervised.py      the tunnel: reconnects when its SSH connection is lost
+    forwarder.py       the local port: forwards each connection through an SSH channel
+    ssh_connection.py  one SSH connection: connect, check the host key, log in
+    logins.py          this machine's keys, and the login with them
+    gateways.py        the gateway's address, and `~/.ssh/config`
+    known_hosts.py     the host keys in known_hosts
 """
 
 from os import PathLike, fspath
@@ -37,40 +37,42 @@ def open_tunnel(
     timeout: float = 15.0,
     keepalive: float = 15.0,
 ) -> "Tunnel":
-    """Open a tunnel through `gateway` to `remote`; a context manager that gives the local URL.
+    """Open a tunnel through `gateway` to `remote`; a context manager that returns the local URL.
 
         with open_tunnel("user@gateway", "private-host:8000") as url:
             client = Client(url)
 
-    It stays: when the SSH session is lost it is made anew, on the same local port.
+    When the SSH connection is lost, the tunnel reconnects and keeps the same local port.
 
     Args:
-        gateway: `[user@]host[:port]` of the SSH server; host may be an alias of `ssh_config`.
-        remote: `host[:port]` of the server as the gateway sees it; port 8000 if none is given.
-        key: private key file to log in with, alone. Without it: those of `ssh_config`, of a
-            running ssh-agent, and `~/.ssh/id_*`.
-        passphrase: for an encrypted key file; without it a terminal is asked, if there is one.
-        known_hosts: file with the host keys to trust, alone. Without it: those ssh uses.
-        accept_new: add the host key of a gateway that is unknown to `known_hosts`. A changed one is
-            refused nevertheless.
-        port: local port, 0 for any that is free.
-        ssh_config: None reads none.
+        gateway: `[user@]host[:port]` of the SSH server; host may be an alias in `ssh_config`.
+        remote: `host[:port]` of the server as the gateway sees it. The default port is 8000.
+        key: the only private key file to log in with. By default, the keys named in `ssh_config`,
+            those of a running ssh-agent, and `~/.ssh/id_*`.
+        passphrase: passphrase of an encrypted key file. By default, asked for on the terminal if
+            there is one.
+        known_hosts: the only file of trusted host keys. By default, the files that ssh uses.
+        accept_new: add the host key of an unknown gateway to `known_hosts`. A changed host key is
+            still refused.
+        port: local port; 0 picks a free one.
+        ssh_config: path of the SSH configuration; None reads none.
         timeout: seconds to wait for a connection, for an answer, and for a channel.
-        keepalive: seconds between two questions whether the gateway is still there.
+        keepalive: seconds between two checks that the gateway still answers.
 
     Raises:
-        TunnelFailed: it cannot be opened; the class and the message say why and what to do.
+        TunnelFailed: the tunnel cannot be opened; the subclass and the message say why and what to
+            do.
     """
     try:
         from optunapi.tunnel.gateways import Sources, find_gateway, host_and_port
         from optunapi.tunnel.logins import Keys
-        from optunapi.tunnel.supervised import Pace, Tunnel
+        from optunapi.tunnel.supervised import Timing, Tunnel
     except ModuleNotFoundError as error:
         if error.name != "paramiko":
             raise
         raise TunnelFailed(
-            "The tunnel needs paramiko, which is not installed: pip install 'optunapi[tunnel]', or "
-            "pip install paramiko in an environment where OptunAPI is without its dependencies"
+            "The tunnel needs paramiko, which is not installed: pip install 'optunapi[tunnel]' (or "
+            "pip install paramiko, if OptunAPI was installed without its dependencies)"
         ) from None
     host, server_port = host_and_port(remote)
     sources = Sources(
@@ -83,5 +85,5 @@ def open_tunnel(
         keys=Keys(named=Path(key).expanduser() if key else None, passphrase=passphrase),
         accept_new=accept_new,
         port=port,
-        pace=Pace(timeout=timeout, keepalive=keepalive),
+        timing=Timing(timeout=timeout, keepalive=keepalive),
     )

@@ -1,4 +1,4 @@
-"""A port of this machine whose connections go on as channels of whatever session there is."""
+"""A local port; each connection to it is forwarded through a channel of the SSH connection."""
 
 import logging
 import socket
@@ -13,7 +13,7 @@ import paramiko  # type: ignore[import-untyped]
 from optunapi.errors import TunnelFailed
 
 CHUNK = 64 * 1024
-LOOK_SECONDS = 1.0  # how long a blocked thread may overlook that it should end
+POLL_SECONDS = 1.0  # how often a blocked thread checks whether it should end
 JOIN_SECONDS = 5.0
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
@@ -22,42 +22,42 @@ log = logging.getLogger("optunapi.tunnel")
 
 
 class Forwarder:
-    """Listens on a loopback port and forwards each connection by a channel.
+    """Listens on a loopback port and forwards each connection through a channel.
 
-    `open_channel` is given the connection's source and returns a paramiko.Channel, or raises
-    TunnelFailed, whereupon the connection is closed at once. The port stays open meanwhile.
+    `open_channel` takes the connection's source address and returns a paramiko.Channel. If it
+    raises TunnelFailed, the connection is closed at once and the port stays open.
     """
 
     def __init__(self, port: int, open_channel: OpenChannel) -> None:
-        """Take the port, any free one for 0; connections are served from `start` on.
+        """Bind the port (0 picks a free one); connections are accepted after `start`.
 
         Raises:
-            TunnelFailed: somebody else has it.
+            TunnelFailed: the port is in use.
         """
         try:
             self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         except OSError as error:
             raise TunnelFailed(
-                f"Local port {port} cannot be used ({error.strerror}): take another one, or 0 for "
-                "any that is free"
+                f"Local port {port} cannot be used ({error.strerror}): choose another port, or 0 "
+                "for any free one"
             ) from None
-        self._listener.settimeout(LOOK_SECONDS)
+        self._listener.settimeout(POLL_SECONDS)
         self.port: int = self._listener.getsockname()[1]
         self._open_channel = open_channel
         self._lock = Lock()
-        self._connections: set[_Connection] = set()
+        self._connections: set[_Forwarding] = set()
         self._closing = Event()
         self._acceptor = Thread(target=self._accept, name="tunnel-accept", daemon=True)
 
     def start(self) -> None:
-        """Serve connections until `close`."""
+        """Accept connections until `close`."""
         self._acceptor.start()
 
     def close(self) -> None:
-        """Give the port up and reset the connections; harmless if that was done."""
+        """Release the port and reset its connections; may be called more than once."""
         self._closing.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the acceptor, where it can
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the acceptor on most platforms
         if self._acceptor.is_alive():
             self._acceptor.join(JOIN_SECONDS)
         self._listener.close()
@@ -75,24 +75,24 @@ class Forwarder:
             except TimeoutError:
                 continue
             except OSError as error:
-                if not self._closing.wait(LOOK_SECONDS):
-                    log.warning("A connection to the tunnel could not be taken: %s", error)
+                if not self._closing.wait(POLL_SECONDS):
+                    log.warning("The tunnel could not accept a connection: %s", error)
                 continue
-            connection = _Connection(client, source, self._open_channel, self._forget)
+            connection = _Forwarding(client, source, self._open_channel, self._forget)
             with self._lock:
                 self._connections.add(connection)
             connection.start()
 
-    def _forget(self, connection: "_Connection") -> None:
+    def _forget(self, connection: "_Forwarding") -> None:
         with self._lock:
             self._connections.discard(connection)
 
 
-class _Connection(Thread):
-    """One connection: this thread brings what the server sends, a second one what the client does.
+class _Forwarding(Thread):
+    """One forwarded connection: this thread copies from server to client, a second one the reverse.
 
-    Each direction ends by itself, so that a client which has sent its last byte gets the answer.
-    What ends otherwise is reset: a cut answer must not look like a whole one.
+    Each direction ends independently, so that a client that has finished sending still gets the
+    answer. If a direction fails, the connection is reset: a cut answer must not look complete.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class _Connection(Thread):
         client: socket.socket,
         source: tuple[str, int],
         open_channel: OpenChannel,
-        ended: Callable[["_Connection"], None],
+        ended: Callable[["_Forwarding"], None],
     ) -> None:
         super().__init__(name="tunnel-down", daemon=True)
         self._client = client
-        self._client.settimeout(LOOK_SECONDS)
+        self._client.settimeout(POLL_SECONDS)
         self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._source = source
         self._open_channel = open_channel
@@ -113,46 +113,46 @@ class _Connection(Thread):
         self._aborted = Event()
 
     def run(self) -> None:
-        """Forward until both directions have ended or one has failed."""
+        """Forward until both directions end or one fails."""
         try:
             self._channel = self._open_channel(self._source)
         except TunnelFailed as error:
-            log.info("A connection was closed: %s", error.detail)
+            log.info("A connection to the tunnel was closed: %s", error.detail)
             self._close()
             return
         if self._aborted.is_set():
-            self._channel.close()  # which `abort` could not, as it came before
-        up = Thread(target=self._guarded, args=(self._bring_up,), name="tunnel-up", daemon=True)
+            self._channel.close()  # `abort` ran before there was a channel to close
+        up = Thread(target=self._guarded, args=(self._copy_up,), name="tunnel-up", daemon=True)
         up.start()
-        self._guarded(self._bring_down)
+        self._guarded(self._copy_down)
         up.join()
         self._channel.close()
         self._close()
 
     def abort(self) -> None:
-        """Cut both directions off."""
+        """Cut off both directions."""
         self._aborted.set()
         with suppress(OSError):
             self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
-            self._client.shutdown(socket.SHUT_RD)  # wakes a thread that reads; sends nothing
+            self._client.shutdown(socket.SHUT_RD)  # wakes the reading thread; sends nothing
         if self._channel is not None:
             self._channel.close()
 
     def _guarded(self, direction: Callable[[], None]) -> None:
-        """Run one direction; if it fails, end the other as well."""
+        """Run one direction; if it fails, end the other one too."""
         try:
             direction()
         except (OSError, EOFError, paramiko.SSHException) as error:
-            log.debug("A connection was cut off: %s", error)
+            log.debug("A forwarded connection was cut off: %s", error)
             self.abort()
 
-    def _bring_up(self) -> None:
+    def _copy_up(self) -> None:
         while data := self._read():
             self._channel.sendall(data)
         if not self._aborted.is_set():
             self._channel.shutdown_write()
 
-    def _bring_down(self) -> None:
+    def _copy_down(self) -> None:
         while data := self._channel.recv(CHUNK):
             self._write(memoryview(data))
         if not self._channel.eof_received:
@@ -160,7 +160,7 @@ class _Connection(Thread):
         self._client.shutdown(socket.SHUT_WR)
 
     def _read(self) -> bytes:
-        """What the client sent, nothing if it has sent its last byte or is cut off."""
+        """Return what the client sent; empty if it finished sending or was cut off."""
         while not self._aborted.is_set():
             with suppress(TimeoutError):
                 return self._client.recv(CHUNK)

@@ -1,7 +1,8 @@
-"""Where a gateway is and how to get in: from the address given and from `~/.ssh/config`.
+"""How to reach a gateway: from the given address and from `~/.ssh/config`.
 
-Of ssh_config(5) are followed: Host, Match, Include, HostName, Port, User, IdentityFile,
-IdentitiesOnly, ProxyJump, ProxyCommand, UserKnownHostsFile, GlobalKnownHostsFile, HostKeyAlias.
+These options of ssh_config(5) are followed: Host, Match, Include, HostName, Port, User,
+IdentityFile, IdentitiesOnly, ProxyJump, ProxyCommand, UserKnownHostsFile, GlobalKnownHostsFile,
+HostKeyAlias.
 """
 
 import getpass
@@ -18,16 +19,16 @@ import paramiko  # type: ignore[import-untyped]
 from optunapi.errors import TunnelFailed
 from optunapi.tunnel.known_hosts import DEFAULT_FILES, SSH_PORT, host_name
 
-INCLUDES_AT_MOST = 16  # files within files, as ssh has it
+MAX_INCLUDE_DEPTH = 16  # the same limit as ssh
 INCLUDE = re.compile(r"\s*include[\s=]+(.*)", re.I)
 BLOCK = re.compile(r"\s*(?:host|match)\b", re.I)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """An SSH server, and what the configuration says of it.
+    """An SSH server and its configuration.
 
-    `name` is what known_hosts calls it, `jump` the gateway that leads to it.
+    `name` is its name in known_hosts; `jump` is the gateway in front of it, if any.
     """
 
     host: str
@@ -46,22 +47,22 @@ class Gateway:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where to look gateways up; without `known_hosts`, where ssh does."""
+    """The files in which gateways are looked up; without `known_hosts`, the files that ssh uses."""
 
     config: Path | None
     known_hosts: str | None
 
 
 def with_port(host: str, port: int) -> str:
-    """`host:port`, as `host_and_port` reads it."""
+    """Return `host:port` in the form that `host_and_port` reads."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def host_and_port(text: str) -> tuple[str, int | None]:
-    """The parts of `host`, `host:port`, `[address]:port` or a bare IPv6 address.
+    """Split `host`, `host:port`, `[address]:port` or a bare IPv6 address.
 
     Raises:
-        TunnelFailed: it is none of these.
+        TunnelFailed: `text` is none of these.
     """
     host, port = text, ""
     if match := re.fullmatch(r"\[(.+)\](?::(\d+))?|([^:]+):(\d+)", text):
@@ -70,15 +71,17 @@ def host_and_port(text: str) -> tuple[str, int | None]:
     elif text.count(":") == 1:
         host = ""
     if not host or re.search(r"[\s@/\[\]]", host) or not 0 < int(port or 1) < 65536:
-        raise TunnelFailed(f"{text!r} is no address: write host, host:port or [IPv6 address]:port")
+        raise TunnelFailed(
+            f"{text!r} is not an address: write host, host:port or [IPv6 address]:port"
+        )
     return host, int(port) if port else None
 
 
 def find_gateway(text: str, sources: Sources) -> Gateway:
-    """The gateway of `[user@]host[:port]`, where the host may be an alias of the ssh config.
+    """Return the gateway at `[user@]host[:port]`; the host may be an alias in the SSH configuration.
 
     Raises:
-        TunnelFailed: the address or the configuration makes no sense.
+        TunnelFailed: the address or the configuration is invalid.
     """
     return _find(text, sources, jumps=None, seen=())
 
@@ -86,9 +89,9 @@ def find_gateway(text: str, sources: Sources) -> Gateway:
 def _find(
     text: str, sources: Sources, *, jumps: tuple[str, ...] | None, seen: tuple[str, ...]
 ) -> Gateway:
-    """The gateway, behind `jumps` rather than those of its configuration if there are any."""
+    """Return the gateway. `jumps`, unless None, replace the jump hosts of its configuration."""
     if text in seen:
-        raise TunnelFailed(f"ProxyJump goes in a circle: {' → '.join((*seen, text))}")
+        raise TunnelFailed(f"ProxyJump forms a circle: {' → '.join((*seen, text))}")
     user, _, place = text.rpartition("@")
     alias, port = host_and_port(place)
     options = _options(alias, user, port, sources.config)
@@ -96,11 +99,11 @@ def _find(
     try:
         port = int(options.get("port", SSH_PORT))
     except ValueError:
-        raise TunnelFailed(f"Port {options['port']} of {alias} is no number") from None
-    command, configured = _way(options)
+        raise TunnelFailed(f"Port {options['port']} of {alias} is not a number") from None
+    command, configured = _proxy(options)
     hops = configured if jumps is None else jumps
     if len(hops) == 1 and host_and_port(hops[0].rpartition("@")[2])[0] in (alias, host):
-        hops = ()  # the jump host itself, under a `Host *` that names it
+        hops = ()  # this is the jump host itself, and a `Host *` block names it
     return Gateway(
         host=host,
         port=port,
@@ -117,7 +120,7 @@ def _find(
 
 
 def _options(alias: str, user: str, port: int | None, config: Path | None) -> Mapping[str, Any]:
-    """What the configuration says of a host; as in ssh, what the caller said comes first."""
+    """Return the configuration of a host. As in ssh, the caller's user and port take precedence."""
     given = [f"User {user}"] if user else []
     given += [f"Port {port}"] if port else []
     parsed = paramiko.SSHConfig()
@@ -125,15 +128,15 @@ def _options(alias: str, user: str, port: int | None, config: Path | None) -> Ma
         parsed.parse([*given, *(_lines(config) if config else ())])
         options: Mapping[str, Any] = parsed.lookup(alias)
     except ImportError:
-        raise TunnelFailed(f"{config}: `Match exec` is not understood by the tunnel") from None
+        raise TunnelFailed(f"{config}: the tunnel does not support `Match exec`") from None
     except (OSError, UnicodeDecodeError, KeyError, ValueError, paramiko.SSHException) as error:
-        raise TunnelFailed(f"{config} cannot be followed for {alias}: {error}") from None
+        raise TunnelFailed(f"{config} cannot be used for {alias}: {error}") from None
     return options
 
 
 def _lines(path: Path, depth: int = 0) -> Iterator[str]:
-    """The lines of a configuration with those of the files it includes; none if it is missing."""
-    if depth > INCLUDES_AT_MOST:
+    """Yield the lines of a configuration and of the files it includes; none if it is missing."""
+    if depth > MAX_INCLUDE_DEPTH:
         raise ValueError(f"{path}: too many files include each other")
     if not path.exists():
         return
@@ -144,15 +147,15 @@ def _lines(path: Path, depth: int = 0) -> Iterator[str]:
                 files = Path("~/.ssh").expanduser() / Path(pattern).expanduser()
                 for file in sorted(glob.glob(str(files))):
                     yield from _lines(Path(file), depth + 1)
-            yield block  # a block ends with the file it began in
+            yield block  # a block in an included file ends with that file
             continue
         if BLOCK.match(line):
             block = line
         yield line
 
 
-def _way(options: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
-    """ProxyCommand and ProxyJump, of which the one that is said first holds."""
+def _proxy(options: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    """Return ProxyCommand and the hosts of ProxyJump; the one that is written first applies."""
     first = next((key for key in options if key in ("proxycommand", "proxyjump")), None)
     value = str(options[first] or "none") if first else "none"
     if value.lower() == "none":
@@ -163,7 +166,7 @@ def _way(options: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _known_hosts(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The files of the configuration, those of the user first."""
+    """Return the configured known_hosts files, the user's first."""
     *users, system = DEFAULT_FILES
     files = options.get("userknownhostsfile", " ".join(users)).split()
     files += options.get("globalknownhostsfile", system).split()

@@ -1,7 +1,7 @@
-"""What OpenSSH's known_hosts files say of a host: its keys, revoked ones, and new lines.
+"""OpenSSH's known_hosts files: look up a host's keys and add new ones.
 
-The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT": hashed names, patterns, negations,
-`[host]:port` and the markers `@revoked` and `@cert-authority` are understood.
+The format is described in sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". Hashed names, patterns,
+negations, `[host]:port` and the markers `@revoked` and `@cert-authority` are supported.
 """
 
 import base64
@@ -29,7 +29,7 @@ class HostKey:
 
     @property
     def fingerprint(self) -> str:
-        """As `ssh-keygen -l` writes it."""
+        """The fingerprint as `ssh-keygen -l` prints it."""
         digest = base64.b64encode(hashlib.sha256(self.blob).digest()).decode()
         return f"SHA256:{digest.rstrip('=')}"
 
@@ -38,8 +38,8 @@ class HostKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """What is known of one host; `file` is where a new line would go."""
+class KnownHost:
+    """What the known_hosts files say about one host; a new key is added to `file`."""
 
     name: str
     file: Path
@@ -48,55 +48,56 @@ class Known:
     has_authority: bool
 
     def check(self, key: HostKey) -> None:
-        """Return if `key` is a known one.
+        """Return if the host is known by `key`.
 
         Raises:
-            HostKeyRevoked: it is marked as no longer to be trusted.
-            HostKeyChanged: only other keys are known.
-            HostKeyUnknown: nothing is known of the host.
+            HostKeyRevoked: the key is marked `@revoked`.
+            HostKeyChanged: the host is known by other keys only.
+            HostKeyUnknown: the host is not known.
         """
         shown = f"{key.kind} {key.fingerprint}"
         if key in self.revoked:
             raise HostKeyRevoked(
                 f"The host key of {self.name} ({shown}) is marked @revoked in {self.file}: do not "
-                "log in there before its keeper says why"
+                "log in before the gateway's administrator has explained why"
             )
         if key in self.keys:
             return
         if self.keys:
             known = ", ".join(sorted(f"{k.kind} {k.fingerprint}" for k in self.keys))
             raise HostKeyChanged(
-                f"The host key of {self.name} is not the known one: it shows {shown}, known is "
-                f"{known} ({self.file}). Somebody may be listening in, or the gateway was set up "
-                "anew: ask its keeper for the fingerprint. Only if it is the one shown, remove the "
-                f"old key with ssh-keygen -f {self.file} -R '{self.name}' and connect again"
+                f"The host key of {self.name} has changed: the gateway shows {shown}, but "
+                f"{self.file} has {known}. Somebody may be intercepting the connection, or the "
+                "gateway was reinstalled. Ask its administrator for the fingerprint. Only if it "
+                f"matches, remove the old key with ssh-keygen -f {self.file} -R '{self.name}' and "
+                "connect again"
             )
         line = self.line(key)
         why = (
-            " (its certificate authority is known, but certificates are not checked here)"
+            " (its certificate authority is known, but the tunnel does not check certificates)"
             if self.has_authority
             else ""
         )
         raise HostKeyUnknown(
-            f"The host key of {self.name} is unknown{why}: it shows {shown}. Compare that with "
-            f"what the gateway's keeper says; if it is the same, add this line to {self.file}, or "
-            f"let accept_new=True (--accept-new) add it:\n{line}",
+            f"The host key of {self.name} is unknown{why}: the gateway shows {shown}. Compare this "
+            "fingerprint with the one its administrator publishes. If they match, add this line "
+            f"to {self.file}, or let accept_new=True (--accept-new) add it:\n{line}",
             line=line,
         )
 
     def line(self, key: HostKey) -> str:
-        """The line of known_hosts that makes `key` a known one, without the newline."""
+        """Return the line that adds `key` to known_hosts, without a newline."""
         return f"{self.name} {key}"
 
     def add(self, key: HostKey) -> None:
-        """Append `key` to the file, which with its folder is made where it is missing.
+        """Append `key` to the file; the file and its folder are created if missing.
 
         Raises:
-            OSError: it cannot be written; then it is as before.
+            OSError: the file cannot be written; it is then unchanged.
         """
         folder = self.file.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # One write at the end: what ssh or another tunnel adds at the same time is kept.
+        # One appending write: a line that ssh or another tunnel adds at the same time is kept.
         descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         with open(descriptor, "r+b", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
@@ -105,20 +106,20 @@ class Known:
             written = file.write(content)
             if written != len(content):
                 os.truncate(descriptor, size)
-                raise OSError(f"{self.file} could not be written to its end: is the disk full?")
+                raise OSError(f"{self.file} could not be written completely: is the disk full?")
 
 
 def host_name(host: str, port: int) -> str:
-    """How known_hosts names a host on a port."""
+    """Return the name of a host and port in known_hosts."""
     host = host.lower()
     return host if port == SSH_PORT else f"[{host}]:{port}"
 
 
-def known(name: str, files: Iterable[str]) -> Known:
-    """What `files` say of the host of that name; a file that is not there says nothing.
+def known_host(name: str, files: Iterable[str]) -> KnownHost:
+    """Look a host up in `files`; missing files are skipped.
 
     Raises:
-        OSError: a file is there and cannot be read.
+        OSError: a file exists but cannot be read.
     """
     paths = [Path(file).expanduser() for file in files]
     keys, revoked, has_authority = set(), set(), False
@@ -127,10 +128,10 @@ def known(name: str, files: Iterable[str]) -> Known:
             if marker == "@revoked":
                 revoked.add(key)
             elif marker == "@cert-authority":
-                has_authority = True  # such a key signs host keys; it is none
+                has_authority = True  # this key signs host keys; it is not a host key
             else:
                 keys.add(key)
-    return Known(
+    return KnownHost(
         name=name,
         file=paths[0],
         keys=frozenset(keys - revoked),
@@ -140,7 +141,7 @@ def known(name: str, files: Iterable[str]) -> Known:
 
 
 def _entries(path: Path, name: str) -> Iterator[tuple[str, HostKey]]:
-    """The markers and keys of the lines that are about that name; unreadable ones say nothing."""
+    """Yield marker and key of each line that matches `name`; malformed lines are skipped."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -150,7 +151,7 @@ def _entries(path: Path, name: str) -> Iterator[tuple[str, HostKey]]:
         if not fields or fields[0].startswith("#"):
             continue
         marker = fields.pop(0) if fields[0].startswith("@") else ""
-        if len(fields) < 3 or not _is_about(fields[0], name):
+        if len(fields) < 3 or not _matches(fields[0], name):
             continue
         try:
             blob = base64.b64decode(fields[2], validate=True)
@@ -159,13 +160,13 @@ def _entries(path: Path, name: str) -> Iterator[tuple[str, HostKey]]:
         yield marker, HostKey(kind=fields[1], blob=blob)
 
 
-def _is_about(patterns: str, name: str) -> bool:
-    """Whether the first field of a line means that name."""
+def _matches(patterns: str, name: str) -> bool:
+    """Return whether the first field of a line matches `name`."""
     if patterns.startswith("|1|"):
         return _is_hash_of(patterns, name)
     matches = False
     for pattern in patterns.lower().split(","):
-        # Only * and ? are special there; a bracket is part of `[host]:port`.
+        # Only * and ? are wildcards in known_hosts; a bracket is part of `[host]:port`.
         plain = pattern.removeprefix("!").replace("[", "[[]")
         if fnmatchcase(name, plain):
             if pattern.startswith("!"):
@@ -175,7 +176,7 @@ def _is_about(patterns: str, name: str) -> bool:
 
 
 def _is_hash_of(hashed: str, name: str) -> bool:
-    """Whether `|1|salt|hash` is that name's: an HMAC-SHA1, as OpenSSH's HashKnownHosts makes it."""
+    """Return whether `|1|salt|hash` is the HMAC-SHA1 of `name`, as HashKnownHosts writes it."""
     try:
         salt, digest = (base64.b64decode(part, validate=True) for part in hashed.split("|")[2:])
     except ValueError:

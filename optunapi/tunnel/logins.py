@@ -1,4 +1,4 @@
-"""Which keys a gateway is offered, and the login with them."""
+"""The keys that are offered to a gateway, and the login with them."""
 
 import getpass
 import logging
@@ -21,26 +21,26 @@ log = logging.getLogger("optunapi.tunnel")
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A key that the gateway is asked to take."""
+    """A key offered to the gateway."""
 
     key: Any
     origin: str
 
     @property
     def fingerprint(self) -> str:
-        """As `ssh-keygen -l` writes it."""
+        """The fingerprint as `ssh-keygen -l` prints it."""
         return str(self.key.fingerprint)
 
 
 class Keys:
-    """The keys of this machine, or just the one named.
+    """The keys of this machine, or only the named one.
 
-    A key file is decrypted once: a reconnection in the night has nobody to ask. Set `attended` to
-    False when the caller no longer expects a question for a passphrase.
+    A key file is decrypted once, since nobody may be there to type the passphrase when the tunnel
+    reconnects. Set `may_ask` to False to stop asking for passphrases on the terminal.
     """
 
     def __init__(self, *, named: Path | None, passphrase: str | None) -> None:
-        self.attended = sys.stdin is not None and sys.stdin.isatty()
+        self.may_ask = sys.stdin is not None and sys.stdin.isatty()
         self._named = named
         self._passphrase = passphrase
         self._read: dict[Path, Any] = {}
@@ -48,17 +48,17 @@ class Keys:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why some key files could not be used."""
+        """The reasons why key files could not be used."""
         return tuple(self._notes.values())
 
     def offers(self, gateway: Gateway) -> Iterator[Offer]:
-        """Those to try, in turn: named ones before any others that an agent holds."""
+        """Yield the keys in the order to try: configured ones before the others in the agent."""
         with _agent_keys() as held:
             blobs = {key.asbytes(): key for key in held}
             identities = gateway.identities or DEFAULT_IDENTITIES
             paths = [self._named] if self._named else [Path(p).expanduser() for p in identities]
-            lone = self._named is not None or gateway.identities_only
-            if not (lone or gateway.identities):
+            no_others = self._named is not None or gateway.identities_only
+            if not (no_others or gateway.identities):
                 yield from (Offer(key=key, origin="ssh-agent") for key in held)
                 blobs.clear()
             for path in paths:
@@ -66,11 +66,11 @@ class Keys:
                     yield Offer(key=key, origin=f"{path} in ssh-agent")
                 elif key := self._key(path):
                     yield Offer(key=key, origin=str(path))
-            if not lone:
+            if not no_others:
                 yield from (Offer(key=key, origin="ssh-agent") for key in blobs.values())
 
     def _key(self, path: Path) -> Any:
-        """The key of a file, None if it cannot be had, for which there is then a note."""
+        """Return the key in a file, or None after noting why it cannot be used."""
         if path not in self._read:
             self._notes.pop(path, None)
             if path.exists() or self._named:
@@ -85,24 +85,24 @@ class Keys:
             return _private_key(path, None)
         except paramiko.PasswordRequiredException:
             passphrase = self._passphrase
-            if passphrase is None and self.attended:
+            if passphrase is None and self.may_ask:
                 passphrase = getpass.getpass(f"Passphrase of {path}: ")
             if not passphrase:
                 raise ValueError(
-                    "it is encrypted; give passphrase=, or load it with ssh-add"
+                    "the key is encrypted: pass passphrase=, or load the key with ssh-add"
                 ) from None
         try:
             return _private_key(path, passphrase)
         except (ValueError, paramiko.SSHException):
-            raise ValueError("it is encrypted, and the passphrase is another one") from None
+            raise ValueError("the passphrase of the key is wrong") from None
 
 
 def log_in(transport: paramiko.Transport, gateway: Gateway, keys: Keys) -> None:
-    """Log in on a connection whose host key was checked.
+    """Log in on a connection whose host key has been checked.
 
     Raises:
-        LoginRefused: no key is taken, or one does not suffice.
-        GatewayUnreachable: it ended the connection or says nothing any more.
+        LoginRefused: the gateway accepts no key, wants more than a key, or ends the connection.
+        GatewayUnreachable: the gateway no longer answers.
     """
     tried: list[Offer] = []
     hint = ""
@@ -112,40 +112,42 @@ def log_in(transport: paramiko.Transport, gateway: Gateway, keys: Keys) -> None:
             further = transport.auth_publickey(gateway.user, offer.key)
         except paramiko.BadAuthenticationType as error:
             ways = ", ".join(error.allowed_types)
-            raise _refused(gateway, keys, tried, f"It takes no keys, only: {ways}. ") from None
+            raise _refused(gateway, keys, tried, f"It accepts no keys, only: {ways}. ") from None
         except paramiko.AuthenticationException as error:
             if "algorithm" in str(error):
-                hint = "It knows RSA keys with SHA-1 only: make one with ssh-keygen -t ed25519. "
+                hint = (
+                    "It supports RSA keys with SHA-1 only: make a key with ssh-keygen -t ed25519. "
+                )
             elif "timeout" in str(error).lower():
-                raise GatewayUnreachable(f"{gateway} does not answer to the login") from None
+                raise GatewayUnreachable(f"{gateway} did not answer the login") from None
         except (paramiko.SSHException, EOFError, OSError) as error:
             hint = f"It ended the connection ({error}). "
         else:
             if not further:
                 return
             ways = ", ".join(further)
-            hint = f"The key is right but does not suffice, it also wants {ways}. "
+            hint = f"It accepts the key but also requires {ways}. "
             raise _refused(gateway, keys, tried, hint)
         if not transport.is_active():
-            hint = hint or "It ended the connection, perhaps since too many keys were tried. "
+            hint = hint or "It ended the connection, perhaps because too many keys were tried. "
             break
     raise _refused(gateway, keys, tried, hint)
 
 
 def _refused(gateway: Gateway, keys: Keys, tried: list[Offer], why: str) -> LoginRefused:
-    """The error that says what was tried and what to do."""
+    """Return the error that lists the keys tried and says what to do."""
     offered = ", ".join(f"{offer.fingerprint} ({offer.origin})" for offer in tried) or "none"
     notes = "".join(f"Not usable: {note}. " for note in keys.notes)
     return LoginRefused(
         f"{gateway} refuses the login. {why}Keys tried: {offered}. {notes}"
-        f"The public key has to be in ~{gateway.user}/.ssh/authorized_keys there "
-        f"(ssh-copy-id); key= (--key) names another one",
+        f"Add the public key to ~{gateway.user}/.ssh/authorized_keys on the gateway "
+        "(ssh-copy-id does it), or choose another key with key= (--key)",
         tried=[offer.fingerprint for offer in tried],
     )
 
 
 def _private_key(path: Path, passphrase: str | None) -> Any:
-    """The key of a file; raises as paramiko does, PasswordRequiredException among them."""
+    """Load a private key; raises PasswordRequiredException if it is encrypted and passphrase None."""
     wrong: Exception | None = None
     for kind in KINDS:
         try:
@@ -154,11 +156,11 @@ def _private_key(path: Path, passphrase: str | None) -> Any:
             raise
         except (ValueError, paramiko.SSHException) as error:
             wrong = error
-    raise ValueError("this is no private key of type ed25519, ecdsa or rsa") from wrong
+    raise ValueError("not a private key of type ed25519, ecdsa or rsa") from wrong
 
 
 def _public_part(path: Path) -> bytes:
-    """The encoded public key beside a key file, or of the file if that is what it holds."""
+    """Return the encoded public key next to a key file, or in the file if it is a public key."""
     beside = path if path.suffix == ".pub" else path.with_name(f"{path.name}.pub")
     try:
         return bytes(paramiko.PublicBlob.from_file(str(beside)).key_blob)
@@ -168,11 +170,11 @@ def _public_part(path: Path) -> bytes:
 
 @contextmanager
 def _agent_keys() -> Iterator[tuple[Any, ...]]:
-    """What a running ssh-agent holds, for as long as the block."""
+    """Yield the keys of a running ssh-agent; they can be used inside the block."""
     try:
         agent = paramiko.Agent()
     except (OSError, paramiko.SSHException) as error:
-        log.warning("ssh-agent is not used: %s", error)
+        log.warning("ssh-agent cannot be used: %s", error)
         yield ()
         return
     try:

@@ -1,4 +1,4 @@
-"""A tunnel that stays: when its SSH session is lost it connects again, on the same local port."""
+"""A tunnel that reconnects when its SSH connection is lost, on the same local port."""
 
 import logging
 import os
@@ -16,29 +16,30 @@ from optunapi.errors import GatewayUnreachable, HostKeyRefused, TunnelFailed
 from optunapi.tunnel.forwarder import Forwarder
 from optunapi.tunnel.gateways import Gateway, with_port
 from optunapi.tunnel.logins import Keys
-from optunapi.tunnel.sessions import Entry, Session
+from optunapi.tunnel.ssh_connection import LoginOptions, SSHConnection
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
-STEADY_SECONDS = 60.0  # a session that lasted so long was a good one: begin with short delays again
+STEADY_SECONDS = 60.0  # after a connection that lasted this long, start with short delays again
 CLOSE_SECONDS = 2.0
-# Not of `random` itself: a training that seeds it would find its numbers used up.
-CHANCE = random.SystemRandom()
+# Its own generator: drawing from `random` would change the numbers of a training that seeded it.
+JITTER = random.SystemRandom()
 
 log = logging.getLogger("optunapi.tunnel")
 
 
 def delays() -> Iterator[float]:
-    """Seconds to wait before each attempt: doubling, with full jitter, up to half a minute."""
+    """Yield the seconds to wait before each attempt: doubling, with full jitter, at most 30."""
     for attempt in count():
         longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempt, 10))
-        yield CHANCE.uniform(0, longest)
+        yield JITTER.uniform(0, longest)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
-    """When the session is asked whether it is alive, for how long to wait, how soon to try again.
+class Timing:
+    """Time-outs and delays, in seconds.
 
-    Seconds. `timeout` is for a connection, an answer and a channel each.
+    `timeout` applies to a connection, an answer and a channel each; `keepalive` is the time between
+    two checks that the gateway answers; `delays` are the waits before the attempts to reconnect.
     """
 
     timeout: float
@@ -48,11 +49,11 @@ class Pace:
 
 
 class Tunnel:
-    """An open tunnel; as a context manager it gives its URL, and closes at the end of the block.
+    """An open tunnel. As a context manager it returns its URL and closes at the end of the block.
 
-    While the session is lost, connections to the port are closed at once; a client that tries again
-    comes through as soon as there is a new one. The gateway's host key is checked each time, and
-    another key ends the tunnel for good: `error` then says so, and `wait` raises it.
+    While the SSH connection is lost, connections to the port are closed at once; a client that
+    retries gets through when the tunnel has reconnected. The gateway's host key is checked each
+    time. If it has changed, the tunnel ends for good: `error` says so, and `wait` raises it.
     """
 
     def __init__(
@@ -63,58 +64,58 @@ class Tunnel:
         keys: Keys,
         accept_new: bool,
         port: int,
-        pace: Pace,
+        timing: Timing,
     ) -> None:
         self._find = find
         self._remote = remote
         self._keys = keys
-        self._pace = pace
+        self._timing = timing
         self._process = os.getpid()
         self._lock = Lock()
         self._closing = Event()
         self._ended = Event()
         self._error: TunnelFailed | None = None
-        self._session: Session | None = None
+        self._connection: SSHConnection | None = None
         self._forwarder = Forwarder(port, self._channel)
         with ExitStack() as undo:
             undo.callback(self._forwarder.close)
-            session = self._open(accept_new=accept_new)
-            undo.callback(session.close)
-            session.channel(remote, ("127.0.0.1", self.port), pace.timeout).close()
+            connection = self._connect(accept_new=accept_new)
+            undo.callback(connection.close)
+            connection.channel(remote, ("127.0.0.1", self.port), timing.timeout).close()
             undo.pop_all()
-        keys.attended = False
-        self._session = session
+        keys.may_ask = False
+        self._connection = connection
         self._supervisor = Thread(
-            target=self._supervise, args=(session,), name="tunnel-supervisor", daemon=True
+            target=self._supervise, args=(connection,), name="tunnel-supervisor", daemon=True
         )
         self._forwarder.start()
         self._supervisor.start()
 
     @property
     def port(self) -> int:
-        """The local port, the same for as long as the tunnel is open."""
+        """The local port; it stays the same while the tunnel is open."""
         return self._forwarder.port
 
     @property
     def url(self) -> str:
-        """Where the server behind the gateway is for programs on this machine."""
+        """The URL of the server behind the gateway, for programs on this machine."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def connected(self) -> bool:
-        """Whether there is a session now."""
-        return self._session is not None
+        """Whether there is an SSH connection now."""
+        return self._connection is not None
 
     @property
     def error(self) -> TunnelFailed | None:
-        """Why the tunnel has ended by itself, if it has."""
+        """Why the tunnel ended by itself, or None."""
         return self._error
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the tunnel has ended; False if it has not within `timeout` seconds.
+        """Wait until the tunnel ends; return False if it is still open after `timeout` seconds.
 
         Raises:
-            TunnelFailed: it ended by itself.
+            TunnelFailed: the tunnel ended by itself.
         """
         ended = self._ended.wait(timeout)
         if self._error is not None:
@@ -122,16 +123,12 @@ class Tunnel:
         return ended
 
     def close(self) -> None:
-        """Close the port, cut off what goes through it, end the session; once is enough."""
+        """Close the port, its connections and the SSH connection; may be called more than once."""
         if os.getpid() != self._process:
-            return  # a fork has the sockets but not the threads: it is its parent's tunnel
+            return  # a forked child has the sockets but not the threads: the tunnel is its parent's
         self._closing.set()
-        with self._lock:
-            session, self._session = self._session, None
-        if session is not None:
-            session.close()
-        self._forwarder.close()
-        # An attempt to connect ends by itself, and closes what it has opened.
+        self._disconnect()
+        # An attempt to reconnect ends by itself, and closes what it opened.
         self._supervisor.join(CLOSE_SECONDS)
         self._ended.set()
 
@@ -147,70 +144,74 @@ class Tunnel:
         self.close()
 
     def _channel(self, source: tuple[str, int]) -> Any:
-        session = self._session
-        if session is None:
-            raise GatewayUnreachable("the SSH session is lost, and a new one not yet there")
-        return session.channel(self._remote, source, self._pace.timeout)
+        connection = self._connection
+        if connection is None:
+            raise GatewayUnreachable("The SSH connection is lost, and not yet restored")
+        return connection.channel(self._remote, source, self._timing.timeout)
 
-    def _open(self, *, accept_new: bool) -> Session:
-        entry = Entry(keys=self._keys, accept_new=accept_new, timeout=self._pace.timeout)
-        return Session.open(self._find(), entry)
+    def _connect(self, *, accept_new: bool) -> SSHConnection:
+        options = LoginOptions(keys=self._keys, accept_new=accept_new, timeout=self._timing.timeout)
+        return SSHConnection.open(self._find(), options)
 
-    def _supervise(self, session: Session) -> None:
+    def _disconnect(self) -> None:
+        """Close the SSH connection and the local port."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        self._forwarder.close()
+
+    def _supervise(self, connection: SSHConnection) -> None:
         try:
-            self._keep(session)
+            self._keep_connected(connection)
         except HostKeyRefused as error:
             self._end(error)
         except Exception as error:
-            log.exception("The tunnel's supervision has failed")
-            self._end(TunnelFailed(f"The tunnel's supervision has failed: {error!r}"))
+            log.exception("The tunnel's supervision failed")
+            self._end(TunnelFailed(f"The tunnel's supervision failed: {error!r}"))
 
-    def _keep(self, session: Session) -> None:
-        """Have a session at all times, until `close`."""
-        pace = self._pace
-        waits = pace.delays()
+    def _keep_connected(self, connection: SSHConnection) -> None:
+        """Reconnect whenever the connection is lost, until `close`."""
+        timing = self._timing
+        waits = timing.delays()
         while True:
-            since = pace.clock()
-            session.wait_until_lost(pace.keepalive, pace.timeout)
+            since = timing.clock()
+            connection.wait_until_lost(timing.keepalive, timing.timeout)
             if self._closing.is_set():
                 return
-            self._session = None
-            session.close()
-            log.warning("The SSH session was lost; %s tries to get a new one", self.url)
-            if pace.clock() - since >= STEADY_SECONDS:
-                waits = pace.delays()
+            self._connection = None
+            connection.close()
+            log.warning("%s: the SSH connection was lost; reconnecting", self.url)
+            if timing.clock() - since >= STEADY_SECONDS:
+                waits = timing.delays()
             new = self._reconnect(waits)
             if new is None:
                 return
-            session = new
-            log.warning("%s has a new SSH session", self.url)
+            connection = new
+            log.warning("%s: the SSH connection is restored", self.url)
 
-    def _reconnect(self, waits: Iterator[float]) -> Session | None:
-        """A new session, None if the tunnel was closed meanwhile; raises HostKeyRefused."""
+    def _reconnect(self, waits: Iterator[float]) -> SSHConnection | None:
+        """Return a new connection, or None if the tunnel was closed; raises HostKeyRefused."""
         for seconds in waits:
             if self._closing.wait(seconds):
                 break
             try:
-                session = self._open(accept_new=False)
+                connection = self._connect(accept_new=False)
             except HostKeyRefused:
                 raise
             except TunnelFailed as error:
-                log.warning("No new SSH session yet: %s", error.detail)
+                log.warning("%s: reconnecting failed: %s", self.url, error.detail)
                 continue
-            with self._lock:
+            with self._lock:  # `close` may have run since, and would not see this connection
                 if not self._closing.is_set():
-                    self._session = session
-                    return session
-            session.close()
+                    self._connection = connection
+                    return connection
+            connection.close()
         return None
 
     def _end(self, error: TunnelFailed) -> None:
-        """Give up, and say why."""
+        """Give up because of `error`."""
         self._error = error
         log.error("The tunnel %s to %s has ended: %s", self.url, with_port(*self._remote), error)
-        with self._lock:
-            session, self._session = self._session, None
-        if session is not None:
-            session.close()
-        self._forwarder.close()
+        self._disconnect()
         self._ended.set()

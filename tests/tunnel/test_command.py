@@ -56,7 +56,7 @@ def test_it_says_the_url_and_keeps_the_tunnel_until_it_is_told_to_end(
         process.send_signal(number)
         rest, errors = process.communicate(timeout=30)
         assert (process.returncode, rest) == (0, "")
-        assert "has a new SSH session" in errors
+        assert "the SSH connection is restored" in errors
         assert "Traceback" not in errors
         assert not is_echoed(int(shown[1]))
 

@@ -16,7 +16,7 @@ from optunapi.errors import (
 )
 from optunapi.tunnel import open_tunnel
 from optunapi.tunnel.gateways import Gateway, Sources, find_gateway, host_and_port
-from optunapi.tunnel.known_hosts import HostKey, host_name, known
+from optunapi.tunnel.known_hosts import HostKey, host_name, known_host
 from tests.support import free_port
 from tests.tunnel.behind import is_echoed
 from tests.tunnel.sshd import Sshd, running, until
@@ -210,18 +210,18 @@ def test_a_line_of_known_hosts_is_about_the_hosts_it_matches(
 ) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(f"# {patterns}\n\nbroken\n{patterns} ssh-rsa !!!\n{patterns} {KEY} comment\n")
-    facts = known(host_name(host, port), [str(tmp_path / "missing"), str(file)])
-    assert facts.keys == ({KEY} if is_known else set())
-    assert facts.file == tmp_path / "missing"
+    found = known_host(host_name(host, port), [str(tmp_path / "missing"), str(file)])
+    assert found.keys == ({KEY} if is_known else set())
+    assert found.file == tmp_path / "missing"
 
 
 def test_a_gateway_that_is_another_one_by_name_is_not_confused_by_case(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(f"Host {KEY}\n")
-    facts = known(host_name("hOst", 22), [str(file)])
-    facts.check(KEY)
+    found = known_host(host_name("hOst", 22), [str(file)])
+    found.check(KEY)
     with pytest.raises(HostKeyChanged):
-        facts.check(HostKey(kind="ssh-ed25519", blob=b"another"))
+        found.check(HostKey(kind="ssh-ed25519", blob=b"another"))
 
 
 def test_nobody_listens_at_a_free_port() -> None:

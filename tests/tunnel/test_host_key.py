@@ -140,7 +140,7 @@ def test_the_key_of_a_certificate_authority_is_not_taken_for_a_host_key(
 ) -> None:
     line = f"@cert-authority {gateway.name} {gateway.host_keys['ed25519']}\n"
     gateway.known_hosts.write_text(line)
-    with pytest.raises(HostKeyUnknown, match="certificates are not checked here"):
+    with pytest.raises(HostKeyUnknown, match="does not check certificates"):
         opened(gateway)
 
 
@@ -160,7 +160,7 @@ def test_known_hosts_that_cannot_be_read_or_written_are_an_error_not_a_yes(
         opened(gateway, known_hosts=tmp_path)
     dangling = tmp_path / "known_hosts"
     dangling.symlink_to(tmp_path / "missing" / "known_hosts")
-    with pytest.raises(TunnelFailed, match="cannot be kept"):
+    with pytest.raises(TunnelFailed, match="cannot be saved"):
         opened(gateway, known_hosts=dangling, accept_new=True)
     assert_nobody_logged_in(gateway)
 

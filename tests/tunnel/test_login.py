@@ -63,7 +63,10 @@ def test_an_encrypted_key_is_opened_with_its_passphrase(
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [(None, "it is encrypted; give passphrase="), ("wrong-one", "the passphrase is another one")],
+    [
+        (None, "the key is encrypted: pass passphrase="),
+        ("wrong-one", "the passphrase of the key is wrong"),
+    ],
 )
 def test_an_encrypted_key_without_its_passphrase_is_refused_and_no_secret_is_shown(
     gateway: Sshd, opened: Opener, tmp_path: Path, given: str | None, said: str
@@ -167,15 +170,15 @@ def test_a_file_that_is_no_key_is_said(
     gateway: Sshd, opened: Opener, tmp_path: Path, content: str
 ) -> None:
     (tmp_path / "key").write_text(content)
-    with pytest.raises(LoginRefused, match="this is no private key"):
+    with pytest.raises(LoginRefused, match="not a private key"):
         opened(gateway, key=tmp_path / "key")
 
 
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("AuthenticationMethods publickey,keyboard-interactive", "does not suffice"),
-        ("PubkeyAuthentication no\nKbdInteractiveAuthentication yes", "It takes no keys, only"),
+        ("AuthenticationMethods publickey,keyboard-interactive", "also requires"),
+        ("PubkeyAuthentication no\nKbdInteractiveAuthentication yes", "It accepts no keys, only"),
         ("MaxAuthTries 1", "Keys tried: SHA256"),
     ],
 )

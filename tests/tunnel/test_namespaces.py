@@ -104,7 +104,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield site
 
 
-def lose_session(site: Site) -> None:
+def lose_connection(site: Site) -> None:
     site.gateway.signal_sessions()
 
 
@@ -115,13 +115,16 @@ def lose_sshd(site: Site) -> None:
 
 def lose_network(site: Site) -> None:
     """Pull the cable: nobody tells the trainer, whose tunnel has to ask."""
-    noticed = site.log.read_text().count("session was lost")
+    noticed = site.log.read_text().count("connection was lost")
     site.network.set_link("down")
-    until(lambda: site.log.read_text().count("session was lost") > noticed, "it to be noticed")
+    until(
+        lambda: site.log.read_text().count("connection was lost") > noticed,
+        "the loss to be noticed",
+    )
     site.network.set_link("up")
 
 
-@pytest.mark.parametrize("lose", [lose_session, lose_sshd, lose_network])
+@pytest.mark.parametrize("lose", [lose_connection, lose_sshd, lose_network])
 def test_every_trial_is_finished_once_whatever_is_lost_on_the_way(
     site: Site, lose: Callable[[Site], None]
 ) -> None:
@@ -136,7 +139,7 @@ def test_every_trial_is_finished_once_whatever_is_lost_on_the_way(
             if number in {TRIALS // 4, TRIALS // 2}:
                 lose(site)
         assert trainer.wait(timeout=60) == 0, site.log.read_text()
-    assert site.log.read_text().count("has a new SSH session") >= 2
+    assert site.log.read_text().count("the SSH connection is restored") >= 2
     assert [trial["number"] for trial in told] == list(range(TRIALS))
     assert len({trial["port"] for trial in told}) == 1
     shown = site.fetched(site.network.private, f"/optunapi/v1/studies/{study}")
@@ -158,5 +161,5 @@ def test_a_gateway_with_another_host_key_gets_neither_login_nor_request(
     with site.training("refused", known_hosts) as trainer:
         shown, _ = trainer.communicate(timeout=60)
     assert (trainer.returncode, shown) == (1, "")
-    assert f"HostKeyChanged: The host key of {GATEWAY_OUTSIDE} is not" in site.log.read_text()
+    assert f"HostKeyChanged: The host key of {GATEWAY_OUTSIDE} has changed" in site.log.read_text()
     assert "Accepted" not in site.gateway.log.read_text()

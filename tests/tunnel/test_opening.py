@@ -65,7 +65,7 @@ def hang_up(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("habit", "said"),
     [
-        (silent, "says nothing within 1 s"),
+        (silent, "sends nothing within 1 s"),
         (web_server, "ends the connection"),
         (hang_up, "ends the connection"),
     ],
@@ -135,7 +135,7 @@ def test_a_local_port_that_is_free_is_the_tunnels(gateway: Sshd, opened: Opener)
     ],
 )
 def test_an_address_that_is_none(gateway: str, remote: str) -> None:
-    with pytest.raises(TunnelFailed, match="is no address"):
+    with pytest.raises(TunnelFailed, match="is not an address"):
         open_tunnel(gateway, remote)
 
 

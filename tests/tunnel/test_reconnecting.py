@@ -1,4 +1,4 @@
-"""A tunnel outlives its SSH session, on the same port, with the host key checked each time."""
+"""A tunnel outlives its SSH connection, on the same port, with the host key checked each time."""
 
 import logging
 import os
@@ -156,7 +156,7 @@ def test_a_tunnel_is_closed_at_once_while_it_tries_to_reconnect(
 ) -> None:
     tunnel = opened(gateway)
     gateway.stop()
-    until(lambda: "No new SSH session yet" in caplog.text, "an attempt")
+    until(lambda: "reconnecting failed" in caplog.text, "an attempt")
     tunnel.close()
     assert tunnel.wait(0)
     assert tunnel.error is None
@@ -167,7 +167,7 @@ def test_no_message_of_a_lost_session_is_a_traceback(
 ) -> None:
     tunnel = opened(gateway)
     gateway.stop()
-    until(lambda: "No new SSH session yet" in caplog.text, "an attempt")
+    until(lambda: "reconnecting failed" in caplog.text, "an attempt")
     tunnel.close()
     assert "Traceback" not in caplog.text
     assert {record.name for record in caplog.records} == {"optunapi.tunnel"}

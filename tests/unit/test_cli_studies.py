@@ -61,7 +61,7 @@ def test_a_study_is_forked_while_no_server_runs(run: Run, home: Path) -> None:
     result = run("fork", "old", "new")
     assert (result.exit_code, result.stdout) == (
         0,
-        "new has 2 complete; the finished ones are from old\n",
+        "new was created from old: 2 complete\n",
     )
     with wire_of(home) as wire:
         assert wire.study("new")["trials"]["complete"] == 2
@@ -140,7 +140,7 @@ def test_a_refusal_is_one_line_with_its_code_here_and_there(
 def test_an_address_where_nobody_answers_is_not_reached(run: Run) -> None:
     result = run("fork", "old", "new", "--url", f"http://127.0.0.1:{free_port()}")
     assert result.exit_code == 3
-    assert "was not reached" in result.stderr
+    assert "cannot be reached" in result.stderr
 
 
 def test_a_server_that_is_none_of_ours_is_told_apart(run: Run) -> None:
@@ -151,7 +151,7 @@ def test_a_server_that_is_none_of_ours_is_told_apart(run: Run) -> None:
         other.shutdown()
         thread.join()
     assert result.exit_code == 1
-    assert "not as an OptunAPI server does" in result.stderr
+    assert "is not an OptunAPI server" in result.stderr
 
 
 @pytest.mark.parametrize("age", ["", "30", "1.5h", "2d"])
