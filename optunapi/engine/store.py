@@ -1,13 +1,14 @@
-"""What the engine needs of a storage: Optuna's own interface, and these beside it.
+"""What the engine needs from a storage: a part of Optuna's storage interface, and more beside it.
 
-The engine owns this Protocol and knows no SQL; `optunapi.storage` fulfils it, `app` joins the two.
+The engine defines these Protocols, `optunapi.storage` implements them, and `app` passes its objects in.
+The guarantees are described at `optunapi.storage.write_through.WriteThroughStorage`.
 """
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
@@ -15,112 +16,112 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class Commit(Protocol):
-    """The end of a change's way to the database: `await` it, or wait in a thread with `result`.
+    """A change's commit in the database: `await` it, or wait for it in a thread with `result`.
 
     Raises:
         StorageUnavailable: the change was refused and has not happened.
-        Superseded: it was refused because somebody else wrote first; doing it again may succeed.
+        Superseded: it was refused because another process wrote first; a new attempt may succeed.
     """
 
     def result(self, timeout: float | None = None) -> None:
-        """Return when committed."""
+        """Wait until it is committed."""
 
     def __await__(self) -> Generator[Any, None, None]:
-        """Return when committed, without holding a thread."""
+        """Wait until it is committed, without blocking a thread."""
 
     def notify(self, loop: AbstractEventLoop, call: Callable[[], None]) -> None:
-        """Have the loop make the call when this is resolved, whatever the outcome. From any thread."""
+        """Make the loop call `call` once this is committed or refused. From any thread."""
 
 
 class Unit(Protocol):
-    """Changes that happen together or not at all."""
+    """Changes that are committed together or not at all."""
 
     @property
     def commit(self) -> Commit:
-        """Known once the block has ended."""
+        """The commit of the changes; known when the unit's block has ended."""
+
+
+class TrialChanges(TypedDict, total=False):
+    """What a change of a trial may contain; what is absent stays as it is.
+
+    Mappings are merged into those of the trial, after `clear_intermediate_values` and
+    `drop_system_attrs` are applied. Each parameter comes with its distribution.
+    """
+
+    state: TrialState
+    values: Sequence[float] | None
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    intermediate_values: Mapping[int, float]
+    clear_intermediate_values: bool
+    user_attrs: Mapping[str, Any]
+    system_attrs: Mapping[str, Any]
+    drop_system_attrs: Collection[str]
+    datetime_start: datetime | None
+    datetime_complete: datetime | None
 
 
 class Store(Protocol):
     """A storage of studies. Trials are immutable snapshots: a change replaces the stored one."""
 
     def unit(self) -> AbstractContextManager[Unit]:
-        """Group what this thread changes into one unit; nobody else changes anything meanwhile.
+        """Group this thread's changes into one unit. Other threads change nothing during the block.
 
-        Keep the block short and free of I/O. If its body raises, nothing has happened.
+        Keep the block short, without I/O. If it raises, nothing has happened.
         """
 
     def try_exclusive(self) -> AbstractContextManager[bool]:
-        """Whether units can be made here without waiting; if so everybody else waits until the end."""
+        """Enter without waiting if nobody is inside; yield whether that succeeded.
+
+        If so, other threads wait until the block ends, and units inside it never wait.
+        """
 
     def one_commit(self) -> AbstractContextManager[None]:
-        """A block whose units, this thread's, share one commit; nobody may wait for it inside."""
+        """Let this thread's units in the block share one commit. Do not wait for it inside the block."""
 
     def committed(self) -> Commit:
-        """All that is visible now."""
+        """The commit of everything that can be read now."""
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
     ) -> int:
-        """A new study's id."""
+        """Create a study and return its id."""
 
     def delete_study(self, study_id: int) -> None:
         """Remove a study and all its trials."""
 
-    def get_study_id_from_name(self, study_name: str) -> int:
-        """Raises KeyError if there is none."""
-
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """One direction an objective."""
+        """The direction of each objective."""
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """The attributes users set."""
+        """The attributes that users set."""
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """Optuna's attributes and, under `optunapi:`, ours."""
+        """The attributes that Optuna keeps, and ours, whose names begin with `optunapi:`."""
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Set one attribute."""
+        """Set one user attribute."""
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """Set one attribute."""
+        """Set one system attribute."""
 
     def add_trial(self, study_id: int, template: FrozenTrial) -> FrozenTrial:
-        """A new trial with all that the template holds; number and id are given here."""
+        """Add a trial with everything that the template has, and return it with its number and id."""
 
-    def update_trial(
-        self,
-        trial_id: int,
-        *,
-        state: TrialState | None = None,
-        values: Sequence[float] | None = None,
-        params: Mapping[str, Any] | None = None,
-        distributions: Mapping[str, BaseDistribution] | None = None,
-        intermediate_values: Mapping[int, float] | None = None,
-        clear_intermediate_values: bool = False,
-        user_attrs: Mapping[str, Any] | None = None,
-        system_attrs: Mapping[str, Any] | None = None,
-        drop_system_attrs: Collection[str] = (),
-        datetime_start: datetime | None = None,
-        datetime_complete: datetime | None = None,
-    ) -> FrozenTrial:
-        """The trial with these changes; mappings are merged into what it has."""
+    def update_trial(self, trial_id: int, **changes: Unpack[TrialChanges]) -> FrozenTrial:
+        """Change a trial in one step and return it."""
 
     def trial(self, study_id: int, number: int) -> FrozenTrial:
-        """Raises KeyError if there is none."""
+        """The trial of this number. Raises KeyError if there is none."""
 
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: tuple[TrialState, ...] | list[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        """All trials in the order of their numbers."""
+    def get_all_trials(self, study_id: int, deepcopy: bool = True) -> list[FrozenTrial]:
+        """All trials, in the order of their numbers."""
 
     def distribution(self, study_id: int, name: str) -> BaseDistribution | None:
-        """That of the first trial which had this parameter; every other's must be compatible."""
+        """The distribution of the first trial with this parameter, with which all must be compatible."""
 
     def trials_from(self, study_id: int, start_number: int, limit: int) -> list[FrozenTrial]:
-        """At most `limit` trials from this number on."""
+        """At most `limit` trials, from this number on."""
 
     def trials_by_value(
         self,
@@ -130,53 +131,56 @@ class Store(Protocol):
         after: FrozenTrial | None = None,
         limit: int = 100,
     ) -> list[FrozenTrial]:
-        """At most `limit` complete trials of a single-objective study by value; indexed."""
+        """At most `limit` complete trials of a study with one objective, sorted by value."""
 
     def counts(self, study_id: int) -> Mapping[TrialState, int]:
-        """How many trials are in each state; kept, not counted."""
+        """The number of trials in each state. Takes no time, however many there are."""
 
     def n_trials(self, study_id: int) -> int:
-        """How many there are: the next trial's number."""
+        """The number of trials, which is the number that the next one gets."""
 
     def open_trials(self, study_id: int) -> list[FrozenTrial]:
-        """The waiting and the running, in the order of their numbers; kept, not searched."""
+        """The waiting and the running trials, in the order of their numbers."""
 
     def best_trials(self, study_id: int) -> list[FrozenTrial]:
-        """The best feasible complete trial (the Pareto front for several objectives), or none."""
+        """The best feasible complete trial, or the Pareto front if there are several objectives."""
 
     def reloads(self, study_id: int) -> int:
-        """Rises when the study was read again from the database: drop what was derived from it."""
+        """A number that rises when the study was read again from the database.
+
+        What was derived from its trials before is not valid any more.
+
+        Raises:
+            KeyError: the study was deleted.
+        """
 
     def commit_seconds(self) -> list[float]:
-        """How long the latest commits took, the oldest first."""
-
-    def close(self) -> None:
-        """Write what is pending and let go of the database."""
+        """How long each of the latest commits took, the oldest first."""
 
 
 class Stores(Protocol):
-    """Where studies are kept; `optunapi.storage` has two: a file each, or one database for all."""
+    """Where studies are stored: `optunapi.storage.stores` has one file a study, or one database."""
 
     def open(self) -> None:
-        """Become the owner. Raises StorageUnavailable if somebody else is."""
+        """Become the owner. Raises StorageUnavailable if another process is the owner."""
 
     def find(self, name: str) -> tuple[Store, int] | None:
-        """The store that has this study, and its id there; None if there is none."""
+        """The store that has this study, and the study's id in it; None if it is not stored."""
 
     def for_new(self, name: str) -> Store:
-        """The store in which a study of this name is to be created."""
+        """The store for a new study of this name."""
 
     def names(self) -> Iterable[str]:
-        """The studies there are, as far as that can be known without opening what is closed."""
+        """The names of the stored studies; without opening a file, its own name stands for its study."""
 
     def discard(self, name: str) -> None:
-        """Remove what is left of a study that was deleted."""
+        """Remove the files of a study that was deleted."""
 
     def release(self, name: str) -> None:
-        """Let go of a study's database for now, if it has one of its own."""
+        """Close a study's database, if it has one of its own; the next use opens it again."""
 
     def unavailable(self) -> str | None:
-        """Why not every open store can be read and written now, or None."""
+        """Why some open store cannot be read or written now, or None."""
 
     def close(self) -> None:
-        """Close every store."""
+        """Write what is pending, close every store and give up the ownership."""
