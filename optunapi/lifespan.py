@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from optunapi.engine.catalog import Catalog
-from optunapi.errors import OptunAPIError, StorageUnavailable
+from optunapi.errors import StorageUnavailable
 from optunapi.garbage import survivors_set_aside, take_back
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,6 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
     async def run(_: FastAPI) -> AsyncIterator[None]:
         show_log()
         await run_in_threadpool(catalog.open)
-        await run_in_threadpool(remove_lost_uploads, catalog)
         sweeping = asyncio.create_task(_sweep(catalog))
         limit_stop()
         try:
@@ -86,24 +85,6 @@ def show_log() -> None:
     if not ours.handlers and not logging.root.handlers:
         ours.handlers = list(theirs.handlers)
         ours.setLevel(theirs.getEffectiveLevel())
-
-
-def remove_lost_uploads(catalog: Catalog) -> None:
-    """Remove files that were uploaded, but not listed with their trial before the server was killed."""
-
-    def is_listed(name: str, artifact_id: str) -> bool | None:
-        try:
-            study = catalog.find(name)
-            if study is None:  # the file may belong to another server that shares the folder
-                return None
-            found, commit = study.artifacts.has(artifact_id)
-            commit.result()
-        except OptunAPIError as error:
-            logger.warning("artifact %s is checked again at the next start: %s", artifact_id, error)
-            return None
-        return found
-
-    catalog.artifacts.settle(is_listed)
 
 
 @contextmanager

@@ -5,10 +5,10 @@ The guarantees are described at `optunapi.storage.write_through.WriteThroughStor
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, BinaryIO, Protocol, TypedDict, Unpack
 
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
@@ -184,3 +184,66 @@ class Stores(Protocol):
 
     def close(self) -> None:
         """Write what is pending, close every store and give up the ownership."""
+
+
+class Upload(Protocol):
+    """A file that is being uploaded. Nobody can read it before `keep`."""
+
+    study: str
+    is_kept: bool
+
+    @property
+    def id(self) -> str:
+        """The id that the artifact has or will have."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes were written so far."""
+
+    @property
+    def sha256(self) -> str:
+        """Their SHA-256, in hexadecimal."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes. Raises StorageUnavailable if there is no room for them."""
+
+    def keep(self) -> None:
+        """Make the bytes an artifact's file that survives a crash of the machine."""
+
+    def confirm(self) -> None:
+        """End the upload: a trial lists the artifact."""
+
+    def drop(self) -> None:
+        """End the upload and remove its file, kept or not."""
+
+    def close(self) -> None:
+        """Leave the upload unfinished: the next start looks whether a trial lists the artifact."""
+
+
+class ArtifactFiles(Protocol):
+    """Where the bytes of artifacts are. Every method may be called from any thread, and uses the disk.
+
+    `max_file` and `max_study` are the bytes that a file, and a study's files together, may have.
+    """
+
+    max_file: int
+    max_study: int
+
+    def interrupted(self) -> Iterator[Upload]:
+        """The uploads that a killed server left unfinished. End each before taking the next."""
+
+    def receive(self, study: str) -> Upload:
+        """Begin an upload to this study. Raises StorageUnavailable if nothing can be written."""
+
+    def size(self, artifact_id: str) -> int | None:
+        """The size of an artifact's file in bytes, or None if there is no file."""
+
+    def read(self, artifact_id: str) -> BinaryIO:
+        """An artifact's file, readable to its end even if it is removed meanwhile.
+
+        Raises:
+            ArtifactNotFound: there is no file.
+        """
+
+    def remove(self, artifact_ids: Iterable[str]) -> None:
+        """Remove the files of artifacts; those that are not there are passed over."""

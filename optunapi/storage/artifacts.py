@@ -1,8 +1,9 @@
-"""The bytes of artifacts, as Optuna's FileSystemArtifactStore keeps them: a file each, by its id.
+"""The files of artifacts, as Optuna's FileSystemArtifactStore keeps them: one each, named by its id.
 
-What comes is written beside them, and becomes an artifact by one link when it is complete and on disk:
-nobody sees half a file, and one cut off leaves nothing. It keeps its place beside them, as a mark, until
-a trial lists it: where a mark outlives its server, whether a trial does is looked up at the next start.
+An upload is written into a subfolder. When it is complete and on the disk, one link makes it the
+artifact's file: nobody reads half a file, and an upload that is cut off leaves none. Its entry in the
+subfolder stays until a trial lists the artifact. If the server is killed before, the entry tells the next
+start which artifact to look up.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import hashlib
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class ArtifactFolder:
-    """A folder of artifacts, made when the first one comes; any Optuna reads them from there.
+    """A folder of artifacts, created by the first upload; any Optuna process can read them.
 
     `max_file` and `max_study` are the bytes that a file, and a study's files together, may have.
     """
@@ -37,46 +38,34 @@ class ArtifactFolder:
         self.max_file = max_file
         self.max_study = max_study
 
-    def open(self) -> None:
-        """Remove what a server that was killed left half written."""
-        self.settle(lambda _study, _artifact_id: None)
+    def interrupted(self) -> Iterator["FileUpload"]:
+        """The uploads that a killed server left unfinished. End each before taking the next."""
+        for entry in (self._folder / INCOMING).glob("*/*"):
+            # Refused while another server with the same folder, or this one, is writing it.
+            with suppress(OSError):
+                yield FileUpload(self._folder, entry.parent.name, entry.name, mode="rb")
 
-    def settle(self, is_listed: Callable[[str, str], bool | None]) -> None:
-        """End the uploads that a server which was killed had begun.
-
-        `is_listed` says of a study and an artifact whether one of its trials has it. An artifact that
-        none has is removed; where that cannot be said, None, it is left to be settled later.
-        """
-        for mark in (self._folder / INCOMING).glob("*/*"):
-            with suppress(OSError), mark.open("rb") as left:
-                # Another server with the same folder may be writing it now.
-                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                place = self._folder / mark.name
-                if place.exists():
-                    listed = is_listed(mark.parent.name, mark.name)
-                    if listed is None:
-                        continue
-                    if not listed:
-                        place.unlink()
-                mark.unlink()
-
-    def receive(self, study: str) -> "IncomingFile":
-        """Begin another artifact of this study.
+    def receive(self, study: str) -> "FileUpload":
+        """Begin an upload to this study.
 
         Raises:
             StorageUnavailable: nothing can be written there.
         """
-        return IncomingFile(self._folder, study, str(uuid.uuid4()))
+        try:
+            (self._folder / INCOMING / study).mkdir(parents=True, exist_ok=True)
+            return FileUpload(self._folder, study, str(uuid.uuid4()), mode="xb")
+        except OSError as error:
+            raise _unavailable(error) from error
 
     def size(self, artifact_id: str) -> int | None:
-        """How many bytes an artifact has, or None if it is not there."""
+        """The size of an artifact's file in bytes, or None if there is no file."""
         try:
             return (self._folder / artifact_id).stat().st_size
         except OSError:
             return None
 
     def read(self, artifact_id: str) -> BinaryIO:
-        """An artifact's bytes; a file that is open can be read to its end, whatever becomes of it.
+        """An artifact's file, readable to its end even if it is removed meanwhile.
 
         Raises:
             ArtifactNotFound: there is no such file.
@@ -87,7 +76,7 @@ class ArtifactFolder:
             raise ArtifactNotFound("the artifact's file is gone from the server's folder") from None
 
     def remove(self, artifact_ids: Iterable[str]) -> None:
-        """Remove artifacts, as far as they are there; one that cannot be removed is logged."""
+        """Remove the files of artifacts; one that cannot be removed is logged."""
         for artifact_id in artifact_ids:
             try:
                 self._store.remove(artifact_id)
@@ -97,29 +86,35 @@ class ArtifactFolder:
                 logger.warning("artifact %s cannot be removed: %s", artifact_id, error.strerror)
 
 
-class IncomingFile:
-    """An artifact that is being received. Not for several threads at once."""
+class FileUpload:
+    """An upload, new (`mode` is `xb`) or left by a killed server (`rb`). For one thread at a time.
 
-    def __init__(self, folder: Path, study: str, artifact_id: str) -> None:
+    Raises:
+        OSError: the entry cannot be opened, or another process is writing it.
+    """
+
+    def __init__(self, folder: Path, study: str, artifact_id: str, *, mode: str) -> None:
+        self.study = study
         self.id = artifact_id
         self.size = 0
         self._digest = hashlib.sha256()
-        self._mark = folder / INCOMING / study / artifact_id
-        self._place = folder / artifact_id
+        self._entry = folder / INCOMING / study / artifact_id
+        self._path = folder / artifact_id
+        self._file = self._entry.open(mode)
         try:
-            self._mark.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._mark.open("xb")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise _unavailable(error) from error
+        except OSError:
+            self._file.close()
+            raise
+        self.is_kept = self._path.exists()
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of what came so far, in hexadecimal."""
+        """The SHA-256 of the bytes so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, chunk: bytes) -> None:
-        """Add some bytes.
+        """Append bytes.
 
         Raises:
             StorageUnavailable: there is no room for them.
@@ -132,43 +127,46 @@ class IncomingFile:
         self.size += len(chunk)
 
     def keep(self) -> None:
-        """Make them the artifact; what is kept outlives the machine's crash.
+        """Make the bytes an artifact's file that survives a crash of the machine.
 
         Raises:
-            StorageUnavailable: the disk does not take it.
+            StorageUnavailable: the disk cannot hold it.
         """
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
             try:
-                os.link(self._mark, self._place)
-            except OSError:  # not every file system has links; then a crash may leave it unlisted
-                self._mark.rename(self._place)
-            _sync(self._mark.parent)
-            _sync(self._place.parent)
+                os.link(self._entry, self._path)
+            except OSError:
+                # The file system has no links. After a crash before `confirm`, no entry tells that
+                # the artifact must be looked up.
+                self._entry.rename(self._path)
+            _sync(self._entry.parent)
+            _sync(self._path.parent)
         except OSError as error:
             raise _unavailable(error) from error
+        self.is_kept = True
 
-    def listed(self) -> None:
-        """A trial has it now: nothing is left to be looked up."""
-        with suppress(OSError):  # then the next start looks it up, and finds it
-            self._mark.unlink(missing_ok=True)
+    def confirm(self) -> None:
+        """End the upload: a trial lists the artifact."""
+        with suppress(OSError):  # else the next start finds that a trial lists it
+            self._entry.unlink(missing_ok=True)
         self.close()
 
     def drop(self) -> None:
-        """Leave nothing of it, kept or not."""
-        self._place.unlink(missing_ok=True)
-        self._mark.unlink(missing_ok=True)
+        """End the upload and remove its file, kept or not."""
+        self._path.unlink(missing_ok=True)
+        self._entry.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """Leave it as it is: if it was kept, the next start looks whether a trial has it."""
-        with suppress(OSError):  # what is still in its buffer had no room on the disk
+        """Leave the upload unfinished: the next start looks whether a trial lists the artifact."""
+        with suppress(OSError):  # the disk has no room for what is still in the buffer
             self._file.close()
 
 
 def _sync(folder: Path) -> None:
-    """What was made or renamed in a folder outlives the machine's crash."""
+    """Let what was created or renamed in a folder survive a crash of the machine."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -17,6 +17,8 @@ from fastapi import FastAPI
 
 from optunapi.app import create_app
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.trials.artifacts import Artifacts
+from optunapi.errors import StorageUnavailable
 from optunapi.settings import Settings
 from tests.api.conftest import Refused
 from tests.api.wire import SPACE, V1, Wire, problem, wire_of
@@ -433,6 +435,29 @@ def test_an_upload_to_a_study_that_is_deleted_meanwhile_leaves_nothing(tmp_path:
         )
         assert upload.status == 404
         assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("reached_the_disk", [True, False])
+def test_a_refused_upload_keeps_its_file_if_the_change_reached_the_disk_and_else_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reached_the_disk: bool
+) -> None:
+    add = Artifacts.add
+
+    def refused(*args: Any) -> None:
+        if reached_the_disk:
+            add(*args)[1].result()
+        raise StorageUnavailable("the disk failed just now")
+
+    with application(tmp_path) as (app, catalog):
+        monkeypatch.setattr(Artifacts, "add", refused)
+        upload = Line(app, "PUT", place("s", filename="other"))
+        asyncio.run(upload.run(pieces(b"x" * 3_000_000)))
+        assert upload.status == 503
+        catalog.sweep(3600)
+        download = Line(app, "GET", place("s", filename="other"))
+        asyncio.run(download.run(pieces()))
+        assert download.status == (200 if reached_the_disk else 404)
+        assert len(files(tmp_path)) == (2 if reached_the_disk else 1)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])

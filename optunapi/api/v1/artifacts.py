@@ -26,17 +26,21 @@ from optunapi.api.v1.parameters import (
     Number,
 )
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.store import Commit
+from optunapi.engine.store import ArtifactFiles, Commit, Upload
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import (
     FILENAME,
     Artifact,
-    ArtifactFiles,
-    Incoming,
     Removed,
     too_large_for_study,
 )
-from optunapi.errors import ArtifactNotFound, RequestInvalid, TooLarge, TrialNotFound
+from optunapi.errors import (
+    ArtifactNotFound,
+    RequestInvalid,
+    StorageUnavailable,
+    TooLarge,
+    TrialNotFound,
+)
 
 ARTIFACTS = "/studies/{name}/trials/{n}/artifacts"
 MAX_AGE = 100 * 366 * 86_400
@@ -127,28 +131,31 @@ def router(catalog: Catalog) -> APIRouter:
             lambda study: study.artifacts.room(n, filename, files.max_study),
         )
         _check_announced(request, room, of_study=files.max_study)
-        incoming = await run_in_threadpool(files.receive, name)
+        upload = await run_in_threadpool(files.receive, name)
         try:
-            await _receive(request, incoming, files, room)
-            await run_in_threadpool(incoming.keep)
+            await _receive(request, upload, files, room)
+            await run_in_threadpool(upload.keep)
         except BaseException:
-            incoming.drop()
+            upload.drop()
             raise
 
         def operation(study: Study) -> tuple[tuple[Artifact, Removed], Commit]:
-            artifact = study.artifacts.received(filename, incoming)
+            artifact = study.artifacts.received(filename, upload)
             replaced, commit = study.artifacts.add(n, artifact, files.max_study)
             return (artifact, replaced), commit
 
         try:
             artifact, replaced = await settled(lambda: existing(name), operation)
-        except Exception:  # but not when cancelled: it may be on its way to the database
-            incoming.drop()
+        except StorageUnavailable:  # the change may have reached the disk
+            catalog.end_later(upload)
             raise
-        else:
-            await run_in_threadpool(incoming.listed)
-        finally:
-            incoming.close()
+        except Exception:
+            upload.drop()
+            raise
+        except BaseException:  # cancelled: the change may be on its way to the database
+            upload.close()
+            raise
+        await run_in_threadpool(upload.confirm)
         await run_in_threadpool(files.remove, replaced.ids)
         return JsonReply(artifact_of(artifact), 200 if replaced.artifacts else 201)
 
@@ -293,20 +300,20 @@ def _check_announced(request: Request, limit: int, *, of_study: int | None = Non
         raise _too_large(limit) if of_study is None else too_large_for_study(of_study)
 
 
-async def _receive(request: Request, incoming: Incoming, files: ArtifactFiles, room: int) -> None:
+async def _receive(request: Request, upload: Upload, files: ArtifactFiles, room: int) -> None:
     """Take the body in, in pieces that are worth a thread each."""
     waiting = bytearray()
     async for chunk in request.stream():
         waiting += chunk
-        size = incoming.size + len(waiting)
+        size = upload.size + len(waiting)
         if size > files.max_file:
             raise _too_large(files.max_file)
         if size > room:
             raise too_large_for_study(files.max_study)
         if len(waiting) >= WRITE_SIZE:
-            await run_in_threadpool(incoming.write, bytes(waiting))
+            await run_in_threadpool(upload.write, bytes(waiting))
             waiting.clear()
-    await run_in_threadpool(incoming.write, bytes(waiting))
+    await run_in_threadpool(upload.write, bytes(waiting))
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -225,67 +225,64 @@ def test_bytes_are_an_artifact_only_when_they_are_kept(
     folder: ArtifactFolder, tmp_path: Path
 ) -> None:
     assert not (tmp_path / "artifacts").exists()
-    incoming = folder.receive("s")
-    incoming.write(b"hel")
-    incoming.write(b"lo")
+    upload = folder.receive("s")
+    upload.write(b"hel")
+    upload.write(b"lo")
     with pytest.raises(ArtifactNotFound):
-        folder.read(incoming.id)
-    incoming.keep()
-    incoming.listed()
-    with folder.read(incoming.id) as file:
+        folder.read(upload.id)
+    upload.keep()
+    upload.confirm()
+    with folder.read(upload.id) as file:
         assert file.read() == b"hello"
-    assert incoming.size == 5
-    assert incoming.sha256 == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    assert upload.size == 5
+    assert upload.sha256 == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
     store = optuna.artifacts.FileSystemArtifactStore(tmp_path / "artifacts")
-    with store.open_reader(incoming.id) as file:
+    with store.open_reader(upload.id) as file:
         assert file.read() == b"hello"
 
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_what_is_dropped_leaves_nothing(folder: ArtifactFolder, tmp_path: Path, kept: bool) -> None:
-    incoming = folder.receive("s")
-    incoming.write(b"x" * 100_000)
+    upload = folder.receive("s")
+    upload.write(b"x" * 100_000)
     if kept:
-        incoming.keep()
-    incoming.drop()
+        upload.keep()
+    upload.drop()
     assert listed(tmp_path) == []
 
 
-def test_what_a_killed_server_left_is_removed_but_not_what_is_being_written(
+def test_what_a_killed_server_left_is_found_but_not_what_is_being_written(
     folder: ArtifactFolder, tmp_path: Path
 ) -> None:
-    incoming = folder.receive("s")
+    upload = folder.receive("s")
     (tmp_path / "artifacts" / INCOMING / "s" / "left").write_bytes(b"half")
-    folder.open()
-    assert listed(tmp_path) == [incoming.id]
-    incoming.keep()
-    incoming.listed()
-    folder.open()
-    assert listed(tmp_path) == [incoming.id]
+    for left in folder.interrupted():
+        assert (left.study, left.id, left.is_kept) == ("s", "left", False)
+        left.drop()
+    assert listed(tmp_path) == [upload.id]
+    upload.keep()
+    upload.confirm()
+    assert list(folder.interrupted()) == []
+    assert listed(tmp_path) == [upload.id]
 
 
-@pytest.mark.parametrize("known", [True, False, None])
-def test_of_what_was_kept_and_perhaps_not_listed_the_next_start_is_told(
-    folder: ArtifactFolder, tmp_path: Path, known: bool | None
+@pytest.mark.parametrize("end", ["confirm", "drop", "close"])
+def test_what_was_kept_and_perhaps_not_listed_is_found_at_the_next_start(
+    folder: ArtifactFolder, tmp_path: Path, end: str
 ) -> None:
-    incoming = folder.receive("s")
-    incoming.write(b"hello")
-    incoming.keep()
-    asked: list[tuple[str, str]] = []
-
-    def is_listed(study: str, artifact_id: str) -> bool | None:
-        asked.append((study, artifact_id))
-        return known
-
-    folder.settle(is_listed)
-    assert asked == [], "its server lives"
-    incoming.close()  # as the system does for a process that is killed
-    folder.open()
-    folder.settle(is_listed)
-    assert asked == [("s", incoming.id)]
-    assert (incoming.id in listed(tmp_path)) == (known is not False)
-    folder.settle(is_listed)
-    assert len(asked) == (2 if known is None else 1)
+    upload = folder.receive("s")
+    upload.write(b"hello")
+    upload.keep()
+    assert list(folder.interrupted()) == [], "its server lives"
+    upload.close()  # as the system does for a process that is killed
+    (left,) = folder.interrupted()
+    assert (left.study, left.id, left.is_kept) == ("s", upload.id, True)
+    getattr(left, end)()
+    assert (upload.id in listed(tmp_path)) == (end != "drop")
+    again = list(folder.interrupted())
+    assert len(again) == (end == "close")
+    for left in again:
+        left.close()
 
 
 @pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
@@ -296,25 +293,25 @@ def test_where_files_have_no_links_an_artifact_is_renamed(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(os, "link", refuse)
-    incoming = folder.receive("s")
-    incoming.write(b"hello")
-    incoming.keep()
-    incoming.listed()
-    assert listed(tmp_path) == [incoming.id]
-    with folder.read(incoming.id) as file:
+    upload = folder.receive("s")
+    upload.write(b"hello")
+    upload.keep()
+    upload.confirm()
+    assert listed(tmp_path) == [upload.id]
+    with folder.read(upload.id) as file:
         assert file.read() == b"hello"
 
 
 def test_a_file_can_be_read_to_its_end_though_it_is_removed(folder: ArtifactFolder) -> None:
-    incoming = folder.receive("s")
-    incoming.write(b"hello")
-    incoming.keep()
-    incoming.listed()
-    with folder.read(incoming.id) as file:
-        folder.remove([incoming.id, "not-there"])
+    upload = folder.receive("s")
+    upload.write(b"hello")
+    upload.keep()
+    upload.confirm()
+    with folder.read(upload.id) as file:
+        folder.remove([upload.id, "not-there"])
         assert file.read() == b"hello"
     with pytest.raises(ArtifactNotFound):
-        folder.read(incoming.id)
+        folder.read(upload.id)
 
 
 def test_a_folder_that_cannot_be_made_is_unavailable_without_its_path(tmp_path: Path) -> None:

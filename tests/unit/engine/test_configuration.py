@@ -421,3 +421,14 @@ def test_a_file_whose_study_has_another_name_than_its_url_is_listened_to_closed_
     assert not path.with_name(f".{path.name}.lock").exists()
     assert home.catalog.delete(slug, force=False) is True
     assert not path.exists()
+
+
+def test_a_refused_upload_to_a_study_that_is_deleted_meanwhile_leaves_nothing(home: Home) -> None:
+    home.write("m", {"parameters": LINE})
+    home.ask("m")
+    upload = home.catalog.artifacts.receive("m")
+    upload.keep()
+    home.catalog.end_later(upload)
+    home.catalog.delete("m", force=True)
+    home.catalog.sweep(99)
+    assert [path for path in (home.databases / "artifacts").rglob("*") if path.is_file()] == []
