@@ -251,7 +251,7 @@ class Catalog:
                 study = self.find(name)
                 if study is not None:
                     study.keep_events()
-                feed.follow()
+                feed.keep_events()
             except BaseException:
                 stop()
                 raise

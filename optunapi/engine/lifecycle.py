@@ -1,4 +1,4 @@
-"""The rules of a trial's and a study's life, as functions of values.
+"""The rules for the life of a trial and of a study, as functions of values.
 
                   enqueue                       ask
         ──────────────────────▶ waiting ─────────────────▶ running ◀─┐ report, renew
@@ -8,10 +8,10 @@
                           cancel     ▼          tell           ▼
                                    fail ◀──────────── complete, pruned, fail
 
-A trial fails without being told to, with the reason `lease-expired` after its last attempt, `timeout`
-after `trial_timeout` and a term of grace, and `cancelled`. Finished trials do not change: the first
-result wins. The one exception is a `complete` for a trial that had failed by `lease-expired` or
-`timeout`: it is kept as a finished trial of its own.
+A trial also fails without a tell: with the reason `lease-expired` after its last attempt, `timeout`
+after `trial_timeout` and a term of grace, or `cancelled`. Finished trials do not change: the first
+result wins. A `complete` for a trial that had failed by `lease-expired` or `timeout` is kept as a
+finished trial of its own.
 """
 
 import math
@@ -25,7 +25,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec.read import Limits, Objective
-from optunapi.errors import LeaseLost, TrialFinished, TrialWaiting, ValueInvalid
+from optunapi.errors import (
+    LeaseLost,
+    NoSlot,
+    StudyFinished,
+    TrialFinished,
+    TrialWaiting,
+    ValueInvalid,
+)
 
 LEASE_EXPIRED = "lease-expired"
 TIMEOUT = "timeout"
@@ -49,7 +56,7 @@ FinishedReason = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What the limits look at. `leased` counts open trials under a lease, run out or not."""
+    """What the limits are compared with. `leased` counts leases, expired ones too."""
 
     waiting: int
     running: int
@@ -63,9 +70,14 @@ class Usage:
     unused_points: bool
     stopped: bool
 
+    @property
+    def places(self) -> int:
+        """How many of the places of `max_trials` are taken; a failed trial takes none."""
+        return self.waiting + self.running + self.complete + self.pruned
+
 
 def stop_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason | None:
-    """Why nothing is handed out any more, not even what waits, or None."""
+    """Why nothing is handed out any more, not even a waiting trial, or None."""
     if usage.stopped:
         return "stopped"
     if usage.target_reached:
@@ -81,6 +93,92 @@ def stop_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason | No
     return None
 
 
+def full_reason(limits: Limits, usage: Usage) -> FinishedReason | None:
+    """Why no new trial may be sampled, though waiting ones are still handed out, or None."""
+    if not places_left(limits, usage.places, 1):
+        return "max_trials"
+    if not usage.unused_points:
+        return "space-exhausted"
+    return None
+
+
+def places_left(limits: Limits, taken: int, count: int) -> int:
+    """How many of `count` more trials `max_trials` allows when so many places are taken."""
+    if limits.max_trials is None:
+        return count
+    return max(0, min(count, limits.max_trials - taken))
+
+
+def finished_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason | None:
+    """Why an ask is refused with `study-finished`, or None.
+
+    A full study with a leased trial is not finished: that trial may fail and free its place, or be
+    handed on. Nor is one with a waiting trial, which is still handed out.
+    """
+    return stop_reason(limits, usage, now) or _finally_full(limits, usage)
+
+
+def _finally_full(limits: Limits, usage: Usage) -> FinishedReason | None:
+    return None if usage.waiting or usage.leased else full_reason(limits, usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """How many trials a request gets: running ones again, waiting ones, and new ones."""
+
+    again: int
+    waiting: int
+    new: int
+
+
+def allowance(
+    limits: Limits, usage: Usage, now: float, *, count: int, again: int, takes_waiting: bool
+) -> Allowance:
+    """What a request for `count` trials gets when `again` running ones can be handed out again.
+
+    Those need no place and come first, then waiting trials unless `takes_waiting` is False, then new
+    ones.
+
+    Raises:
+        StudyFinished: nothing is handed out any more; `finished_reason` says why.
+        NoSlot: nothing is free now, but something may become free.
+    """
+    if reason := stop_reason(limits, usage, now):
+        raise study_finished(reason)
+    again = min(again, count)
+    room = count - again
+    if not again and (reason := _finally_full(limits, usage)):
+        raise study_finished(reason)
+    if limits.max_running is not None:
+        room = max(0, min(room, limits.max_running - usage.running))
+        if not again and not room:
+            raise NoSlot(f"{usage.running} trials are running, which is the limit: ask again")
+    waiting = min(room, usage.waiting) if takes_waiting else 0
+    new = places_left(limits, usage.places, room - waiting) if usage.unused_points else 0
+    if not again and not waiting and not new:
+        raise NoSlot("every place is taken, but an open trial may give its own back: ask again")
+    return Allowance(again=again, waiting=waiting, new=new)
+
+
+def check_places(limits: Limits, taken: int, count: int) -> None:
+    """Refuse to queue `count` more trials where `max_trials` does not allow all of them.
+
+    Raises:
+        StudyFinished: it does not.
+    """
+    if places_left(limits, taken, count) < count:
+        raise StudyFinished(
+            f"{count} more trial(s) would exceed max_trials: "
+            f"{taken} of {limits.max_trials} places are taken",
+            finished_reason="max_trials",
+        )
+
+
+def study_finished(reason: FinishedReason) -> StudyFinished:
+    """The error for a study that hands out nothing more."""
+    return StudyFinished(f"the study is finished: {reason}", finished_reason=reason)
+
+
 def meets_target(
     target: Mapping[str, float], objectives: Sequence[Objective], values: Sequence[float]
 ) -> bool:
@@ -94,32 +192,9 @@ def meets_target(
     return True
 
 
-def full_reason(limits: Limits, usage: Usage) -> FinishedReason | None:
-    """Why no new trial may be sampled though what waits is still handed out, or None."""
-    taken = usage.waiting + usage.running + usage.complete + usage.pruned
-    if limits.max_trials is not None and taken >= limits.max_trials:
-        return "max_trials"
-    if not usage.unused_points:
-        return "space-exhausted"
-    return None
-
-
-def finished_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason | None:
-    """Why an ask would get `study-finished`, or None.
-
-    A full study with a trial under a lease is not finished: that trial may fail and give its place
-    back, or be handed on. One with a trial waiting has that to hand out.
-    """
-    if reason := stop_reason(limits, usage, now):
-        return reason
-    if usage.waiting or usage.leased:
-        return None
-    return full_reason(limits, usage)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a tell says of a trial. `values` has one number an objective, or is None."""
+    """The content of a tell. `values` has one number for each objective, or is None."""
 
     state: TrialState
     values: tuple[float, ...] | None = None
@@ -130,7 +205,7 @@ class Result:
 
 
 def filled_in(result: Result, trial: FrozenTrial, n_objectives: int) -> Result:
-    """The result; `pruned` without a value takes the last report, which is one of one objective."""
+    """The result; with one objective, `pruned` without a value gets the value of the last report."""
     if result.state != TrialState.PRUNED or result.values is not None or n_objectives > 1:
         return result
     return replace(result, values=last_report(trial) or None)
@@ -160,12 +235,12 @@ def check_values(result: Result, n_objectives: int) -> None:
 
 
 def check_lease(trial: FrozenTrial, record: TrialRecord, lease: str | None) -> None:
-    """Refuse a worker that does not hold this open trial.
+    """Refuse a worker that does not hold this trial.
 
     Raises:
-        TrialFinished: the trial is closed.
+        TrialFinished: the trial is finished.
         TrialWaiting: it was never handed out.
-        LeaseLost: it was handed on or given back, or the lease is another attempt's.
+        LeaseLost: it was handed on or given back, or the lease belongs to another attempt.
     """
     if trial.state.is_finished():
         raise TrialFinished(f"trial {trial.number} is finished ({trial.state.name.lower()})")
@@ -179,7 +254,7 @@ def check_lease(trial: FrozenTrial, record: TrialRecord, lease: str | None) -> N
 
 
 class Verdict(Enum):
-    """What a tell comes to."""
+    """What to do with a tell: close the trial, do nothing, or keep a result that came late."""
 
     CLOSE = auto()
     REPEAT = auto()
@@ -187,10 +262,10 @@ class Verdict(Enum):
 
 
 def judge(trial: FrozenTrial, record: TrialRecord, result: Result) -> Verdict:
-    """Whether `result` closes the trial, repeats what is known, or comes late but is kept.
+    """What to do with a tell of `result`.
 
     Raises:
-        TrialFinished: the trial is closed with another result.
+        TrialFinished: the trial is finished with another result.
         TrialWaiting: it was never handed out.
         LeaseLost: a `fail` or `pruned` from a worker that does not hold the trial.
     """
@@ -208,7 +283,7 @@ def judge(trial: FrozenTrial, record: TrialRecord, result: Result) -> Verdict:
             "the first one is kept"
         )
     if result.state == TrialState.COMPLETE:
-        # The parameters are the same whoever trained with them, so no lease is needed.
+        # The parameters are the same for every worker that trained with them: no lease is needed.
         if trial.state == TrialState.WAITING and record.attempt == 0:
             raise TrialWaiting(f"trial {trial.number} is queued and was never handed out")
         return Verdict.CLOSE
@@ -217,12 +292,12 @@ def judge(trial: FrozenTrial, record: TrialRecord, result: Result) -> Verdict:
 
 
 def is_repeat(trial: FrozenTrial, result: Result) -> bool:
-    """Whether a finished trial has just this state and these values."""
+    """Whether a finished trial has the state and values of `result`."""
     return trial.state == result.state and tuple(trial.values or ()) == (result.values or ())
 
 
 def last_report(trial: FrozenTrial) -> tuple[float, ...]:
-    """The value reported at the highest step, as a trial's values, or nothing."""
+    """The value reported at the highest step, as a trial's values; empty if there is none."""
     if trial.last_step is None:
         return ()
     value = trial.intermediate_values[trial.last_step]

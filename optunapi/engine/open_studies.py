@@ -202,7 +202,7 @@ class OpenStudies:
         """See `Catalog.sweep`."""
         for name, (study, _) in list(self._open.items()):
             try:
-                study.settle()
+                study.apply_deadlines()
             except StorageUnavailable:
                 continue  # the next request for the study reports it
             except StudyNotFound:

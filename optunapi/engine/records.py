@@ -1,4 +1,4 @@
-"""What is kept beside Optuna's own fields: one system attribute with a trial, two with a study."""
+"""What is stored beside Optuna's own fields: one system attribute for a trial, two for a study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,15 +13,14 @@ STUDY = "optunapi:study"
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """A trial's life outside Optuna. Times are seconds since the epoch, UTC.
+    """What OptunAPI stores of a trial. Times are seconds since the epoch, UTC.
 
-    `attempt` counts how often the trial was handed out, `expiries` how many of those leases ran out.
-    `lease` and `lease_seconds` are of the present attempt: a renewal is not stored, since a restart
+    `attempt` counts how often the trial was handed out, `expiries` how many of those leases expired.
+    `lease` and `lease_seconds` belong to the present attempt. A renewal is not stored, since a restart
     gives every open lease a full term. `prune_at` is the step whose report was answered with "prune" in
-    this attempt. `late` is the number of the trial that keeps a result which
-    came after this one had failed. `keys` maps each idempotency key that led to this trial to the
-    attempt it took (None where it took none), a digest of the request, and the trial's places in the
-    reply.
+    this attempt. `late` is the number of the trial that keeps a result which came after this one had
+    failed. `keys` maps each idempotency key that led to this trial to the attempt it started (None if it
+    started none), a digest of the request, and the trial's places in the reply.
     """
 
     created_at: float | None = None
@@ -40,7 +39,7 @@ class TrialRecord:
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Self:
-        """The record of `trial`; a blank one for a trial that Optuna made."""
+        """The record of `trial`; a default one for a trial that Optuna made."""
         stored = trial.system_attrs.get(TRIAL)
         if not isinstance(stored, Mapping):
             return cls()
@@ -48,7 +47,7 @@ class TrialRecord:
 
     @staticmethod
     def keys_of(trial: FrozenTrial) -> Mapping[str, tuple[int | None, str, *tuple[int, ...]]]:
-        """The record's `keys` alone, without making the record."""
+        """The record's `keys`, read without the rest of the record."""
         stored = trial.system_attrs.get(TRIAL)
         return stored.get("keys", {}) if isinstance(stored, Mapping) else {}
 
@@ -57,7 +56,7 @@ class TrialRecord:
         return replace(self, **changes)
 
     def attrs(self) -> dict[str, Any]:
-        """The system attribute that stores this record; what holds its default is left out."""
+        """The system attribute that stores this record; fields with their default are left out."""
         return {TRIAL: {k: v for k, v in vars(self).items() if v != _DEFAULTS[k]}}
 
 
@@ -67,17 +66,17 @@ _DEFAULTS = vars(TrialRecord())
 def constraint_attrs(
     constraints: Mapping[str, float], present: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Constraints as Optuna's `Trial.set_constraint` keeps them: the first value of each is kept."""
+    """Constraints as Optuna's `Trial.set_constraint` stores them; those `present` keep their first value."""
     found = {f"constraints:{name}": value for name, value in constraints.items()}
     return {key: value for key, value in found.items() if key not in present}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
-    """A study's life outside Optuna. Times are seconds since the epoch, UTC.
+    """What OptunAPI stores of a study. Times are seconds since the epoch, UTC.
 
-    `limits` and `lease_seconds` hold what was changed by hand and rules over the specification
-    (`lease_seconds` in a list, since null is a value too).
+    `limits` and `lease_seconds` were set by hand and take precedence over the specification.
+    `lease_seconds` is in a list, since null is a value too.
     """
 
     created_at: float | None = None
@@ -88,7 +87,7 @@ class StudyRecord:
 
     @classmethod
     def of(cls, system_attrs: Mapping[str, Any]) -> Self:
-        """The record among a study's system attributes; a blank one for a study that Optuna made."""
+        """The record among a study's system attributes; a default one for a study that Optuna made."""
         return cls(**system_attrs.get(STUDY, {}))
 
     def with_(self, **changes: Any) -> Self:
@@ -96,5 +95,5 @@ class StudyRecord:
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
-        """What is stored under `STUDY`."""
+        """The value stored under `STUDY`."""
         return dict(vars(self))

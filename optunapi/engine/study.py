@@ -1,250 +1,294 @@
-"""One live study: trials are asked for, and told back, by many callers at once."""
+"""One live study: the one place where everything that can be done with it is found."""
 
 from collections.abc import Container, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from optunapi.engine.lifecycle import CANCELLED, Result, check_lease
+from optunapi.engine.fork import Origin, origin_of
+from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.reports.importances import Importances
+from optunapi.engine.reports.pages import Cursor, Selection, best_of, page_of
+from optunapi.engine.reports.snapshot import Snapshot, snapshot_of
+from optunapi.engine.spec.inferred import spec_of_history
+from optunapi.engine.spec.read import StudySpec, incompatibilities
+from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
 from optunapi.engine.trials.artifacts import Artifacts, Removed
-from optunapi.engine.trials.batch import BatchAsking
+from optunapi.engine.trials.ask import Asking
+from optunapi.engine.trials.held import HeldTrials
 from optunapi.engine.trials.imports import ImportedTrial, import_trials
 from optunapi.engine.trials.queue import Queue
+from optunapi.engine.trials.sample import Sampling
 from optunapi.engine.trials.suggest import Suggesting
-from optunapi.engine.trials.tell import tell
-from optunapi.engine.values import Answer, AskRequest, StudyChange, TrialView
-from optunapi.engine.visible_study import VisibleStudy
+from optunapi.engine.trials.tell import tell, tell_each
+from optunapi.engine.values import (
+    Answer,
+    AskRequest,
+    Scoreboard,
+    StudyChange,
+    StudyView,
+    TrialView,
+)
 from optunapi.errors import (
-    BadRequest,
     ConfigInvalid,
-    Conflict,
-    NotFound,
     OptunAPIError,
+    RequestInvalid,
     SpecConflict,
     StudyBusy,
-    TrialFinished,
-    TrialWaiting,
+    StudyNotFound,
 )
 
 
-class Study(VisibleStudy):
+class Study:
     """A study that is being served. Every method may be called from any thread.
 
-    What a method returns has happened in memory; it may be shown once its `Commit` is done.
+    What a method returns is true in memory; show it once its `Commit` is done. Errors are those of the
+    method that is called, in `optunapi.engine.trials`.
     """
 
     def __init__(self, state: StudyState) -> None:
-        super().__init__(state)
-        self._asking = BatchAsking(state)
-        self._suggesting = Suggesting(state, self._asking, self._held)
-        self.artifacts = Artifacts(state)
+        self._state = state
+        self._sampling = Sampling(state)
+        self._asking = Asking(state, self._sampling)
+        self._suggesting = Suggesting(state, self._sampling)
+        self._held = HeldTrials(state)
+        self._importances = Importances()
         self.queue = Queue(state)
+        self.artifacts = Artifacts(state)
         self.orphaned = Removed()
-        # After the latest tell: whether the next ask's point can be drawn before it comes. To be read
-        # without a lock: who reads it too late draws in vain.
+        # After the latest tell: whether the next ask's point can be drawn ahead. It is read without a
+        # lock: a reader that is too late only draws a point that is not used.
         self.is_awaiting_ask = False
 
-    def try_exclusive(self) -> AbstractContextManager[bool]:
-        """Whether what does not sample can be done here without waiting for anything.
+    # Units and commits
 
-        If so everybody else waits until the block ends.
-        """
+    def try_exclusive(self) -> AbstractContextManager[bool]:
+        """Whether anything but sampling can be done here without waiting; if so, other threads wait."""
         return self._state.try_exclusive()
 
     def one_commit(self) -> AbstractContextManager[None]:
-        """A block in which what this thread does shares one commit; nobody may wait for it inside."""
+        """A block whose changes, made by this thread, share one commit; do not wait for it inside."""
         return self._state.store.one_commit()
 
-    def settle(self) -> None:
-        """Let happen what time alone brings about: time-outs, and leases that ran out for good."""
+    def committed(self) -> Commit:
+        """The commit of everything that is visible now."""
+        return self._state.store.committed()
+
+    def reloads(self) -> int:
+        """A number that rises when what was seen of the study may no longer be true."""
+        return self._state.reloads()
+
+    def is_gone(self) -> bool:
+        """Whether the study was deleted."""
+        try:
+            self._state.reloads()
+        except StudyNotFound:
+            return True
+        return False
+
+    # Time
+
+    def apply_deadlines(self) -> None:
+        """Apply the leases and time-outs that are due, and notify listeners of what that changes."""
         with self._state.unit():
-            self._state.settle()
+            self._state.apply_deadlines()
+
+    def due_in(self) -> float | None:
+        """Seconds until time alone may change what an ask gets, or None if it does not."""
+        with self._state.unit():
+            return self._state.due_in()
+
+    def idle_for(self) -> float:
+        """Seconds since the last change; 0 while there is a lease, a time-out or a listener."""
+        return self._state.idle_for()
+
+    # The life of a trial
+
+    def ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
+        """Hand out a trial; see `Asking.ask`."""
+        views, commit = self._asking.ask(request, 1)
+        return views[0], commit
+
+    def ask_many(self, request: AskRequest, count: int) -> tuple[list[TrialView], Commit]:
+        """Hand out at most `count` trials; see `Asking.ask`."""
+        return self._asking.ask(request, count)
 
     @property
     def asks_are_quick(self) -> bool:
         """Whether an ask takes no longer than a few trials' sampling in Rust."""
-        return self._asking.is_quick
+        return self._sampling.is_quick
 
     def prepare(self) -> None:
-        """Draw for the next ask ahead, if that can be done."""
-        self._asking.prepare()
+        """Draw the next ask's point ahead, if that can be done."""
+        self._sampling.prepare()
 
-    def ask(self, request: AskRequest) -> tuple[TrialView, Commit]:
-        """Hand out a trial; see `Asking.ask`."""
-        return self._asking.ask(request)
+    def suggest(
+        self, number: int, name: str, distribution: BaseDistribution, lease: str | None
+    ) -> tuple[Any, Commit]:
+        """A value for a further parameter of a running trial; see `Suggesting.suggest`."""
+        return self._suggesting.suggest(number, name, distribution, lease)
 
-    def ask_many(self, request: AskRequest, count: int) -> tuple[list[TrialView], Commit]:
-        """Hand out several trials; see `BatchAsking.ask_many`."""
-        return self._asking.ask_many(request, count)
+    def report(
+        self, number: int, step: int, value: float, lease: str | None
+    ) -> tuple[Answer, Commit]:
+        """Store an intermediate value and say whether to go on; see `HeldTrials.report`."""
+        return self._held.report(number, step, value, lease)
 
-    def import_trials(
-        self, items: Sequence[ImportedTrial], *, key: str | None, digest: str
-    ) -> tuple[int, Commit]:
-        """Take in finished trials; see `import_trials`."""
-        return import_trials(self._state, items, key=key, digest=digest)
+    def renew(self, number: int, lease: str, seconds: float | None) -> tuple[Answer, Commit]:
+        """Start a new term of a lease; see `HeldTrials.renew`."""
+        return self._held.renew(number, lease, seconds)
+
+    def release(self, number: int, lease: str | None) -> tuple[TrialView, Commit]:
+        """Let a trial wait, to be handed out again; see `HeldTrials.release`."""
+        return self._held.release(number, lease)
+
+    def give_back(self, views: Sequence[TrialView]) -> Commit:
+        """Let trials wait again whose worker left before it got them; see `HeldTrials.give_back`."""
+        return self._held.give_back(views)
 
     def tell(self, number: int, result: Result) -> tuple[TrialView, Commit]:
-        """Close a trial with its result. The first one wins; repeating it is harmless.
-
-        Raises:
-            TrialNotFound: the study has no such trial.
-            ValueInvalid: the values do not fit the objectives; the trial stays open.
-            TrialFinished: it is closed with another result, which is in `trial`.
-            TrialWaiting: it was never handed out.
-            LeaseLost: a `fail` or `pruned` from a worker that does not hold it any more.
-        """
+        """Close a trial with its result; see `trials.tell.tell`."""
         with self._state.unit() as unit:
             view = tell(self._state, number, result)
-            self.is_awaiting_ask = self._asking.may_prepare
+            self.is_awaiting_ask = self._sampling.may_prepare
         return view, unit.commit
 
     def tell_many(
         self, results: Sequence[tuple[int, Result]]
     ) -> tuple[list[TrialView | OptunAPIError], Commit]:
-        """Close trials, each by its number, in one commit: what `tell` would return or raise for each."""
-        outcomes: list[TrialView | OptunAPIError] = []
+        """Close trials in one commit; for each, what `tell` returns or raises."""
         with self._state.unit() as unit:
-            for number, result in results:
-                try:
-                    outcomes.append(tell(self._state, number, result))
-                except (BadRequest, NotFound, Conflict) as error:  # raised before anything changes
-                    outcomes.append(error)
+            outcomes = tell_each(self._state, results)
         return outcomes, unit.commit
 
-    def report(
-        self, number: int, step: int, value: float, lease: str | None
-    ) -> tuple[Answer, Commit]:
-        """Keep an intermediate value, renew the lease, and say whether to go on.
-
-        The same step twice keeps the first value; where it was to be pruned, the answer is the same.
-
-        Raises:
-            TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `tell` of a failure.
-        """
-        state = self._state
-        with state.settled_unit(expiries=False) as unit:
-            trial, record = self._held(number, lease)
-            if step not in trial.intermediate_values:
-                trial = state.update(trial, intermediate_values={step: value})
-            state.renew(trial, record)
-            answer = Answer(
-                should_prune=self._should_prune(trial, record, step),
-                stop_requested=record.stop_requested,
-                lease=state.leases.get(number),
-            )
-        return answer, unit.commit
-
-    def _should_prune(self, trial: FrozenTrial, record: TrialRecord, step: int) -> bool:
-        """What the pruner says after a report of `step`; once it was to end the trial there, that stays.
-
-        A rung lets each trial compete once: asked again, because the answer was lost on its way, the
-        pruner would let the trial go on.
-        """
-        if record.prune_at == step:
-            return True
-        decision = self._state.pruning.decide(trial)
-        kept = record.with_(prune_at=step) if decision.prune else None
-        if kept is not None or decision.notes:
-            self._state.update(trial, kept, system_attrs=dict(decision.notes))
-        return decision.prune
-
-    def renew(self, number: int, lease: str, seconds: float | None) -> tuple[Answer, Commit]:
-        """Give a lease a new term, of `seconds` if given.
-
-        Raises:
-            TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `tell` of a failure.
-        """
-        state = self._state
-        with state.settled_unit(expiries=False) as unit:
-            trial, record = self._held(number, lease)
-            state.renew(trial, record, seconds)
-            answer = Answer(
-                should_prune=False,
-                stop_requested=record.stop_requested,
-                lease=state.leases.get(number),
-            )
-        return answer, unit.commit
-
-    def release(self, number: int, lease: str | None) -> tuple[TrialView, Commit]:
-        """Give a trial back, to be handed out again.
-
-        Raises:
-            TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `tell` of a failure.
-        """
-        state = self._state
-        with state.unit() as unit:
-            trial, record = self._held(number, lease)
-            view = state.view(state.put_back(trial, record))
-        return view, unit.commit
-
-    def give_back(self, views: Sequence[TrialView]) -> Commit:
-        """Let trials wait again whose worker has gone before it heard of them; none that moved on."""
-        state = self._state
-        with state.unit() as unit:
-            for view in views:
-                trial = state.trial(view.trial.number)
-                record, known = TrialRecord.of(trial), TrialRecord.of(view.trial)
-                same_attempt = (record.attempt, record.lease) == (known.attempt, known.lease)
-                if trial.state == TrialState.RUNNING and same_attempt:
-                    state.put_back(trial, record)
-        return unit.commit
-
-    def suggest(
-        self, number: int, name: str, distribution: BaseDistribution, lease: str | None
-    ) -> tuple[Any, Commit]:
-        """A running trial's value of a further parameter; see `Suggesting.suggest`."""
-        return self._suggesting.suggest(number, name, distribution, lease)
-
     def stop(self, number: int) -> tuple[TrialView, Commit]:
-        """Ask a trial's worker to end it.
-
-        Raises:
-            TrialNotFound: the study has no such trial.
-            TrialFinished: it is closed.
-            TrialWaiting: nobody works on it.
-        """
-        state = self._state
-        with state.unit() as unit:
-            trial = state.trial(number)
-            if trial.state == TrialState.WAITING:
-                raise TrialWaiting(f"trial {number} is queued: nobody works on it that could stop")
-            self._check_open(trial)
-            view = state.view(state.request_stop(trial, TrialRecord.of(trial)))
-        return view, unit.commit
+        """Ask a trial's worker to end it; see `HeldTrials.stop`."""
+        return self._held.stop(number)
 
     def cancel(self, states: Container[TrialState]) -> tuple[int, Commit]:
         """Fail every open trial in one of these states, reason `cancelled`; return how many."""
-        state = self._state
-        with state.unit() as unit:
-            chosen = [t for t in state.store.open_trials(state.id) if t.state in states]
-            for trial in chosen:
-                state.fail(trial, TrialRecord.of(trial), CANCELLED)
-        return len(chosen), unit.commit
+        return self._held.cancel(states)
 
     def set_user_attrs(
         self, number: int, user_attrs: Mapping[str, Any]
     ) -> tuple[TrialView, Commit]:
-        """Set attributes of an open trial.
+        """Set attributes of an open trial; see `HeldTrials.set_user_attrs`."""
+        return self._held.set_user_attrs(number, user_attrs)
+
+    def import_trials(
+        self, items: Sequence[ImportedTrial], *, key: str | None, digest: str
+    ) -> tuple[int, Commit]:
+        """Add finished trials; see `trials.imports.import_trials`."""
+        return import_trials(self._state, items, key=key, digest=digest)
+
+    # Looking at the study
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._state.name
+
+    @property
+    def spec(self) -> StudySpec:
+        """The specification in force."""
+        return self._state.spec
+
+    def view(self) -> tuple[StudyView, Commit]:
+        """The study as it is now."""
+        with self._state.unit_after_deadlines() as unit:
+            view = self._state.study_view()
+        return view, unit.commit
+
+    def scoreboard(self) -> tuple[Scoreboard, Commit]:
+        """The number of trials in each state, and the best trials."""
+        state = self._state
+        with state.unit() as unit:
+            board = Scoreboard(
+                counts=dict(state.store.counts(state.id)),
+                best=tuple(state.store.best_trials(state.id)),
+            )
+        return board, unit.commit
+
+    def trial(self, number: int) -> tuple[TrialView, Commit]:
+        """One trial; raises TrialNotFound."""
+        state = self._state
+        with state.unit_after_deadlines() as unit:
+            view = state.view(state.trial(number))
+        return view, unit.commit
+
+    def trials(
+        self, selection: Selection, *, after: Cursor | None, limit: int
+    ) -> tuple[list[TrialView], Commit]:
+        """A page of trials, behind `after` if given.
 
         Raises:
-            TrialNotFound: the study has no such trial.
-            TrialFinished: it is closed, and closed trials do not change.
+            RequestInvalid: an order by value with several objectives, or no such `after`.
+        """
+        state = self._state
+        if "value" in selection.order and len(state.spec.objectives) > 1:
+            raise _invalid("order", "trials with several objectives have no order by value")
+        with state.unit_after_deadlines() as unit:
+            if after is not None and not 0 <= after.number < state.store.n_trials(state.id):
+                raise _invalid("page", "this page is of another study: begin without `page`")
+            found = page_of(state.store, state.id, selection, after, limit)
+            views = [state.view(trial) for trial in found]
+        return views, unit.commit
+
+    def best(self, n: int | None) -> tuple[list[TrialView], Commit]:
+        """The best `n` trials (default 1); with several objectives, of the Pareto front (default all)."""
+        state = self._state
+        with state.unit() as unit:
+            views = [state.view(trial) for trial in best_of(state.store, state.id, n)]
+        return views, unit.commit
+
+    def snapshot(self) -> tuple[Snapshot, Commit]:
+        """All trials of the study as they are now."""
+        with self._state.unit_after_deadlines() as unit:
+            found = snapshot_of(self._state)
+        return found, unit.commit
+
+    def importances(self, objective: str | None) -> tuple[dict[str, float], Commit]:
+        """Each parameter's importance for an objective, by default the first; see `importances_of`.
+
+        Raises:
+            RequestInvalid: the study has no such objective.
         """
         state = self._state
         with state.unit() as unit:
-            trial = state.trial(number)
-            self._check_open(trial)
-            view = state.view(state.update(trial, user_attrs=user_attrs))
-        return view, unit.commit
+            names = [each.name for each in state.spec.objectives]
+            if objective is not None and objective not in names:
+                raise _invalid("objective", f"the study's objectives are {', '.join(names)}")
+            place = 0 if objective is None else names.index(objective)
+            direction = state.spec.directions[place]
+            version = (state.reloads(), state.store.counts(state.id)[TrialState.COMPLETE])
+            trials = state.store.get_all_trials(state.id, deepcopy=False)
+        return self._importances.of(trials, place, direction, version), unit.commit
+
+    def origin(self) -> tuple[Origin, Commit]:
+        """What a fork of the study begins with."""
+        with self._state.unit() as unit:
+            origin = origin_of(self._state)
+        return origin, unit.commit
+
+    @property
+    def feed(self) -> Feed:
+        """The study's events."""
+        return self._state.feed
+
+    def keep_events(self) -> None:
+        """Keep every change in the study's feed from now on."""
+        with self._state.unit():
+            self._state.keep_events()
+
+    # Changing the study
 
     def change(self, change: StudyChange) -> Commit:
-        """Change the study by hand; to finish it asks every running trial to stop."""
+        """Change the study by hand. Finishing it asks every running trial to stop."""
         state = self._state
         with state.unit() as unit:
             if change.state is not None:
@@ -257,16 +301,14 @@ class Study(VisibleStudy):
                 state.set_limits(change.limits)
             if change.lease_seconds != "unchanged":
                 state.set_record(lease_seconds=[change.lease_seconds])
-            for key, value in change.user_attrs.items():
-                state.store.set_study_user_attr(state.id, key, value)
-            state.news.study()
+            state.set_user_attrs(change.user_attrs)
         return unit.commit
 
     def delete(self, *, force: bool) -> Commit:
-        """Remove the study and all its trials; their artifacts are in `orphaned` then.
+        """Remove the study and all its trials; `orphaned` then has the artifacts to remove.
 
         Raises:
-            StudyBusy: trials are running, and `force` is not set.
+            StudyBusy: trials are running, and `force` is False.
         """
         state = self._state
         with state.unit() as unit:
@@ -276,36 +318,34 @@ class Study(VisibleStudy):
                     f"{running} trial(s) are running: cancel them, or delete with force=true"
                 )
             self.orphaned = self.artifacts.all()
-            state.store.delete_study(state.id)
-            state.news.deleted()
+            state.delete()
         return unit.commit
 
-    def _held(self, number: int, lease: str | None) -> tuple[FrozenTrial, TrialRecord]:
-        """An open trial that this lease holds, with its record."""
-        trial = self._state.trial(number)
-        record = TrialRecord.of(trial)
-        self._check_open(trial)
-        check_lease(trial, record, lease)
-        return trial, record
-
-    def _check_open(self, trial: FrozenTrial) -> None:
-        if trial.state.is_finished():
-            raise TrialFinished(
-                f"trial {trial.number} is finished ({trial.state.name.lower()})",
-                trial=self._state.view(trial),
-            )
+    def conflicts(self, spec: StudySpec) -> list[dict[str, Any]]:
+        """Where `spec` does not fit the study's trials or the specification in force."""
+        store, study_id = self._state.store, self._state.id
+        names = [objective.name for objective in self.spec.objectives]
+        trials = store.get_all_trials(study_id, deepcopy=False)
+        history = spec_of_history(store.get_study_directions(study_id), trials, names)
+        found = incompatibilities(self.spec, spec)
+        known = {conflict["key"] for conflict in found}
+        return found + [c for c in incompatibilities(history, spec) if c["key"] not in known]
 
     def hold_spec(self, error: ConfigInvalid | SpecConflict) -> None:
-        """Keep to the specification in force, since the configuration has become unusable.
+        """Keep the specification in force, since the configuration has become unusable.
 
-        A broken file leaves the study as it was; one that conflicts with the history stops asks,
-        because whoever changed it expects other trials than the study would make.
+        A broken file leaves the study as it was. A configuration that conflicts with the history stops
+        asks: its author expects other trials than the study would make.
         """
-        self._config_error = error
+        self._state.config_error = error
         self._asking.conflict = error if isinstance(error, SpecConflict) else None
 
     def follow(self, spec: StudySpec) -> None:
-        """Go by another specification, which the history can live with, from the next ask on."""
-        self._config_error = self._asking.conflict = None
+        """Put another specification in force, which the history fits, from the next ask on."""
+        self._state.config_error = self._asking.conflict = None
         if spec != self.spec:
-            self._asking.follow(spec)
+            self._sampling.follow(spec)
+
+
+def _invalid(parameter: str, reason: str) -> RequestInvalid:
+    return RequestInvalid(reason, errors=[{"location": ["query", parameter], "reason": reason}])

@@ -13,12 +13,12 @@ from optunapi.engine.spec.read import Limits, StudySpec
 
 @dataclass(frozen=True, kw_only=True)
 class AskRequest:
-    """A request for a trial.
+    """A request for one trial or several.
 
     `params` fixes some parameters. With `lease_seconds` None the study's lease applies; with `leased`
     False the trial has no lease, whatever the study says. `key` is an idempotency key. `digest` is of
     what the client sent: it tells a repeat from another request with the same key, and may be empty
-    without a key. `place` is the request's position among those that were sent together.
+    without a key.
     """
 
     worker: str | None = None
@@ -29,7 +29,6 @@ class AskRequest:
     user_attrs: Mapping[str, Any] = field(default_factory=dict)
     key: str | None = None
     digest: str = ""
-    place: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

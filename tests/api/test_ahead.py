@@ -16,7 +16,7 @@ from tests.support import ROOT
 
 def drawn_ahead(app: FastAPI, client: httpx.Client) -> int:
     """The number of the trial whose point is drawn ahead, once one is."""
-    sampler = app.state.catalog.find("m")._state.native
+    sampler = app.state.catalog.find("m")._state.derived.native
     assert isinstance(sampler, TPE)
     while (ahead := sampler._prepared) is None:
         assert client.get("/optunapi/ping").status_code == 200

@@ -424,7 +424,7 @@ def test_a_fault_of_the_server_is_a_problem_with_an_id_that_is_in_the_log(
     ask(client)
     # Nothing that a client can send makes the engine fail like this.
     study = app.state.catalog.find("m")
-    study._asking.policy = None
+    study._sampling.policy = None
     response = client.get("/optunapi/hparams/m")
     assert_problem(response, 500, "internal")
     assert response.json()["request_id"] in caplog.text

@@ -22,7 +22,7 @@ from optunapi.api.serving.event_stream import EventStream
 from optunapi.api.serving.wakeups import Bell
 from optunapi.app import create_app
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.state.feed import Feed, Report
+from optunapi.engine.state.feed import Feed, UnitCommit
 from optunapi.settings import Settings
 from tests.api.server import serving_app
 from tests.api.wire import SPACE, V1, Wire, wire_of
@@ -378,14 +378,14 @@ def test_a_client_that_falls_too_far_behind_is_dropped(new_life: NewLife) -> Non
     def happen(number: int) -> None:
         for _ in range(number):
             with life.state.unit() as unit:
-                report = Report(unit)
-                feed.add([life.state.view(life.state.enqueue({"x": 0.5}))], report)
-            report.end()
-        feed.tell()
+                commit = UnitCommit(unit)
+                feed.add([life.state.view(life.state.enqueue({"x": 0.5}))], commit)
+            commit.end()
+        feed.notify()
 
     async def run() -> str:
         bell, sends = Bell(), Sends()
-        feed.follow()
+        feed.keep_events()
         stream = EventStream(feed, feed.listen(bell), bell, last_id=None, resumes=False)
         task = asyncio.create_task(stream({"type": "http"}, sends.receive, sends.send))
         await asyncio.sleep(0)

@@ -268,7 +268,7 @@ def test_a_fault_of_the_server_shows_an_id_and_nothing_else(
         (tmp_path / "config").mkdir()
         name = wire.put()
         # Nothing that a client can send makes the engine fail like this.
-        app.state.catalog.find(name)._asking.policy = None
+        app.state.catalog.find(name)._sampling.policy = None
         document = wire.refused("POST", f"/studies/{name}/trials", 500, "internal")
     assert document["request_id"] in caplog.text
     assert set(document) == {"type", "title", "status", "detail", "code", "request_id"}

@@ -145,8 +145,8 @@ def test_asks_that_wait_for_a_sampler_hold_up_no_other_request(tmp_path: Path) -
         live = app.state.catalog.find(study)
         assert live is not None
         gate = Gate()
-        asking = live._asking
-        asking.policy = replace(asking.policy, sampler=Gated(gate, asking.policy.sampler))
+        sampling = live._sampling
+        sampling.policy = replace(sampling.policy, sampler=Gated(gate, sampling.policy.sampler))
         callers = [Caller(lambda: ask(wire, study, 0)) for _ in range(50)]
         here = f"/studies/{study}/trials/0"
         new = {"name": "y", "distribution": {"type": "float", "low": 0, "high": 1}, "lease": lease}

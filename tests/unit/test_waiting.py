@@ -239,7 +239,7 @@ def test_a_trial_that_comes_back_is_handed_on(server: Server, clock: Clock, what
             await apart(lambda: done(server.study.cancel((TrialState.RUNNING,))))
         else:
             clock.pass_(31)
-            await apart(server.study.settle)  # as the sweep does
+            await apart(server.study.apply_deadlines)  # as the sweep does
         view = await client.trial()
         assert view.trial.number == (1 if what == "failed" else 0)
 
@@ -273,7 +273,7 @@ def test_who_needs_a_new_place_does_not_hold_up_who_takes_any_trial(
         await until(lambda: server.waiters(with_params=True) == 1)
         (client,) = await lined_up(server, 1)
         clock.pass_(31)
-        await apart(server.study.settle)
+        await apart(server.study.apply_deadlines)
         assert (await client.trial()).trial.number == 0
         assert not choosy.task.done()
         await apart(lambda: server.tell(0))
@@ -393,8 +393,8 @@ SLOW = {"sampler": {"name": "nsga2"}}  # one of Optuna's, which goes by turns
 
 def held_while_it_samples(server: Server) -> Gate:
     gate = Gate()
-    asking = server.study._asking
-    asking.policy = replace(asking.policy, sampler=Gated(gate, asking.policy.sampler))
+    sampling = server.study._sampling
+    sampling.policy = replace(sampling.policy, sampler=Gated(gate, sampling.policy.sampler))
     return gate
 
 

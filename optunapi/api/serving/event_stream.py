@@ -96,8 +96,8 @@ class EventStream(StreamingResponse):
     async def _write_events(self, send: Send, events: Iterable[Event]) -> bool:
         """Write those that are committed, and wait for those on their way; False if there were none."""
         found = False
-        for report, together in groupby(events, key=lambda event: event.report):
-            if (commit := report.commit) is None:
+        for commit, together in groupby(events, key=lambda event: event.commit):
+            if commit is None:
                 return found  # its unit is about to end, and then the bell rings
             found = True
             group = list(together)

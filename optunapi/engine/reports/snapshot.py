@@ -38,14 +38,14 @@ class Snapshot:
 def snapshot_of(state: StudyState) -> Snapshot:
     """The study as it is now. Call it inside a unit of the state."""
     store = state.store
-    leases = {t.number: state.leases.get(t.number) for t in store.open_trials(state.id)}
+    leases = {t.number: state.deadlines.leases.get(t.number) for t in store.open_trials(state.id)}
     return Snapshot(
         study=state.name,
         spec=state.spec,
         trials=store.get_all_trials(state.id, deepcopy=False),
         leases={number: lease for number, lease in leases.items() if lease is not None},
         best=store.best_trials(state.id),
-        cost=_float(state.tally.cost),
+        cost=_float(state.derived.tally.cost),
         commit_seconds=store.commit_seconds(),
     )
 

@@ -1,22 +1,20 @@
-"""What is known of one live study, and the changes a trial can go through, each in one place.
+"""What is known of one live study, and each change that a trial can go through.
 
-Everything here happens inside `unit`, which nobody else can enter: between looking and changing
-nothing happens. What is derived from the trials (tally, leases, time-outs, taken points) is kept up
-change by change, and made anew whenever memory was: after a refused commit, or a change made to the
-database by somebody else.
+Everything here happens inside a unit, which one thread at a time can enter: nothing happens between a
+look and the change that rests on it. What is derived from the trials is kept up change by change. It is
+rebuilt whenever the store's memory was: after a refused commit, or when another process wrote to the
+database.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.leases import Alarms, Leases
 from optunapi.engine.lifecycle import (
-    GRACE_SECONDS,
     LEASE_EXPIRED,
     TIMEOUT,
     FinishedReason,
@@ -24,27 +22,25 @@ from optunapi.engine.lifecycle import (
     finished_reason,
     meets_target,
 )
-from optunapi.engine.pruners.incremental import make_rule
-from optunapi.engine.pruners.rules import Rule
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
-from optunapi.engine.samplers.native.engine import native_sampler
-from optunapi.engine.spec.read import Limits, StudySpec
-from optunapi.engine.state.feed import Feed, News
-from optunapi.engine.state.taken_points import Points
-from optunapi.engine.state.tally import Tally
+from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.state.deadlines import Deadlines
+from optunapi.engine.state.derived import Derived
+from optunapi.engine.state.feed import Feed, UnitChanges, UnitCommit
 from optunapi.engine.state.templates import Relative, waiting_trial
 from optunapi.engine.store import Store, Unit
-from optunapi.engine.values import TrialView
-from optunapi.errors import StudyNotFound, TrialNotFound
+from optunapi.engine.values import AskRequest, StudyView, TrialView
+from optunapi.errors import ConfigInvalid, SpecConflict, StudyNotFound, TrialNotFound
 
 Clock = Callable[[], float]
 NewId = Callable[[], str]
 
 
 class StudyState:
-    """One study in a store, with what its limits and leases need to know.
+    """One study in a store, with its leases, its time-outs and what is derived from its trials.
 
-    `clock` gives seconds since the epoch, `new_id` a fresh lease id.
+    `clock` returns seconds since the epoch, `new_id` a fresh lease id. `spec`, `record`, `limits` and
+    `lease_seconds` are what is in force; they are changed by the methods below alone.
     """
 
     def __init__(
@@ -62,109 +58,75 @@ class StudyState:
         self.id = study_id
         self.name = name
         self.clock = clock
+        self.feed = feed or Feed()
+        self.config_error: ConfigInvalid | SpecConflict | None = None
+        self.relative: dict[int, Relative] = {}  # of open trials, see `trials.suggest`
+        self.opened_at = clock()
+        self.last_activity_at: float | None = None
+        self.deadlines = Deadlines()
         self._new_id = new_id
-        self._spec = spec
+        self._apply(spec, StudyRecord())
+        self.derived = Derived(spec, store, study_id, name)
         self._seen_reloads = -1
         self._last_reloads = -1
-        self._touched = False
-        self.news = News(feed or Feed())
-        self.relative: dict[int, Relative] = {}  # of open trials, see `suggesting`
-        self.tally = Tally()
-        self.leases = Leases()
-        self.points = Points(spec)
-        self.pruning = self._new_pruning()
-        self._timeouts = Alarms()
-        self.native = native_sampler(spec.problem)  # told of every trial
-        self.record = StudyRecord()
-        self._limits = (spec, self.record, spec.limits)
-        self.last_activity_at: float | None = None
-        self.opened_at = clock()
+        self._has_changed_derived = False
+        self._changes = UnitChanges()
+        self._last_status: Hashable = None
 
     @contextmanager
     def unit(self) -> Iterator[Unit]:
-        """Nobody else looks or changes meanwhile; what is changed inside is committed together."""
+        """A block in which no other thread looks or changes; its changes are committed together."""
         with self.store.unit() as unit:
-            reloads = self.reloads()
-            if reloads != self._seen_reloads:
-                self._derive()
-                self._seen_reloads = reloads
-                if self._last_reloads not in (-1, reloads):
-                    self.news.reread()
-                self._last_reloads = reloads
-            self._touched = False
+            if (reloads := self.reloads()) != self._seen_reloads:
+                self._rebuild(reloads)
+            self._has_changed_derived = False
             try:
                 yield unit
             except BaseException:
-                self.news.drop()
-                if self._touched:
+                self._changes = UnitChanges()
+                if self._has_changed_derived:
                     # The store puts its trials back; what was derived has counted them already.
                     self._seen_reloads = -1
                 raise
-            report = self.news.report(unit, self.view)
-        if report is not None:
-            report.end()
-            self.news.feed.tell()
+            events = self._add_events(unit)
+        if events is not None:
+            events.end()
+            self.feed.notify()
 
     @contextmanager
-    def settled_unit(self, *, expiries: bool = True) -> Iterator[Unit]:
-        """A unit before which everything happened that time alone brings about: see `settle`.
+    def unit_after_deadlines(self, *, expiries: bool = True) -> Iterator[Unit]:
+        """A unit before which `apply_deadlines` was called, if anything was due.
 
-        That has happened whatever becomes of the unit. Without `expiries` only time-outs are looked at:
-        a lease that ran out still counts until its trial is handed on.
+        What that changed stays, even if the unit fails.
         """
         with self.unit() as unit:
-            if not self._is_overdue(expiries):
+            due = self.deadlines.next(expiries=expiries)
+            if due is None or due > self.clock():
                 yield unit
                 return
         with self.unit():
-            if expiries:
-                self.settle()
-            else:
-                self.time_out()
+            self.apply_deadlines(expiries=expiries)
         with self.unit() as unit:
             yield unit
 
-    def _is_overdue(self, expiries: bool) -> bool:
-        moments = (self._timeouts.next(), self.leases.next_expiry() if expiries else None)
-        now = self.clock()
-        return any(moment is not None and moment <= now for moment in moments)
-
     @contextmanager
     def try_exclusive(self) -> Iterator[bool]:
-        """Whether units can be made here in no time; if so everybody else waits until the end."""
+        """Whether units can be made here without waiting; if so, other threads wait until the end."""
         with self.store.try_exclusive() as is_free:
             yield is_free and self.reloads() == self._seen_reloads
 
+    # Looks
+
     def reloads(self) -> int:
-        """Rises when what was seen of the study may not be true any more: look again.
+        """A number that rises when what was seen of the study may no longer be true.
 
         Raises:
-            StudyNotFound: it was deleted.
+            StudyNotFound: the study was deleted.
         """
         try:
             return self.store.reloads(self.id)
         except KeyError:
             raise StudyNotFound(f"study {self.name!r} was deleted") from None
-
-    @property
-    def spec(self) -> StudySpec:
-        """The specification in force."""
-        return self._spec
-
-    @property
-    def limits(self) -> Limits:
-        """The specification's limits, with those that were set by hand."""
-        spec, record, limits = self._limits
-        if spec is not self._spec or record is not self.record:
-            limits = replace(self._spec.limits, **self.record.limits)
-            self._limits = (self._spec, self.record, limits)
-        return limits
-
-    @property
-    def lease_seconds(self) -> float | None:
-        """How long a trial is leased by default, or None: for ever, without a lease."""
-        by_hand = self.record.lease_seconds
-        return by_hand[0] if by_hand else self._spec.lease_seconds
 
     def trial(self, number: int) -> FrozenTrial:
         """The trial of this number.
@@ -181,172 +143,242 @@ class StudyState:
         """The running trials, in the order of their numbers."""
         return [t for t in self.store.open_trials(self.id) if t.state == TrialState.RUNNING]
 
+    def waiting(self) -> list[FrozenTrial]:
+        """The waiting trials, in the order of their numbers."""
+        return [t for t in self.store.open_trials(self.id) if t.state == TrialState.WAITING]
+
     def view(self, trial: FrozenTrial) -> TrialView:
-        """The trial as it is now."""
-        return TrialView(study=self.name, trial=trial, lease=self.leases.get(trial.number))
+        """The trial with the lease it has now."""
+        lease = self.deadlines.leases.get(trial.number)
+        return TrialView(study=self.name, trial=trial, lease=lease)
+
+    def study_view(self) -> StudyView:
+        """The study as it is now."""
+        state, reason, config_error = self._status()
+        return StudyView(
+            name=self.name,
+            spec=self.spec,
+            state=state,
+            finished_reason=reason,
+            limits=self.limits,
+            lease_seconds=self.lease_seconds,
+            counts=dict(self.store.counts(self.id)),
+            best=next(iter(self.store.best_trials(self.id)), None),
+            config_error=config_error,
+            user_attrs=dict(self.store.get_study_user_attrs(self.id)),
+            created_at=self.record.created_at,
+            last_activity_at=self.last_activity_at,
+        )
+
+    def _status(
+        self,
+    ) -> tuple[Literal["open", "paused", "finished"], FinishedReason | None, str | None]:
+        """State, reason and configuration error: what can change with the trials or with time alone."""
+        error = None if self.config_error is None else self.config_error.detail
+        # A paused study is not finished, whatever its limits say: an ask is refused for the pause.
+        if self.record.state == "paused":
+            return "paused", None, error
+        reason = finished_reason(self.limits, self.usage(), self.clock())
+        return "finished" if reason else "open", reason, error
 
     def usage(self) -> Usage:
-        """What the limits look at."""
+        """The figures that the limits are compared with."""
         counts = self.store.counts(self.id)
+        tally = self.derived.tally
         return Usage(
             waiting=counts[TrialState.WAITING],
             running=counts[TrialState.RUNNING],
             complete=counts[TrialState.COMPLETE],
             pruned=counts[TrialState.PRUNED],
-            leased=len(self.leases),
-            failures=self.tally.failures,
-            cost=self.tally.cost,
+            leased=len(self.deadlines.leases),
+            failures=tally.failures,
+            cost=tally.cost,
             first_ask_at=self.record.first_ask_at,
-            target_reached=self._target_reached(),
-            unused_points=not self.points.exhausted,
+            target_reached=self.limits.target is not None and self._reaches(self.limits.target),
+            unused_points=not self.derived.points.exhausted,
             stopped=self.record.state == "stopped",
         )
 
-    def finished_reason(self) -> FinishedReason | None:
-        """Why an ask would get `study-finished` now, or None."""
-        return finished_reason(self.limits, self.usage(), self.clock())
+    def _reaches(self, target: Mapping[str, float]) -> bool:
+        return any(
+            meets_target(target, self.spec.objectives, trial.values)
+            for trial in self.store.best_trials(self.id)
+        )
 
-    # Changes, all to be made inside `unit`.
+    def idle_for(self) -> float:
+        """Seconds since the last change; 0 while there is a lease, a time-out or a listener."""
+        if len(self.deadlines) or self.feed.has_listeners:
+            return 0.0
+        return self.clock() - max(self.opened_at, self.last_activity_at or 0.0)
+
+    def due_in(self) -> float | None:
+        """Seconds until time alone may change what an ask gets, or None if it does not."""
+        limit, began = self.limits.max_duration, self.record.first_ask_at
+        ends = None if limit is None or began is None else began + limit
+        moments = (self.deadlines.next(), ends)
+        first = min((moment for moment in moments if moment is not None), default=None)
+        return None if first is None else max(0.0, first - self.clock())
+
+    def local_time(self) -> datetime:
+        """Now, as Optuna keeps times: local and naive."""
+        return datetime.fromtimestamp(self.clock())
+
+    # Changes of the study, to be made inside a unit
 
     def set_spec(self, spec: StudySpec) -> None:
-        """Go by another specification from now on."""
+        """Put another specification in force."""
         self.store.set_study_system_attr(self.id, SPEC, spec.to_json())
-        self._spec = spec
+        self._apply(spec, self.record)
         self._derive()
-        self.news.study()
+        self._changes.study = True
 
-    def back_to_spec(self, spec: StudySpec) -> None:
-        """Go by the former specification: the unit that set another one was refused."""
-        self._spec = spec
+    def restore_spec(self, spec: StudySpec) -> None:
+        """Put the former specification in force again after `set_spec` was refused."""
+        self._apply(spec, self.record)
         self._seen_reloads = -1
 
     def set_record(self, **changes: Any) -> None:
-        """Change what is kept with the study."""
-        self._touched = True
-        self.record = self.record.with_(**changes)
+        """Change the study's record."""
+        self._has_changed_derived = True
+        self._apply(self.spec, self.record.with_(**changes))
         self.store.set_study_system_attr(self.id, STUDY, self.record.to_json())
         self.last_activity_at = self.clock()
         if changes.keys() != {"first_ask_at"}:
-            self.news.study()
+            self._changes.study = True
 
     def set_limits(self, changes: Mapping[str, Any]) -> None:
-        """Set limits by hand; they rule over the specification's."""
+        """Set limits by hand; they take precedence over the specification's."""
         self.set_record(limits={**self.record.limits, **changes})
-        self._timeouts = Alarms()
-        for trial in self.running():
-            self._watch_timeout(trial, TrialRecord.of(trial))
+        self.deadlines.set_timeouts(self.running(), self.limits.trial_timeout)
 
-    def enqueue(self, point: Mapping[str, Any]) -> FrozenTrial:
-        """A waiting trial with some parameters fixed."""
-        return self.add(*waiting_trial(point, self._spec, self.clock()))
+    def set_user_attrs(self, user_attrs: Mapping[str, Any]) -> None:
+        """Set attributes of the study."""
+        for key, value in user_attrs.items():
+            self.store.set_study_user_attr(self.id, key, value)
+        self._changes.study = True
+
+    def delete(self) -> None:
+        """Remove the study and all its trials."""
+        self.store.delete_study(self.id)
+        self._changes.is_deleted = True
+
+    def _apply(self, spec: StudySpec, record: StudyRecord) -> None:
+        self.spec, self.record = spec, record
+        self.limits = replace(spec.limits, **record.limits)
+        by_hand = record.lease_seconds
+        self.lease_seconds = by_hand[0] if by_hand else spec.lease_seconds
+
+    # Changes of a trial, to be made inside a unit
+
+    def enqueue(
+        self, point: Mapping[str, Any], user_attrs: Mapping[str, Any] | None = None
+    ) -> FrozenTrial:
+        """Add a waiting trial with these parameters fixed."""
+        template, record = waiting_trial(point, self.spec, self.clock())
+        template.user_attrs = dict(user_attrs or {})
+        return self.add(template, record)
 
     def add(self, template: FrozenTrial, record: TrialRecord) -> FrozenTrial:
-        """A new trial."""
-        self._touched = True
+        """Add a trial; return it as stored."""
+        self._has_changed_derived = True
         template.system_attrs = {**template.system_attrs, **record.attrs()}
         trial = self.store.add_trial(self.id, template)
-        self._take(None, trial)
-        self.news.trial(trial)
+        self._replace(None, trial)
         return trial
 
     def update(
         self, trial: FrozenTrial, record: TrialRecord | None = None, **changes: Any
     ) -> FrozenTrial:
-        """The trial with `changes` (those of `Store.update_trial`) and, if given, another record."""
-        self._touched = True
+        """Change a trial: `changes` are those of `Store.update_trial`. Return it as stored."""
+        self._has_changed_derived = True
         if record is not None:
             changes["system_attrs"] = {**changes.get("system_attrs", {}), **record.attrs()}
         changed = self.store.update_trial(trial._trial_id, **changes)
-        self._take(trial, changed)
-        self.news.trial(changed)
+        self._replace(trial, changed)
         return changed
+
+    def _replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
+        self._count(before, after)
+        self._changes.trials[after.number] = after
+
+    def _count(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
+        self.last_activity_at = self.clock()
+        if after.state.is_finished():
+            self.relative.pop(after.number, None)
+        self.derived.replace(before, after)
+
+    def add_running(
+        self, template: FrozenTrial, request: AskRequest, *, place: int = 0
+    ) -> FrozenTrial:
+        """Add a trial that is handed out at once, at this place in the reply."""
+        record = self._next_attempt(TrialRecord(spec_version=self.spec.version), request, place)
+        template.user_attrs = dict(request.user_attrs)
+        template.datetime_start = self.local_time()
+        trial = self.add(template, record)
+        self._begin(trial.number, record)
+        return trial
 
     def start(
         self,
         trial: FrozenTrial,
         record: TrialRecord,
+        request: AskRequest,
         *,
-        worker: str | None,
-        lease_seconds: float | None,
-        key: str | None,
-        request: str,
         place: int = 0,
         **changes: Any,
     ) -> FrozenTrial:
-        """Hand out a trial that exists: its next attempt begins now."""
-        if self.leases.has_expired(trial.number):
+        """Hand out a trial that exists, at this place in the reply: its next attempt begins now."""
+        if self.deadlines.leases.has_expired(trial.number):
             record = record.with_(expiries=record.expiries + 1)
-        record = self.next_attempt(
-            record,
-            worker=worker,
-            lease_seconds=lease_seconds,
-            key=key,
-            request=request,
-            place=place,
-        )
+        record = self._next_attempt(record, request, place)
         changed = self.update(
             trial,
             record,
             state=TrialState.RUNNING,
+            user_attrs=request.user_attrs or None,
             datetime_start=self.local_time(),
             **changes,
         )
-        self.hold(changed.number, record)
+        self._begin(changed.number, record)
         return changed
 
-    def next_attempt(
-        self,
-        record: TrialRecord,
-        *,
-        worker: str | None,
-        lease_seconds: float | None,
-        key: str | None,
-        request: str,
-        place: int = 0,
-    ) -> TrialRecord:
-        """The record of a trial that is handed out."""
-        attempt = record.attempt + 1
-        # A stop by hand is for its worker, also when that comes back; a time-out was the attempt's.
+    def _next_attempt(self, record: TrialRecord, request: AskRequest, place: int) -> TrialRecord:
+        attempt, worker = record.attempt + 1, request.worker
+        seconds = request.lease_seconds or self.lease_seconds if request.leased else None
+        # A stop by hand is meant for its worker, also when the worker comes back; a time-out was meant
+        # for the attempt.
         is_back = worker is not None and worker == record.worker
+        key = {request.key: (attempt, request.digest, place)} if request.key else {}
         return record.with_(
             created_at=record.created_at or self.clock(),
             worker=worker,
             attempt=attempt,
-            lease=None if lease_seconds is None else self._new_id(),
-            lease_seconds=lease_seconds,
+            lease=None if seconds is None else self._new_id(),
+            lease_seconds=seconds,
             stop_requested=is_back and record.stop_requested and record.timed_out_at is None,
             timed_out_at=None,
             prune_at=None,
-            keys={**record.keys, **({key: (attempt, request, place)} if key else {})},
+            keys={**record.keys, **key},
         )
 
-    def hold(self, number: int, record: TrialRecord) -> None:
-        """Begin the attempt's lease and its time-out."""
-        if record.lease is not None and record.lease_seconds is not None:
-            self.leases.grant(number, record.lease, record.lease_seconds, self.clock())
-        else:
-            self.leases.end(number)
-        timeout = self.limits.trial_timeout
-        if timeout is not None:
-            self._timeouts.set(number, self.clock() + timeout)
-        else:
-            self._timeouts.clear(number)
+    def _begin(self, number: int, record: TrialRecord) -> None:
+        self.deadlines.begin(number, record, self.limits.trial_timeout, self.clock())
 
     def close(
         self, trial: FrozenTrial, record: TrialRecord, state: TrialState, **changes: Any
     ) -> FrozenTrial:
         """End an open trial."""
+        now = self.local_time()
         changed = self.update(
             trial,
             record.with_(lease=None, lease_seconds=None),
             state=state,
-            # Optuna takes no finished trial without a start; one that waits has none.
-            datetime_start=trial.datetime_start or self.local_time(),
-            datetime_complete=self.local_time(),
+            # Optuna accepts no finished trial without a start; a waiting trial has none.
+            datetime_start=trial.datetime_start or now,
+            datetime_complete=now,
             **changes,
         )
-        self.leases.end(trial.number)
-        self._timeouts.clear(trial.number)
+        self.deadlines.end(trial.number)
         return changed
 
     def fail(
@@ -356,14 +388,14 @@ class StudyState:
         return self.close(trial, record.with_(fail_reason=reason), TrialState.FAIL, **changes)
 
     def renew(self, trial: FrozenTrial, record: TrialRecord, seconds: float | None = None) -> None:
-        """Give the trial's lease, if it has one, a new term, of `seconds` from now on if given."""
-        lease = self.leases.get(trial.number)
+        """Start a new term of the trial's lease, if it has one; `seconds` changes the term's length."""
+        lease = self.deadlines.leases.get(trial.number)
         if lease is None:
             return
         seconds = seconds or lease.seconds
         if seconds != record.lease_seconds:
             self.update(trial, record.with_(lease_seconds=seconds))
-        self.leases.grant(trial.number, lease.id, seconds, self.clock())
+        self.deadlines.leases.grant(trial.number, lease.id, seconds, self.clock())
 
     def put_back(self, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
         """Let a running trial wait for its next attempt."""
@@ -372,117 +404,82 @@ class StudyState:
             record.with_(lease=None, lease_seconds=None, worker=None, stop_requested=False),
             state=TrialState.WAITING,
         )
-        self.leases.end(trial.number)
-        self._timeouts.clear(trial.number)
+        self.deadlines.end(trial.number)
         return changed
 
     def request_stop(self, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
-        """Let the trial's worker know that it should end."""
+        """Let the trial's worker know, with its next report or renewal, that it should end."""
         if record.stop_requested:
             return trial
         return self.update(trial, record.with_(stop_requested=True))
 
-    def idle_for(self) -> float:
-        """Seconds since the last change; 0 while there is a lease or a time-out to watch, or a listener."""
-        if len(self.leases) or len(self._timeouts) or self.news.feed.has_listeners:
-            return 0.0
-        return self.clock() - max(self.opened_at, self.last_activity_at or 0.0)
+    def apply_deadlines(self, *, expiries: bool = True) -> None:
+        """Stop the trials that timed out, fail those whose grace is over or whose last lease expired.
 
-    def settle(self) -> None:
-        """Let happen what time alone brings about: time-outs, and leases that ran out for good."""
+        Without `expiries` only time-outs are applied: an expired lease counts until its trial is handed
+        on.
+        """
         now = self.clock()
-        for number in self.leases.expire(now):
-            self.news.time_passed()
+        for number in self.deadlines.leases.expire(now) if expiries else ():
+            self._changes.lease_expired = True
             trial = self.trial(number)
             record = TrialRecord.of(trial)
-            if record.expiries + 1 >= self._spec.max_attempts:
+            if record.expiries + 1 >= self.spec.max_attempts:
                 self.fail(trial, record.with_(expiries=record.expiries + 1), LEASE_EXPIRED)
-        self.time_out()
-
-    def time_out(self) -> None:
-        """Stop the trials that have run for too long, and fail those whose grace is over."""
-        now = self.clock()
-        while (due := self._timeouts.due(now)) is not None:
+        while (due := self.deadlines.timeouts.due(now)) is not None:
             trial = self.trial(due)
             record = TrialRecord.of(trial)
             if record.timed_out_at is not None:
                 self.fail(trial, record, TIMEOUT)
                 continue
-            # Its worker learns at the next report or renewal, and has one lease term to end well.
             self.update(trial, record.with_(stop_requested=True, timed_out_at=now))
-            self._timeouts.set(due, now + (record.lease_seconds or GRACE_SECONDS))
+            self.deadlines.begin_grace(due, record, now)
 
-    def due_in(self) -> float | None:
-        """Seconds until time alone may change what an ask gets, or None if it does not."""
-        limit, began = self.limits.max_duration, self.record.first_ask_at
-        ends = None if limit is None or began is None else began + limit
-        moments = (self.leases.next_expiry(), self._timeouts.next(), ends)
-        first = min((moment for moment in moments if moment is not None), default=None)
-        return None if first is None else max(0.0, first - self.clock())
+    # Events
 
-    def local_time(self) -> datetime:
-        """Now, as Optuna keeps times: local and naive."""
-        return datetime.fromtimestamp(self.clock())
+    def keep_events(self) -> None:
+        """Keep every change in the feed from now on."""
+        if not self.feed.keeps_events:
+            self._last_status = self._status()
+            self.feed.keep_events()
 
-    # What is derived.
+    def _add_events(self, unit: Unit) -> UnitCommit | None:
+        """Add the events of the unit that is about to end; None if there is nobody to notify."""
+        changes, self._changes = self._changes, UnitChanges()
+        views: list[TrialView | StudyView | None] = [None] if changes.is_reread else []
+        if self.feed.keeps_events and not changes.is_deleted:
+            status = self._status()
+            views += map(self.view, changes.trials.values())
+            if changes.study or status != self._last_status:
+                views.append(self.study_view())
+            self._last_status = status
+        if not views and not (changes and self.feed.has_listeners):
+            return None
+        commit = UnitCommit(unit)
+        self.feed.add(views, commit)
+        return commit
 
-    def _take(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
-        self.last_activity_at = self.clock()
-        if after.state.is_finished():
-            self.relative.pop(after.number, None)
-        self.tally.replace(before, after)
-        self.points.replace(before, after)
-        self.pruning.replace(before, after)
-        if self.native is not None:
-            self.native.replace(before, after)
+    # What is derived
+
+    def _rebuild(self, reloads: int) -> None:
+        self._derive()
+        self._seen_reloads = reloads
+        if self._last_reloads not in (-1, reloads):
+            self._changes.is_reread = True
+        self._last_reloads = reloads
 
     def _derive(self) -> None:
-        self.record = StudyRecord.of(self.store.get_study_system_attrs(self.id))
-        self.tally, self.points, self.pruning = Tally(), Points(self._spec), self._new_pruning()
-        self.native = native_sampler(self._spec.problem)
+        record = StudyRecord.of(self.store.get_study_system_attrs(self.id))
+        self._apply(self.spec, record)
+        self.derived = Derived(self.spec, self.store, self.id, self.name)
         trials = self.store.get_all_trials(self.id, deepcopy=False)
         for trial in trials:
-            self._take(None, trial)
+            self._count(None, trial)
         times = [
             t for trial in trials for t in (trial.datetime_start, trial.datetime_complete) if t
         ]
-        self.last_activity_at = max(times).timestamp() if times else self.record.created_at
-        self._watch(self.leases)
-
-    def _new_pruning(self) -> Rule:
-        def best() -> FrozenTrial | None:
-            return next(iter(self.store.best_trials(self.id)), None)
-
-        return make_rule(
-            self._spec.pruner, self._spec.directions, study_name=self.name, best_trial=best
-        )
-
-    def _watch(self, held: Leases) -> None:
-        """Set the leases and time-outs of the running trials; those `held` go on as they are."""
-        self.leases, self._timeouts = Leases(), Alarms()
+        self.last_activity_at = max(times).timestamp() if times else record.created_at
+        former, self.deadlines = self.deadlines.leases, Deadlines()
         for trial in self.running():
-            self._watch_trial(trial, TrialRecord.of(trial), held)
-
-    def _watch_trial(self, trial: FrozenTrial, record: TrialRecord, held: Leases) -> None:
-        known = held.get(trial.number)
-        if known is not None and known.id == record.lease:
-            self.leases.keep(trial.number, known)
-        elif record.lease is not None and record.lease_seconds is not None:
-            # A restart gives every open lease a full term: its holder could not renew meanwhile.
-            self.leases.grant(trial.number, record.lease, record.lease_seconds, self.clock())
-        self._watch_timeout(trial, record)
-
-    def _watch_timeout(self, trial: FrozenTrial, record: TrialRecord) -> None:
-        timeout = self.limits.trial_timeout
-        if record.timed_out_at is not None:
-            grace = record.lease_seconds or GRACE_SECONDS
-            self._timeouts.set(trial.number, record.timed_out_at + grace)
-        elif timeout is not None and trial.datetime_start is not None:
-            self._timeouts.set(trial.number, trial.datetime_start.timestamp() + timeout)
-
-    def _target_reached(self) -> bool:
-        target = self.limits.target
-        return target is not None and any(
-            meets_target(target, self._spec.objectives, trial.values)
-            for trial in self.store.best_trials(self.id)
-        )
+            known, timeout = former.get(trial.number), self.limits.trial_timeout
+            self.deadlines.resume(trial, known, timeout, self.clock())

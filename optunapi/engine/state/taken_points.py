@@ -1,4 +1,4 @@
-"""Where trials lie in the space: which points are taken, and whether and which ones are left."""
+"""Which points of the space are taken by trials, and which ones are left."""
 
 import copy
 import random
@@ -15,45 +15,43 @@ from optunapi.engine.documents.document import Scalar
 from optunapi.engine.lifecycle import NOT_EVALUATED
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.samplers.grid import grid_of
-from optunapi.engine.space import (
-    Parameter,
-    fitted,
-    sample_conditional,
-    values_of,
-)
+from optunapi.engine.space import Parameter, fitted, sample_conditional, values_of
 from optunapi.engine.spec.read import StudySpec
 
 Point = tuple[tuple[str, float], ...]
 
 EXHAUSTIVE = ("grid", "brute-force")
 RANDOM_TRIES = 100
-MAX_VALUES = 1_000_000  # a float with more steps than this counts as endless
+MAX_VALUES = 1_000_000  # a float with more steps than this counts as infinite
 
 
 def point_of(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> Point:
-    """A trial's place, comparable also where 1 and True are two choices."""
-    return tuple(sorted((name, _place(distributions[name], v)) for name, v in params.items()))
-
-
-def _place(distribution: BaseDistribution, value: Any) -> float:
-    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
-        return _on_step(value, distribution.low, distribution.step)
-    return distribution.to_internal_repr(value)
+    """Where a trial lies: equal for equal parameters, also where 1 and True are two choices."""
+    coordinates = []
+    for name, value in params.items():
+        distribution = distributions[name]
+        if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+            coordinate = _on_step(value, distribution.low, distribution.step)
+        else:
+            coordinate = distribution.to_internal_repr(value)
+        coordinates.append((name, coordinate))
+    return tuple(sorted(coordinates))
 
 
 @lru_cache(maxsize=2**16)
 def _on_step(value: float, low: float, step: float) -> float:
-    """A stepped value in decimals: samplers add up in binary, where 0.1 three times is not 0.3."""
+    """A stepped value in decimals: samplers add in binary, where three times 0.1 is not 0.3."""
     stride = Fraction(str(step))
     return float(Fraction(str(low)) + round((value - low) / stride) * stride)
 
 
 class Points:
-    """The points of one study's space that its trials take, kept up trial by trial.
+    """The points that the trials of one study take, kept up trial by trial.
 
-    A point is taken while a trial there is open and, where `avoid_duplicates` is `all` or the sampler
-    goes through the whole space, for good once one was evaluated. A space with an unstepped float has
-    no end; of any other `size` says how many points it has.
+    A point is taken while a trial there is open. Where `avoid_duplicates` is `all`, or the sampler goes
+    through the whole space, it stays taken once a trial was evaluated there. `size` is the number of
+    points in the space, None where a float without a step makes it infinite. `avoid` is False where
+    duplicates are allowed: then nothing is counted.
     """
 
     def __init__(self, spec: StudySpec) -> None:
@@ -61,7 +59,7 @@ class Points:
         self.avoid = spec.avoid_duplicates != "off" or spec.sampler["name"] in EXHAUSTIVE
         self._for_good = spec.avoid_duplicates == "all" or spec.sampler["name"] in EXHAUSTIVE
         self._values = _values(spec)
-        # A grid may be given that leaves out values which its parameters could have.
+        # A configured grid may leave out values that its parameters could have.
         given = self._values.items() if spec.sampler["name"] == "grid" else ()
         self._grid = {name: frozenset(values or ()) for name, values in given}
         self._taken: Counter[Point] = Counter()
@@ -77,22 +75,21 @@ class Points:
             self._taken[point] -= 1
             if not self._taken[point]:
                 del self._taken[point]
-                self._n_taken_of_space -= self._in_space(before.params)
+                self._n_taken_of_space -= self._is_of_space(before.params)
         if self._takes(after):
             point = point_of(after.params, after.distributions)
             self._taken[point] += 1
             if self._taken[point] == 1:
-                self._n_taken_of_space += self._in_space(after.params)
+                self._n_taken_of_space += self._is_of_space(after.params)
 
     def copy(self) -> Self:
-        """The points as they are now, to go on from."""
+        """A copy, which changes by itself."""
         found = copy.copy(self)
         found._taken = self._taken.copy()
         return found
 
-    def clashes(self, sample: FrozenTrial) -> bool:
-        """Whether a new sample lies where it should not."""
-        return point_of(sample.params, sample.distributions) in self._taken
+    def __contains__(self, point: Point | None) -> bool:
+        return point in self._taken
 
     @property
     def left(self) -> bool:
@@ -101,13 +98,13 @@ class Points:
 
     @property
     def exhausted(self) -> bool:
-        """Whether every point was evaluated or is being, and none may be again."""
+        """Whether every point is taken and none may be evaluated twice."""
         return self._for_good and not self.left
 
     def untaken(self, rng: random.Random) -> dict[str, Any] | None:
-        """A point that is not taken, at random; None if there is none.
+        """The parameters of a random point that is not taken; None if there is none.
 
-        Random tries find one unless almost all are taken; then the whole space is gone through.
+        Random tries find one unless almost all points are taken; then the whole space is searched.
         """
         for _ in range(RANDOM_TRIES):
             params = sample_conditional(
@@ -130,22 +127,22 @@ class Points:
             return True
         return self._for_good and TrialRecord.of(trial).fail_reason not in NOT_EVALUATED
 
-    def _in_space(self, params: Mapping[str, Any]) -> int:
-        """1 if these are the parameters of a point of the space, 0 if not; not told where it has no end."""
+    def _is_of_space(self, params: Mapping[str, Any]) -> bool:
+        """Whether a trial's parameters are a whole point of the space. Always False if it is infinite."""
         if self.size is None:
-            return 0
+            return False
         expected = {p.name: p for p in self.spec.parameters if p.applies(params)}
         if expected.keys() != params.keys():
-            return 0
+            return False
         for name, parameter in expected.items():
             distribution, value = parameter.distribution, params[name]
             if fitted(distribution, value) is None:
-                return 0
-            if isinstance(distribution, FloatDistribution):
-                value = _place(distribution, value)
+                return False
+            if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+                value = _on_step(value, distribution.low, distribution.step)
             if self._grid and value not in self._grid[name]:
-                return 0
-        return 1
+                return False
+        return True
 
     def _point(self, params: Mapping[str, Any]) -> Point:
         return point_of(params, {p.name: p.distribution for p in self.spec.parameters})
@@ -164,7 +161,7 @@ class Points:
 
 
 def _values(spec: StudySpec) -> dict[str, Sequence[Scalar] | None]:
-    """Each parameter's values, None where there is no end of them."""
+    """Each parameter's values, None where there are infinitely many."""
     if spec.sampler["name"] == "grid":
         grid = grid_of(spec.sampler.get("search_space"), spec.parameters)
         return {p.name: grid[p.name] for p in spec.parameters}
@@ -178,9 +175,9 @@ def _values_of(distribution: BaseDistribution) -> Sequence[Scalar] | None:
 
 
 def _size(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> int:
-    """How many points there are, without going through them.
+    """The number of points, without going through them.
 
-    Of a parameter that later ones' conditions name, only the values they name are told apart.
+    Values of a parameter are counted one by one only where a later parameter's condition names them.
     """
 
     def count(index: int, chosen: Mapping[str, Any]) -> int:

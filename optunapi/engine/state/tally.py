@@ -1,4 +1,4 @@
-"""What limits and look-ups need to know of all trials at once, kept up change by change."""
+"""Sums and indexes over the trials of a study, for limits, workers and idempotency keys."""
 
 import math
 from collections import defaultdict
@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.lifecycle import NOT_FAILURES
 from optunapi.engine.records import TrialRecord
 
-_RECORDED = (TrialState.FAIL, TrialState.RUNNING)  # of others the record's keys alone are looked at
+_RECORDED = (TrialState.FAIL, TrialState.RUNNING)  # of other trials only the record's keys are read
 
 
 def counts_as_failure(trial: FrozenTrial, record: TrialRecord) -> bool:
@@ -21,10 +21,10 @@ def counts_as_failure(trial: FrozenTrial, record: TrialRecord) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyUse:
-    """One trial that a request with an idempotency key made or took.
+    """One trial that a request with an idempotency key got.
 
-    `attempt` is None where the request took no attempt (enqueue, import); `places` are the trial's in
-    the reply.
+    `attempt` is None where the request started no attempt (enqueue, import); `places` are the trial's
+    places in the reply. `request` is the digest of the request.
     """
 
     number: int
@@ -34,14 +34,14 @@ class KeyUse:
 
 
 class Tally:
-    """Sums and indexes over the trials of one study."""
+    """The sums and indexes of one study, kept up trial by trial. `keys` are by trial number."""
 
     def __init__(self) -> None:
         self.failures = 0
-        # Exact, so that what is taken away again leaves the sum as it was.
+        # Exact, so that taking a cost away again leaves the sum as it was.
         self.cost = Fraction()
-        self.keys: dict[str, dict[int, KeyUse]] = {}  # by the numbers of the trials
-        self._held_by: defaultdict[str, set[int]] = defaultdict(set)
+        self.keys: dict[str, dict[int, KeyUse]] = {}
+        self._running_of: defaultdict[str, set[int]] = defaultdict(set)
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take a changed or new trial into account."""
@@ -53,13 +53,9 @@ class Tally:
                 number=after.number, attempt=attempt, request=request, places=tuple(places)
             )
 
-    def running_of(self, worker: str) -> int | None:
-        """The lowest number among the trials that run at this worker, or None."""
-        return min(self._held_by.get(worker, ()), default=None)
-
-    def all_running_of(self, worker: str) -> list[int]:
+    def running_of(self, worker: str) -> list[int]:
         """The numbers of the trials that run at this worker, in order."""
-        return sorted(self._held_by.get(worker, ()))
+        return sorted(self._running_of.get(worker, ()))
 
     def _count(self, trial: FrozenTrial, sign: int) -> None:
         if "cost" in trial.user_attrs:
@@ -70,16 +66,17 @@ class Tally:
         if counts_as_failure(trial, record):
             self.failures += sign
         if trial.state == TrialState.RUNNING and record.worker is not None:
+            running = self._running_of[record.worker]
             if sign > 0:
-                self._held_by[record.worker].add(trial.number)
+                running.add(trial.number)
             else:
-                self._held_by[record.worker].discard(trial.number)
-                if not self._held_by[record.worker]:
-                    del self._held_by[record.worker]
+                running.discard(trial.number)
+                if not running:
+                    del self._running_of[record.worker]
 
 
 def _cost(cost: Any) -> Fraction:
-    """What a user attribute `cost` adds: nothing where it is no finite number."""
+    """What a user attribute `cost` adds: 0 unless it is a finite number."""
     if isinstance(cost, bool) or not isinstance(cost, int | float):
         return Fraction()
     return Fraction(cost) if isinstance(cost, int) or math.isfinite(cost) else Fraction()

@@ -1,4 +1,4 @@
-"""Trials that are about to be."""
+"""Trials that are not stored yet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,29 +11,28 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec.read import StudySpec
 
-
-def waiting_trial(
-    point: Mapping[str, Any], spec: StudySpec, now: float
-) -> tuple[FrozenTrial, TrialRecord]:
-    """A trial to be queued, with some parameters fixed, and its record."""
-    template = blank_trial(-1, None, TrialState.WAITING)
-    template.system_attrs = {FIXED: dict(point)}
-    return template, TrialRecord(created_at=now, spec_version=spec.version)
-
-
 FIXED = "fixed_params"  # where Optuna keeps the parameters of an enqueued trial
 
 
 @dataclass(frozen=True, kw_only=True)
 class Relative:
-    """What a sampler drew together for one trial and the trial does not use yet, and from which space."""
+    """Values that a sampler drew together for one trial, from `space`, and the trial does not use yet."""
 
     space: Mapping[str, BaseDistribution]
     params: Mapping[str, Any]
 
 
+def waiting_trial(
+    point: Mapping[str, Any], spec: StudySpec, now: float
+) -> tuple[FrozenTrial, TrialRecord]:
+    """A trial to be queued, with these parameters fixed, and its record."""
+    template = blank_trial(-1, None, TrialState.WAITING)
+    template.system_attrs = {FIXED: dict(point)}
+    return template, TrialRecord(created_at=now, spec_version=spec.version)
+
+
 def blank_trial(number: int, start: datetime | None, state: TrialState) -> FrozenTrial:
-    """A trial of this number without parameters, that no storage knows yet."""
+    """A trial of this number, without parameters."""
     return FrozenTrial(
         number=number,
         state=state,

@@ -1,8 +1,8 @@
-"""A trial is drafted before it exists: sampled in full, then stored in one change.
+"""Drafts: a trial is sampled in full before it exists, then stored in one change.
 
 Optuna's samplers and pruners read the history, and write notes, through a study's storage while a trial
-is being made. Here they get a `Draft`: the history as it was, plus one trial that is nowhere else.
-Nothing has to be undone when sampling fails, and no lock on the study is held while it runs.
+is being made. Here that storage is a `Draft`: a snapshot of the history and one trial that is stored
+nowhere else. If sampling fails there is nothing to undo, and no lock on the study is held while it runs.
 """
 
 import copy
@@ -32,35 +32,35 @@ Suggest = Callable[[str, BaseDistribution], Any]
 
 
 class Drafted(Protocol):
-    """A trial with all its parameters, that no storage has yet."""
+    """A trial with all its parameters that is not stored yet."""
 
     trial: FrozenTrial
     study_attrs: dict[str, Any]
 
     @property
     def is_fixed(self) -> bool:
-        """Whether parameters were given, so that where it lies was not the sampler's choice alone."""
+        """Whether parameters were given, so that its point was not the sampler's choice alone."""
 
     def notes(self) -> dict[str, Any]:
         """The system attributes that drafting added to the trial or changed."""
 
-    def relative(self) -> "Relative | None":
-        """What was drawn together and is not used yet."""
+    def relative(self) -> Relative | None:
+        """What was drawn together and is not used yet; None if nothing was drawn together."""
 
 
 class DraftStudy(optuna.Study):
-    """A study whose samplers may call `stop`: grid search does so on its last point, and limits are ours."""
+    """A study that ignores `stop`, which grid search calls on its last point: limits end our studies."""
 
     def stop(self) -> None:
-        """Do nothing: whether a study is finished is the lifecycle's question."""
+        """Do nothing."""
 
 
 class Draft(BaseStorage):
     """One study as samplers and pruners see it while `trial` is drafted.
 
     What they write to the trial goes to `trial`, what they write to the study to `study_attrs`;
-    nothing else can be written. The history is read once, so a sampler sees one state of it. `others`
-    were drafted just before, to become trials together with this one: they belong to the history.
+    nothing else can be written. The history is read once, so a sampler sees one state of it. It includes
+    `others`, the drafts that are to become trials together with this one.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Draft(BaseStorage):
         for other in others:
             self._system_attrs = self._system_attrs | other.study_attrs
         for drafted in (*(other.trial for other in others), self.trial):
-            # A new one's number may have been taken since; ids below 0 are of drafts alone.
+            # A new draft's number may have been taken since; only drafts have ids below 0.
             if drafted._trial_id >= 0:
                 self._history[drafted.number] = drafted
             else:
@@ -104,7 +104,7 @@ class Draft(BaseStorage):
         return DraftStudy(self._study_name, self, sampler=sampler)
 
     def suggest(self, sampler: BaseSampler) -> Suggest:
-        """A function that samples one parameter of the trial, or gives the fixed value it has."""
+        """A function that samples one parameter of the trial, or returns its fixed value."""
         if isinstance(sampler, WindowedGP):
             self._history = windowed(self._history, self._directions, sampler.history)
         trial = optuna.trial.Trial(self.study(sampler), self.trial._trial_id)
@@ -123,7 +123,10 @@ class Draft(BaseStorage):
         return suggest
 
     def relative(self) -> Relative | None:
-        """What is left of what was drawn together; None if nothing was: Optuna draws when it needs to."""
+        """The values that were drawn together and are not used yet; None if nothing was.
+
+        Optuna draws together when a trial first needs a value.
+        """
         trial = self._sampled
         if trial is None or trial.relative_search_space is None:
             return None
@@ -131,32 +134,32 @@ class Draft(BaseStorage):
         space = trial.relative_search_space
         return Relative(space={name: space[name] for name in rest}, params=rest)
 
-    # What is read.
+    # Reading
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """The id of the one study there is."""
+        """The id of the only study."""
         if study_name != self._study_name:
             raise KeyError(study_name)
         return self._study_id
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        """The name of the one study there is."""
+        """The name of the only study."""
         return self._study_name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """As the study has them."""
+        """The study's directions."""
         return self._directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """As they were when drafting began."""
+        """The user attributes when drafting began."""
         return self._user_attrs
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """As they were when drafting began, with what was written since."""
+        """The system attributes when drafting began, with what was written since."""
         return self._system_attrs | self.study_attrs
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """The drafted trial, or one of the history."""
+        """The drafted trial, or a trial of the history."""
         if trial_id == self.trial._trial_id:
             return copy.copy(self.trial)
         for trial in self._history:
@@ -170,11 +173,11 @@ class Draft(BaseStorage):
         deepcopy: bool = True,
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """The history as it was, the drafted trial in its place."""
+        """The history, with the drafted trial in its place."""
         trials = [t for t in self._history if states is None or t.state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
-    # What a sampler or pruner writes.
+    # Writing
 
     def set_trial_param(
         self,
@@ -183,18 +186,18 @@ class Draft(BaseStorage):
         param_value_internal: float,
         distribution: BaseDistribution,
     ) -> None:
-        """A sampled parameter of the drafted trial."""
+        """Keep a sampled parameter of the drafted trial."""
         self._only_draft(trial_id)
         self.trial.params[param_name] = distribution.to_external_repr(param_value_internal)
         self.trial.distributions[param_name] = distribution
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """A sampler's or pruner's note with the drafted trial."""
+        """Keep a sampler's or pruner's note about the drafted trial."""
         self._only_draft(trial_id)
         self.trial.system_attrs[key] = value
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        """A sampler's note with the study."""
+        """Keep a sampler's note about the study."""
         self.study_attrs[key] = value
 
     def _only_draft(self, trial_id: int) -> None:
@@ -202,7 +205,7 @@ class Draft(BaseStorage):
             self._refuse()
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise RuntimeError("a draft takes only what a sampler or pruner notes of its own trial")
+        raise RuntimeError("a draft keeps only what a sampler or pruner notes about its own trial")
 
     create_new_study: Any = _refuse
     delete_study: Any = _refuse
@@ -216,23 +219,23 @@ class Draft(BaseStorage):
 
 @dataclass(kw_only=True)
 class Drawn:
-    """A trial as a native sampler drew it; see `draft.Drafted`."""
+    """A draft by a native sampler."""
 
     trial: FrozenTrial
     is_fixed: bool
     study_attrs: dict[str, Any] = field(default_factory=dict)
 
     def notes(self) -> dict[str, Any]:
-        """Nothing: it leaves no notes."""
+        """Return nothing: native samplers leave no notes."""
         return {}
 
     def relative(self) -> Relative | None:
-        """Nothing: it draws what is configured, and all of that is used."""
+        """Return None: all configured parameters are drawn and used."""
         return None
 
 
 def drawn(native: NativeSampler, policy: Policy, trial: FrozenTrial, attempt: int) -> Drawn:
-    """The trial with parameters; each `attempt` gives others."""
+    """The trial with its parameters; another `attempt` draws others."""
     fixed = {**trial.system_attrs.get(FIXED, {}), **trial.params}
     trial.params = native.sample(trial.number, fixed, attempt)
     trial.distributions = cast(dict[str, Any], policy.distributions(trial.params))

@@ -1,4 +1,4 @@
-"""Idempotency keys: a request that comes again gets what it got before."""
+"""Idempotency keys: a repeated request gets the trials that it got before."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,14 +11,17 @@ from optunapi.errors import KeyReused, LeaseLost
 
 
 def trials_of_key(state: StudyState, key: str | None, digest: str) -> list[FrozenTrial]:
-    """The trials that this key made or took before, in the order it got them; none if it is new.
+    """The trials that a request with this key got before, in the order of its reply; none if it is new.
 
     Raises:
-        KeyReused: it came with another request.
-        LeaseLost: a trial that it took was handed on since.
+        KeyReused: the key came with another request.
+        LeaseLost: a trial that the request got was handed on since.
     """
+    uses = state.derived.tally.keys.get(key) if key is not None else None
+    if not uses:
+        return []
     found: dict[int, FrozenTrial] = {}
-    for use in () if key is None else state.tally.keys.get(key, {}).values():
+    for use in uses.values():
         if use.request != digest:
             raise KeyReused("this idempotency key came before with another request: use a new one")
         trial = state.trial(use.number)
@@ -31,9 +34,11 @@ def trials_of_key(state: StudyState, key: str | None, digest: str) -> list[Froze
 
 
 def remember(
-    state: StudyState, trials: Sequence[FrozenTrial], key: str, digest: str
+    state: StudyState, trials: Sequence[FrozenTrial], key: str | None, digest: str
 ) -> list[FrozenTrial]:
-    """The trials, which take no attempt, each with the key that led to it."""
+    """Store the key, if there is one, with the trials that its request got without an attempt."""
+    if key is None:
+        return list(trials)
     places: defaultdict[int, list[int]] = defaultdict(list)
     for place, trial in enumerate(trials):
         places[trial.number].append(place)

@@ -1,4 +1,4 @@
-"""Finished trials from elsewhere, taken in as they are: all of them or none, in one commit."""
+"""Import of trials that were finished elsewhere: all of them or none, in one commit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from optunapi.engine.store import Commit
 from optunapi.engine.trials.idempotency import remember, trials_of_key
 from optunapi.errors import Superseded, ValueInvalid
 
-LATEST = 253_402_214_400.0  # what a datetime can hold in any time zone
+LATEST = 253_402_214_400.0  # a datetime can hold this in any time zone
 STEPS = range(2**31)
 
 Distributions = dict[str, BaseDistribution]
@@ -30,7 +30,7 @@ Distributions = dict[str, BaseDistribution]
 class ImportedTrial:
     """A trial that was finished elsewhere. Times are seconds since the epoch, by default now.
 
-    `distributions` are needed where the study has no parameters of its own.
+    `distributions` are needed if the study has no configured parameters.
     """
 
     result: Result
@@ -44,10 +44,10 @@ class ImportedTrial:
 def import_trials(
     state: StudyState, items: Sequence[ImportedTrial], *, key: str | None, digest: str
 ) -> tuple[int, Commit]:
-    """Take in the trials; return how many. Limits do not apply.
+    """Add the trials; return how many. Limits do not apply.
 
     Raises:
-        ValueInvalid: one of them does not fit the study; nothing is taken in.
+        ValueInvalid: one of them does not fit the study; none is added.
         KeyReused: the key came before with another request.
     """
     with state.unit() as unit:
@@ -55,14 +55,13 @@ def import_trials(
     if known:
         return len(items), unit.commit
     spec = state.spec
-    templates = imported(spec, items, state.clock())  # slow, and holds nobody up
+    templates = imported(spec, items, state.clock())  # slow, so outside of a unit
     with state.unit() as unit:
         if state.spec is not spec:
             raise Superseded("the study's specification has changed meanwhile")
         if not trials_of_key(state, key, digest):
             trials = [_add(state, place, template) for place, template in enumerate(templates)]
-            if key is not None:
-                remember(state, trials[:1], key, digest)
+            remember(state, trials[:1], key, digest)
     return len(items), unit.commit
 
 
@@ -94,12 +93,12 @@ def _add(state: StudyState, place: int, item: tuple[FrozenTrial, TrialRecord]) -
     try:
         return state.add(template, record)
     except ValueError as error:
-        # A name may stand for another kind of parameter in a trial of a study that has none of its own.
+        # Without configured parameters, a name may be another kind of parameter in the study's trials.
         raise of_item(place, ValueInvalid(str(error))) from None
 
 
 def _template(spec: StudySpec, item: ImportedTrial, now: float) -> FrozenTrial:
-    """The trial without its parameters."""
+    """The item as a trial, without its parameters."""
     times = [time for time in (item.started_at, item.finished_at) if time is not None] or [now]
     started = times[0]
     finished = times[-1] if item.finished_at is not None else max(now, started)
@@ -122,7 +121,7 @@ def _template(spec: StudySpec, item: ImportedTrial, now: float) -> FrozenTrial:
 
 
 def _placed(spec: StudySpec, item: ImportedTrial) -> tuple[dict[str, Any], Distributions]:
-    """The parameters as their distributions hold them, and those."""
+    """The parameters as their distributions hold them, and the distributions."""
     if spec.parameters:
         own = {parameter.name: parameter.distribution for parameter in spec.parameters}
         params = checked_params(spec, item.params)
@@ -133,7 +132,9 @@ def _placed(spec: StudySpec, item: ImportedTrial) -> tuple[dict[str, Any], Distr
     for name, value in item.params.items():
         distribution = item.distributions.get(name)
         if distribution is None:
-            raise ValueInvalid(f"the study knows no {quoted(name)}: give it in `distributions`")
+            raise ValueInvalid(
+                f"the study has no parameter {quoted(name)}: give it in `distributions`"
+            )
         fits = fitted(distribution, value)
         if fits is None:
             raise ValueInvalid(f"{name}: {quoted(value)} is not {allowed(distribution)}")

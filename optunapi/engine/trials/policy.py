@@ -1,4 +1,4 @@
-"""A specification with the sampler made from it."""
+"""A specification with Optuna's sampler for it."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from optunapi.engine.spec.read import StudySpec
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A specification with the sampler made from it; replaced as a whole."""
+    """A specification with Optuna's sampler for it; replaced as a whole."""
 
     spec: StudySpec
     sampler: BaseSampler
 
     @classmethod
     def of(cls, spec: StudySpec, n_trials: int) -> Self:
-        """A seeded sampler that goes on in a study with trials must not repeat its first draws."""
+        """The policy of a study with `n_trials`; a seeded sampler must not repeat its first draws there."""
         return cls(spec=spec, sampler=make_sampler(spec.problem, seed_shift=n_trials))
 
     def distributions(self, names: Collection[str]) -> Mapping[str, BaseDistribution]:
-        """Those of the parameters with these names; where they are all, always the same object."""
+        """The distributions of these parameters; for all parameters always the same object."""
         if len(names) == len(self._distributions):
             return self._distributions
         return {p.name: p.distribution for p in self.spec.parameters if p.name in names}

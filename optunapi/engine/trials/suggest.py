@@ -1,12 +1,11 @@
-"""Define-by-run: a running trial is given one parameter more, as Optuna's `Trial.suggest_*` would.
+"""Define-by-run: a running trial gets another parameter, as from Optuna's `Trial.suggest_*`.
 
-A trial samples what belongs together once, when it first needs a value, and the rest one by one as it
-is named. What was drawn together is kept in memory while the trial is open, so that the same study
-with the same seed gets the same values over HTTP; after a restart it is drawn anew.
+A sampler may draw several parameters together when a trial first needs a value, and draws the others
+one by one as they are named. What was drawn together is kept in memory while the trial is open, so that
+a study with a seed gets the same values as in Optuna. After a restart it is drawn again.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from optuna.distributions import (
@@ -20,7 +19,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.documents.document import Document, quoted
-from optunapi.engine.records import TrialRecord
 from optunapi.engine.samplers.checks import suits
 from optunapi.engine.space import Parameter, allowed, fitted
 from optunapi.engine.spec.read import StudySpec
@@ -28,16 +26,16 @@ from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import EXHAUSTIVE
 from optunapi.engine.state.templates import FIXED, Relative
 from optunapi.engine.store import Commit
-from optunapi.engine.trials.ask import Asking
 from optunapi.engine.trials.draft import Draft
+from optunapi.engine.trials.held import held_trial
+from optunapi.engine.trials.sample import Sampling
 from optunapi.errors import ValueInvalid
 
-Held = Callable[[int, str | None], tuple[FrozenTrial, TrialRecord]]
-Given = tuple[Any]  # a value, in a tuple since null is one
+Known = tuple[Any]  # a value, in a tuple since null is one
 
 
-class Remembering(BaseSampler):
-    """A sampler for a trial that goes on: what it drew together before is not drawn again."""
+class Continuing(BaseSampler):
+    """A sampler for a trial that goes on: it returns what was drawn together before."""
 
     def __init__(self, sampler: BaseSampler, relative: Relative | None) -> None:
         self._sampler = sampler
@@ -46,7 +44,7 @@ class Remembering(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """The space of what is drawn together."""
+        """The space of the parameters that are drawn together."""
         if self._relative is None:
             return self._sampler.infer_relative_search_space(study, trial)
         return dict(self._relative.space)
@@ -54,7 +52,7 @@ class Remembering(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """What was drawn together, or is now."""
+        """The values that were drawn together before, or else are now."""
         if self._relative is None:
             return self._sampler.sample_relative(study, trial, search_space)
         return dict(self._relative.params)
@@ -66,72 +64,68 @@ class Remembering(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """As the sampler does."""
+        """The sampler's own choice."""
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 class Suggesting:
-    """Gives the running trials of one study further parameters. Thread-safe.
+    """Samples further parameters for the running trials of one study. Thread-safe."""
 
-    `held` gives an open trial with its record if this lease holds it, and raises if not.
-    """
-
-    def __init__(self, state: StudyState, asking: Asking, held: Held) -> None:
+    def __init__(self, state: StudyState, sampling: Sampling) -> None:
         self._state = state
-        self._asking = asking
-        self._held = held
+        self._sampling = sampling
 
     def suggest(
         self, number: int, name: str, distribution: BaseDistribution, lease: str | None
     ) -> tuple[Any, Commit]:
-        """A value for a parameter of a running trial, and renew its lease.
+        """Return a value for a parameter of a running trial, and renew its lease.
 
-        The same name again gives the same value, also with another range. A value that was fixed when
-        the trial was asked for or queued is given as it is, as in Optuna.
+        The same name returns the same value again, also with another range. A value that was fixed when
+        the trial was asked for or queued is returned as it is, as in Optuna.
 
         Raises:
-            TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: as `report`.
-            ValueInvalid: the name stands for another kind of parameter, or the sampler cannot do it.
+            TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: the lease does not hold the trial.
+            ValueInvalid: the name is another kind of parameter, or the sampler cannot sample it.
         """
         state = self._state
-        with state.settled_unit(expiries=False) as unit:
-            given = self._given(number, name, distribution, lease)
-        if given is not None:
-            return given[0], unit.commit
-        with self._asking.sampling:
-            policy = self._asking.policy
+        with state.unit_after_deadlines(expiries=False) as unit:
+            known = self._known(number, name, distribution, lease)
+        if known is not None:
+            return known[0], unit.commit
+        with self._sampling.lock:
+            policy = self._sampling.policy
             with state.unit() as unit:
-                # Another request for this name, or a new attempt, while this one waited its turn.
-                given = self._given(number, name, distribution, lease)
-                if given is None:
+                # Another request for this name, or a new attempt, may have come while this one waited.
+                known = self._known(number, name, distribution, lease)
+                if known is None:
                     draft = Draft(state.store, state.id, state.name, state.trial(number))
                     relative = state.relative.get(number)
-            if given is not None:
-                return given[0], unit.commit
+            if known is not None:
+                return known[0], unit.commit
             _refuse_unsuited(policy.spec, name, distribution)
-            sampler = Remembering(policy.sampler, relative)
+            sampler = Continuing(policy.sampler, relative)
             try:
                 value = draft.suggest(sampler)(name, distribution)
             except ValueError as error:
                 if policy.spec.sampler["name"] not in EXHAUSTIVE:
                     raise
-                raise ValueInvalid(f"the sampler cannot do {quoted(name)}: {error}") from None
+                raise ValueInvalid(f"the sampler cannot sample {quoted(name)}: {error}") from None
             with state.unit() as unit:
-                # The trial may have been closed, or handed on, while this one sampled.
-                given = self._given(number, name, distribution, lease)
-                if given is None:
+                # The trial may have been closed, or handed on, while this request sampled.
+                known = self._known(number, name, distribution, lease)
+                if known is None:
                     for key, noted in draft.study_attrs.items():
                         state.store.set_study_system_attr(state.id, key, noted)
-                    self._give(number, name, distribution, value, system_attrs=draft.notes())
+                    self._set(number, name, distribution, value, system_attrs=draft.notes())
                     if (rest := draft.relative()) is not None:
                         state.relative[number] = rest
-        return (value if given is None else given[0]), unit.commit
+        return (value if known is None else known[0]), unit.commit
 
-    def _given(
+    def _known(
         self, number: int, name: str, distribution: BaseDistribution, lease: str | None
-    ) -> Given | None:
-        """The value that the trial has, or that was fixed for it; None if it is to be sampled."""
-        trial, record = self._held(number, lease)
+    ) -> Known | None:
+        """The value that the trial has, or that was fixed for it; None if it must be sampled."""
+        trial, record = held_trial(self._state, number, lease)
         self._refuse_other_kind(trial, name, distribution)
         value = trial.params.get(name)
         if name not in trial.params:
@@ -140,11 +134,11 @@ class Suggesting:
                 self._state.renew(trial, record)
                 return None
             value = _as_fixed(name, distribution, fixed[name])
-            trial = self._give(number, name, distribution, value)
+            trial = self._set(number, name, distribution, value)
         self._state.renew(trial, record)
         return (value,)
 
-    def _give(
+    def _set(
         self, number: int, name: str, distribution: BaseDistribution, value: Any, **changes: Any
     ) -> FrozenTrial:
         state = self._state
@@ -181,10 +175,10 @@ def _kind(distribution: BaseDistribution) -> str:
 
 
 def _as_fixed(name: str, distribution: BaseDistribution, value: Any) -> Any:
-    """A fixed value as the distribution holds it. Out of the range it is taken too, as in Optuna.
+    """A fixed value as the distribution holds it. It may be out of range, as in Optuna.
 
     Raises:
-        ValueInvalid: it is not of the distribution's kind.
+        ValueInvalid: it is another kind of value.
     """
     found = fitted(distribution, value)
     if found is not None:
@@ -203,7 +197,7 @@ def _as_fixed(name: str, distribution: BaseDistribution, value: Any) -> Any:
 
 
 def _refuse_unsuited(spec: StudySpec, name: str, distribution: BaseDistribution) -> None:
-    """Refuse what the sampler would take for ever, or all memory, to sample."""
+    """Refuse a parameter for which the sampler would need endless time or all memory."""
     if spec.sampler["name"] not in ("gp", "brute-force"):
         return
     node = Document().root({})

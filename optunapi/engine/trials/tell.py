@@ -1,4 +1,6 @@
-"""What a tell does to its trial: close it, find it closed already, or keep a result that came late."""
+"""Telling results: a tell closes its trial, repeats what is known, or brings a result that came late."""
+
+from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -7,11 +9,34 @@ from optunapi.engine.records import TrialRecord, constraint_attrs
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.values import TrialView
-from optunapi.errors import TrialFinished
+from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, TrialFinished
+
+
+def tell_each(
+    state: StudyState, results: Sequence[tuple[int, Result]]
+) -> list[TrialView | OptunAPIError]:
+    """For each trial number and result what `tell` returns or raises. Call it inside a unit."""
+    outcomes: list[TrialView | OptunAPIError] = []
+    for number, result in results:
+        try:
+            outcomes.append(tell(state, number, result))
+        except (BadRequest, NotFound, Conflict) as error:  # raised before anything changes
+            outcomes.append(error)
+    return outcomes
 
 
 def tell(state: StudyState, number: int, result: Result) -> TrialView:
-    """Close a trial with its result, inside a unit of the state; see `Study.tell`."""
+    """Close a trial with its result. Call it inside a unit.
+
+    The first result wins; repeating it changes nothing.
+
+    Raises:
+        TrialNotFound: the study has no such trial.
+        ValueInvalid: the values do not fit the objectives; the trial stays open.
+        TrialFinished: the trial is finished with another result, which is in `trial`.
+        TrialWaiting: it was never handed out.
+        LeaseLost: a `fail` or `pruned` from a worker that does not hold the trial any more.
+    """
     trial = state.trial(number)
     check_values(result, len(state.spec.objectives))
     result = filled_in(result, trial, len(state.spec.objectives))
@@ -42,7 +67,7 @@ def _close(
 def _keep_late(
     state: StudyState, trial: FrozenTrial, record: TrialRecord, result: Result
 ) -> FrozenTrial:
-    """A result that came after its trial had failed by time, as a finished trial of its own."""
+    """Store a result that came after its trial had timed out or expired as a trial of its own."""
     if record.late is not None:
         kept = state.trial(record.late)
         if tuple(kept.values) != result.values:
@@ -55,7 +80,7 @@ def _keep_late(
     template = blank_trial(-1, trial.datetime_start, TrialState.COMPLETE)
     template.params = dict(trial.params)
     template.distributions = dict(trial.distributions)
-    # What the trial has cost so far is counted with it already.
+    # The trial's cost so far is counted with that trial already.
     known = {key: value for key, value in trial.user_attrs.items() if key != "cost"}
     template.user_attrs = {**known, **result.user_attrs, "late_for": trial.number}
     template.system_attrs = constraint_attrs(result.constraints, {})

@@ -207,7 +207,7 @@ class Life:
         """Everything kept, to see that nothing changed."""
         trials = self.storage.get_all_trials(self.id, deepcopy=False)
         attrs = self.storage.get_study_system_attrs(self.id)
-        leases = [self.state.leases.get(trial.number) for trial in trials]
+        leases = [self.state.deadlines.leases.get(trial.number) for trial in trials]
         return [trials, dict(attrs), leases, self.storage.get_study_user_attrs(self.id)]
 
     def assert_sound(self) -> None:
@@ -234,20 +234,20 @@ def assert_kept_up(state: StudyState) -> None:
         for trial in trials:
             tally.replace(None, trial)
             points.replace(None, trial)
-        assert vars(state.tally) == vars(tally)
-        assert state.points._taken == points._taken
-        assert state.points._n_taken_of_space == points._n_taken_of_space
+        assert vars(state.derived.tally) == vars(tally)
+        assert state.derived.points._taken == points._taken
+        assert state.derived.points._n_taken_of_space == points._n_taken_of_space
         held = {}
         for trial in trials:
             record = TrialRecord.of(trial)
-            lease = state.leases.get(trial.number)
+            lease = state.deadlines.leases.get(trial.number)
             if trial.state == TrialState.RUNNING and record.lease is not None:
                 assert lease is not None
                 assert (lease.id, lease.seconds) == (record.lease, record.lease_seconds)
                 held[trial.number] = lease
             else:
                 assert lease is None
-        assert len(state.leases) == len(held)
+        assert len(state.deadlines.leases) == len(held)
 
 
 class Gate:
@@ -315,9 +315,9 @@ def put_gate(life: Life, sampler: BaseSampler | None = None) -> Gate:
     """Sample through a gate from now on: by the study's native TPE if it has one, else by Optuna's."""
     gate = Gate()
     life.view()  # what is derived, a native sampler among it, is derived at the first use
-    native = life.state.native
+    native = life.state.derived.native
     if native is not None and sampler is None and life.state.spec.sampler["name"] == "tpe":
-        life.state.native = GatedNative(gate, native)
+        life.state.derived.native = GatedNative(gate, native)
     else:
         sample_with(life, Gated(gate, sampler or RandomSampler(seed=1)))
     return gate
@@ -325,11 +325,11 @@ def put_gate(life: Life, sampler: BaseSampler | None = None) -> Gate:
 
 def sample_with(life: Life, sampler: BaseSampler) -> None:
     """Sample with one of Optuna's samplers from now on."""
-    state, asking = life.state, life.study._asking
-    if state.native is not None:
-        state.native = None
-        state._spec = replace(state.spec, sampler={**state.spec.sampler, "engine": "optuna"})
-    asking.policy = replace(asking.policy, spec=state.spec, sampler=sampler)
+    state, sampling = life.state, life.study._sampling
+    if state.derived.native is not None:
+        state.derived.native = None
+        state.spec = replace(state.spec, sampler={**state.spec.sampler, "engine": "optuna"})
+    sampling.policy = replace(sampling.policy, spec=state.spec, sampler=sampler)
 
 
 class Caller(threading.Thread):

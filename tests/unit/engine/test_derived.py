@@ -35,9 +35,19 @@ def test_what_is_kept_up_is_what_deriving_it_anew_gives(new_life: NewLife, clock
     life = new_life(max_attempts=1, trial_timeout=1000, max_cost=100)
     busy(life, clock)
     life.assert_sound()
-    before = [life.trials(), life.view(), life.state.tally.failures, life.state.tally.cost]
+    before = [
+        life.trials(),
+        life.view(),
+        life.state.derived.tally.failures,
+        life.state.derived.tally.cost,
+    ]
     life.restart()
-    after = [life.trials(), life.view(), life.state.tally.failures, life.state.tally.cost]
+    after = [
+        life.trials(),
+        life.view(),
+        life.state.derived.tally.failures,
+        life.state.derived.tally.cost,
+    ]
     full_term = {seen.number: seen.lease for seen in life.trials()}
     assert [seen.trial for seen in after[0]] == [seen.trial for seen in before[0]]  # type: ignore[attr-defined]
     assert after[2:] == before[2:]

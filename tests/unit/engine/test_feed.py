@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from optunapi.engine.state.feed import Event, Feed, Report
+from optunapi.engine.state.feed import Event, Feed, UnitCommit
 from optunapi.engine.values import StudyView, TrialView
 from optunapi.errors import (
     LeaseLost,
@@ -107,7 +107,7 @@ def test_an_id_that_is_forgotten_or_unknown_is_told_apart(new_life: NewLife) -> 
     feed = Feed(100, kept=3)
     with new_life().state.unit() as unit:
         for _ in range(5):
-            feed.add([None], Report(unit))
+            feed.add([None], UnitCommit(unit))
     assert feed.last_id == 105
     assert feed.since(105, 10) == []
     assert [event.id for event in feed.since(102, 10) or ()] == [103, 104, 105]
@@ -162,7 +162,7 @@ def test_nothing_may_be_shown_before_its_commit(new_life: NewLife) -> None:
     with somebody_writes(life):
         _, commit = life.study.ask(request())
         (event,) = all_events(feed)
-        assert event.report.commit is commit
+        assert event.commit is commit
         with pytest.raises(TimeoutError):
             commit.result(0)
     commit.result(30)
@@ -176,12 +176,12 @@ def test_a_refused_commit_has_not_happened_and_everybody_looks_again(new_life: N
         life.ask()
     wait_until_available(life)
     (event,) = all_events(feed)
-    commit = event.report.commit
+    commit = event.commit
     assert commit is not None
     with pytest.raises(StorageUnavailable):
         commit.result(30)
     count = ring.count
-    life.study.settle()  # as the sweep does
+    life.study.apply_deadlines()  # as the sweep does
     assert ring.count == count + 1
     assert seen(feed, event.id) == ["reset"]
     life.ask()
@@ -194,7 +194,7 @@ def test_what_others_write_makes_everybody_look_again(new_life: NewLife) -> None
     life.ask()
     optuna_study(life).enqueue_trial({"x": 0.5})
     take_in_foreign_writes(life.storage)
-    life.study.settle()
+    life.study.apply_deadlines()
     assert seen(feed) == [(0, "running"), "reset"]
 
 
@@ -277,9 +277,9 @@ def test_a_study_that_finishes_by_time_is_shown_at_the_next_sweep(
     life.ask()
     feed = followed(life)
     clock.pass_(101)
-    life.study.settle()
+    life.study.apply_deadlines()
     assert seen(feed) == ["finished"]
-    life.study.settle()
+    life.study.apply_deadlines()
     assert len(all_events(feed)) == 1
 
 
@@ -291,9 +291,9 @@ def test_a_lease_that_runs_out_rings_though_nothing_is_shown(
     life.ask(lease_seconds=10)
     feed.listen(ring)
     clock.pass_(11)
-    life.study.settle()
+    life.study.apply_deadlines()
     assert (ring.count, feed.last_id) == (1, 1)
-    life.study.settle()
+    life.study.apply_deadlines()
     assert ring.count == 1
 
 
@@ -304,7 +304,7 @@ def test_what_time_does_to_trials_is_shown(new_life: NewLife, clock: Clock) -> N
     life.ask(lease_seconds=10)
     for seconds in (11, 40, 61):
         clock.pass_(seconds)
-        life.study.settle()
+        life.study.apply_deadlines()
     assert seen(feed)[2:] == [(1, "fail"), (0, "running"), (0, "fail")]
 
 
@@ -326,8 +326,8 @@ def test_the_order_of_events_is_that_of_the_changes_whoever_makes_them(new_life:
     history: dict[int, list[Any]] = {}
     for event in found:
         assert isinstance(event.view, TrialView)
-        assert event.report.commit is not None
-        event.report.commit.result(30)
+        assert event.commit is not None
+        event.commit.result(30)
         trial = event.view.trial
         if trial.number not in history:
             numbers.append(trial.number)
@@ -381,7 +381,7 @@ def test_it_is_known_when_time_may_free_something(new_life: NewLife, clock: Cloc
     life.renew(1, life.trial(1).held.id, 90)
     assert life.study.due_in() == 70
     clock.pass_(70)
-    life.study.settle()
+    life.study.apply_deadlines()
     assert life.study.due_in() == 20
     life.cancel()
     assert life.study.due_in() == 930

@@ -2,7 +2,7 @@
 
 import pytest
 
-from optunapi.engine.leases import Alarms
+from optunapi.engine.leases import DueTimes
 from optunapi.errors import LeaseLost, TrialFinished, TrialWaiting
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Clock, Life, Seen
@@ -334,16 +334,16 @@ def test_cancel_fails_every_running_trial_and_no_other(new_life: NewLife) -> Non
     life.assert_sound()
 
 
-def test_of_many_alarms_the_earliest_due_rings_first_also_after_thousands_of_renewals() -> None:
-    alarms = Alarms()
+def test_of_many_times_the_earliest_is_due_first_also_after_thousands_of_renewals() -> None:
+    times = DueTimes()
     for round_ in range(100):
         for number in range(50):
-            alarms.set(number, 1000.0 * round_ + number)
-    assert len(alarms._heap) <= 64 + 4 * 50 + 1
-    assert alarms.due(99_000 - 1) is None
-    rung = []
-    while (due := alarms.due(99_024)) is not None:
-        rung.append(due)
-        alarms.clear(due)
-    assert rung == list(range(25))
-    assert len(alarms) == 25
+            times.set(number, 1000.0 * round_ + number)
+    assert len(times._heap) <= 64 + 4 * 50 + 1
+    assert times.due(99_000 - 1) is None
+    found = []
+    while (due := times.due(99_024)) is not None:
+        found.append(due)
+        times.clear(due)
+    assert found == list(range(25))
+    assert len(times) == 25

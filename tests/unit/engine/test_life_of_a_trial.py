@@ -480,7 +480,7 @@ class LifeOfATrial(RuleBasedStateMachine):
         assert [trial.number for trial in kept] == list(range(len(self.trials)))
         for trial, expected in zip(kept, self.trials, strict=True):
             record = TrialRecord.of(trial)
-            lease = self.life.state.leases.get(trial.number)
+            lease = self.life.state.deadlines.leases.get(trial.number)
             found = Trial(
                 number=trial.number,
                 state=trial.state.name.lower(),

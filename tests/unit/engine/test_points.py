@@ -198,7 +198,7 @@ def test_an_untaken_point_is_found_as_long_as_there_is_one(
 
 def test_a_space_with_a_float_has_no_end(new_life: NewLife) -> None:
     life = new_life(avoid_duplicates="all")
-    assert life.state.points.size is None
+    assert life.state.derived.points.size is None
     for number in range(scaled(20, 200)):
         life.complete(life.ask("w").number, float(number))
     assert life.view().state == "open"

@@ -1,0 +1,36 @@
+"""What is known of all trials of a study at once, kept up change by change."""
+
+from optuna.trial import FrozenTrial
+
+from optunapi.engine.pruners.incremental import make_rule
+from optunapi.engine.samplers.native.engine import native_sampler
+from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.state.taken_points import Points
+from optunapi.engine.state.tally import Tally
+from optunapi.engine.store import Store
+
+
+class Derived:
+    """What follows from a specification and the trials that `replace` has seen.
+
+    `native` is None where Optuna's own sampler is used.
+    """
+
+    def __init__(self, spec: StudySpec, store: Store, study_id: int, study_name: str) -> None:
+        def best_trial() -> FrozenTrial | None:
+            return next(iter(store.best_trials(study_id)), None)
+
+        self.tally = Tally()
+        self.points = Points(spec)
+        self.pruning = make_rule(
+            spec.pruner, spec.directions, study_name=study_name, best_trial=best_trial
+        )
+        self.native = native_sampler(spec.problem)
+
+    def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
+        """Take a changed or new trial into account."""
+        self.tally.replace(before, after)
+        self.points.replace(before, after)
+        self.pruning.replace(before, after)
+        if self.native is not None:
+            self.native.replace(before, after)

@@ -1,0 +1,164 @@
+"""Changes of open trials: by the worker that holds one, and by hand.
+
+The methods of a worker raise, if it does not hold the trial:
+
+    TrialNotFound   the study has no such trial
+    TrialFinished   the trial is finished; `trial` is the stored one
+    TrialWaiting    it was never handed out
+    LeaseLost       it was handed on or given back
+"""
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.lifecycle import CANCELLED, check_lease
+from optunapi.engine.records import TrialRecord
+from optunapi.engine.state.state import StudyState
+from optunapi.engine.store import Commit
+from optunapi.engine.values import Answer, TrialView
+from optunapi.errors import TrialFinished, TrialWaiting
+
+
+def held_trial(
+    state: StudyState, number: int, lease: str | None
+) -> tuple[FrozenTrial, TrialRecord]:
+    """The open trial that this lease holds, and its record. Call it inside a unit.
+
+    Raises:
+        TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: see the module.
+    """
+    trial = _open_trial(state, number)
+    record = TrialRecord.of(trial)
+    check_lease(trial, record, lease)
+    return trial, record
+
+
+def _open_trial(state: StudyState, number: int) -> FrozenTrial:
+    trial = state.trial(number)
+    if trial.state.is_finished():
+        raise TrialFinished(
+            f"trial {number} is finished ({trial.state.name.lower()})", trial=state.view(trial)
+        )
+    return trial
+
+
+class HeldTrials:
+    """The open trials of one study. Every method may be called from any thread."""
+
+    def __init__(self, state: StudyState) -> None:
+        self._state = state
+
+    # By the worker that holds the trial
+
+    def report(
+        self, number: int, step: int, value: float, lease: str | None
+    ) -> tuple[Answer, Commit]:
+        """Store an intermediate value, renew the lease, and say whether to go on.
+
+        A step that is reported again keeps its first value and gets the same answer.
+        """
+        state = self._state
+        with state.unit_after_deadlines(expiries=False) as unit:
+            trial, record = held_trial(state, number, lease)
+            if step not in trial.intermediate_values:
+                trial = state.update(trial, intermediate_values={step: value})
+            state.renew(trial, record)
+            should_prune = self._should_prune(trial, record, step)
+            answer = self._answer(number, record, should_prune=should_prune)
+        return answer, unit.commit
+
+    def _should_prune(self, trial: FrozenTrial, record: TrialRecord, step: int) -> bool:
+        """The pruner's decision after a report of `step`; a decision to prune is kept.
+
+        A rung lets each trial compete once: if the answer was lost and the pruner were asked again, it
+        would let the trial go on.
+        """
+        if record.prune_at == step:
+            return True
+        decision = self._state.derived.pruning.decide(trial)
+        kept = record.with_(prune_at=step) if decision.prune else None
+        if kept is not None or decision.notes:
+            self._state.update(trial, kept, system_attrs=dict(decision.notes))
+        return decision.prune
+
+    def renew(self, number: int, lease: str, seconds: float | None) -> tuple[Answer, Commit]:
+        """Start a new term of the lease, of `seconds` if given."""
+        state = self._state
+        with state.unit_after_deadlines(expiries=False) as unit:
+            trial, record = held_trial(state, number, lease)
+            state.renew(trial, record, seconds)
+            answer = self._answer(number, record)
+        return answer, unit.commit
+
+    def _answer(self, number: int, record: TrialRecord, *, should_prune: bool = False) -> Answer:
+        return Answer(
+            should_prune=should_prune,
+            stop_requested=record.stop_requested,
+            lease=self._state.deadlines.leases.get(number),
+        )
+
+    def release(self, number: int, lease: str | None) -> tuple[TrialView, Commit]:
+        """Let the trial wait, to be handed out again."""
+        state = self._state
+        with state.unit() as unit:
+            view = state.view(state.put_back(*held_trial(state, number, lease)))
+        return view, unit.commit
+
+    def give_back(self, views: Sequence[TrialView]) -> Commit:
+        """Let trials wait again whose worker left before it got them.
+
+        A trial that has changed hands since, or has ended, stays as it is.
+        """
+        state = self._state
+        with state.unit() as unit:
+            for view in views:
+                trial = state.trial(view.trial.number)
+                record, known = TrialRecord.of(trial), TrialRecord.of(view.trial)
+                same_attempt = (record.attempt, record.lease) == (known.attempt, known.lease)
+                if trial.state == TrialState.RUNNING and same_attempt:
+                    state.put_back(trial, record)
+        return unit.commit
+
+    # By hand
+
+    def stop(self, number: int) -> tuple[TrialView, Commit]:
+        """Ask the trial's worker to end it.
+
+        Raises:
+            TrialNotFound: the study has no such trial.
+            TrialFinished: the trial is finished.
+            TrialWaiting: no worker has it.
+        """
+        state = self._state
+        with state.unit() as unit:
+            trial = _open_trial(state, number)
+            if trial.state == TrialState.WAITING:
+                raise TrialWaiting(f"trial {number} is queued: no worker has it that could stop")
+            view = state.view(state.request_stop(trial, TrialRecord.of(trial)))
+        return view, unit.commit
+
+    def cancel(self, states: Container[TrialState]) -> tuple[int, Commit]:
+        """Fail every open trial in one of these states, reason `cancelled`; return how many."""
+        state = self._state
+        with state.unit() as unit:
+            chosen = [t for t in state.store.open_trials(state.id) if t.state in states]
+            for trial in chosen:
+                state.fail(trial, TrialRecord.of(trial), CANCELLED)
+        return len(chosen), unit.commit
+
+    def set_user_attrs(
+        self, number: int, user_attrs: Mapping[str, Any]
+    ) -> tuple[TrialView, Commit]:
+        """Set attributes of an open trial.
+
+        Raises:
+            TrialNotFound: the study has no such trial.
+            TrialFinished: the trial is finished, and finished trials do not change.
+        """
+        state = self._state
+        with state.unit() as unit:
+            trial = _open_trial(state, number)
+            view = state.view(state.update(trial, user_attrs=user_attrs))
+        return view, unit.commit
