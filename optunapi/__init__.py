@@ -7,7 +7,7 @@ bottom, each layer importing only from those below it:
     cli/          the command line
     app.py        the composition root: settings, storage, engine and routes become one application
     lifespan.py   from start to stop: ownership, sweeps, an orderly end
-    garbage.py    what a full garbage collection need not look at
+    garbage.py    which objects full garbage collections do not check
     settings.py   the server's settings, from the environment
     api/          HTTP in and out; decides nothing
     security/     who may call

@@ -1,9 +1,9 @@
-"""Garbage collection in a process that keeps millions of objects, and may not stop to look at them all.
+"""Garbage collection in a process that keeps millions of objects and must not stop to check them all.
 
-CPython's full collection looks at every container there is while all threads wait, for a second and
-more beside a study of 100,000 trials. What has survived one is therefore set aside: the next looks at
-what came since. Reference counts free what is set aside as before; only cycles among it stay, until it
-is taken back.
+CPython's full collection checks every container while all threads wait: beside a study of 100,000 trials
+that takes a second or more. So whatever survives a full collection is frozen, and the next one checks only
+newer objects. Reference counting frees frozen objects as before; only cycles among them stay, until
+`unfreeze`.
 """
 
 import gc
@@ -15,22 +15,22 @@ OLDEST = 2
 
 
 @contextmanager
-def survivors_set_aside() -> Iterator[None]:
-    """Inside the block a full collection looks only at what came since the one before."""
+def frozen_survivors() -> Iterator[None]:
+    """Let each full collection in the block check only what was created since the one before."""
     gc.freeze()
-    gc.callbacks.append(_set_aside)
+    gc.callbacks.append(_freeze)
     try:
         yield
     finally:
-        gc.callbacks.remove(_set_aside)
-        take_back()
+        gc.callbacks.remove(_freeze)
+        unfreeze()
 
 
-def take_back() -> None:
-    """Let the next full collection look at everything: something large has been let go."""
+def unfreeze() -> None:
+    """Let the next full collection check everything. Call it when something large was released."""
     gc.unfreeze()
 
 
-def _set_aside(phase: str, info: dict[str, Any]) -> None:
+def _freeze(phase: str, info: dict[str, Any]) -> None:
     if phase == "stop" and info["generation"] == OLDEST:
         gc.freeze()

@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from optunapi.engine.catalog import Catalog
 from optunapi.errors import StorageUnavailable
-from optunapi.garbage import survivors_set_aside, take_back
+from optunapi.garbage import frozen_survivors, unfreeze
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManage
         sweeping = asyncio.create_task(_sweep(catalog))
         limit_stop()
         try:
-            with at_stop_signal(catalog.wind_down), survivors_set_aside(), one_core_a_draw():
+            with at_stop_signal(catalog.wind_down), frozen_survivors(), one_core_a_draw():
                 yield
         finally:
             sweeping.cancel()
@@ -129,7 +129,7 @@ async def _sweep(catalog: Catalog) -> None:
         await asyncio.sleep(SWEEP_SECONDS)
         try:
             if await run_in_threadpool(catalog.sweep, IDLE_SECONDS):
-                take_back()
+                unfreeze()
         except Exception:
             # A failure, on a broken disk for example, must not end the sweeping.
             logger.exception("a sweep failed; it is tried again in %s s", SWEEP_SECONDS)

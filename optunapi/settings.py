@@ -1,4 +1,4 @@
-"""The server's settings, from the environment (`OPTUNAPI_*`): the only place that reads it."""
+"""The server's settings. Only this module reads them from the environment (`OPTUNAPI_*`)."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def default_home() -> Path:
-    """The folder where config/ and db/ are: the checkout the package lies in, else the current folder."""
+    """The folder of config/ and db/: the checkout that the package is in, else the current folder."""
     checkout = PACKAGE.parent
     if (checkout / "config").is_dir() and (checkout / "pyproject.toml").is_file():
         return checkout
@@ -17,19 +17,27 @@ def default_home() -> Path:
 
 
 class Settings(BaseSettings):
-    """What an operator may set. An empty variable counts as unset."""
+    """What an operator can set. An empty variable counts as not set."""
 
     model_config = SettingsConfigDict(env_prefix="OPTUNAPI_", env_ignore_empty=True, frozen=True)
 
     home: Path = Field(default_factory=default_home)
     config_dir: Path | None = None
     db_dir: Path | None = None
-    storage: str | None = Field(default=None, description="One database URL for all studies.")
-    max_body: int = Field(default=2**20, gt=0, description="Bytes a request body may have.")
+    storage: str | None = Field(
+        default=None, description="The URL of one database for all studies."
+    )
+    max_body: int = Field(
+        default=2**20, gt=0, description="The bytes that a request body may have."
+    )
     artifacts_dir: Path | None = None
-    max_artifact: int = Field(default=2**30, gt=0, description="Bytes an artifact may have.")
+    max_artifact: int = Field(
+        default=2**30, gt=0, description="The bytes that an artifact may have."
+    )
     max_study_artifacts: int = Field(
-        default=10 * 2**30, gt=0, description="Bytes a study's artifacts may have together."
+        default=10 * 2**30,
+        gt=0,
+        description="The bytes that a study's artifacts may have together.",
     )
 
     @property
@@ -39,10 +47,10 @@ class Settings(BaseSettings):
 
     @property
     def databases(self) -> Path:
-        """The folder of the SQLite files, one a study."""
+        """The folder of the studies' SQLite files."""
         return (self.db_dir or self.home / "db").expanduser().absolute()
 
     @property
     def artifacts(self) -> Path:
-        """The folder of the files that trainers upload."""
+        """The folder of the files that are kept with trials."""
         return (self.artifacts_dir or self.databases / "artifacts").expanduser().absolute()

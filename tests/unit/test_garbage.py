@@ -1,4 +1,4 @@
-"""What survives a full collection is set aside, and cycles in it are found once it is taken back."""
+"""What survives a full collection is frozen, and cycles in it are found once it is unfrozen."""
 
 import gc
 import weakref
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from optunapi.garbage import survivors_set_aside, take_back
+from optunapi.garbage import frozen_survivors, unfreeze
 
 
 class Cycle:
@@ -15,15 +15,15 @@ class Cycle:
 
 
 @pytest.fixture(autouse=True)
-def nothing_set_aside() -> Iterator[None]:
+def nothing_frozen() -> Iterator[None]:
     gc.unfreeze()
     gc.collect()
     yield
     gc.unfreeze()
 
 
-def test_what_survives_a_full_collection_is_set_aside() -> None:
-    with survivors_set_aside():
+def test_what_survives_a_full_collection_is_frozen() -> None:
+    with frozen_survivors():
         kept = [[] for _ in range(10_000)]  # type: list[list[int]]
         before = gc.get_freeze_count()
         gc.collect(1)
@@ -32,36 +32,36 @@ def test_what_survives_a_full_collection_is_set_aside() -> None:
         assert gc.get_freeze_count() >= before + len(kept)
 
 
-def test_what_was_there_before_is_set_aside_from_the_start() -> None:
+def test_what_was_there_before_is_frozen_from_the_start() -> None:
     tracked = len(gc.get_objects())
-    with survivors_set_aside():
+    with frozen_survivors():
         assert gc.get_freeze_count() >= tracked * 0.9
 
 
 def test_a_cycle_that_came_since_is_collected() -> None:
-    with survivors_set_aside():
+    with frozen_survivors():
         gone = weakref.ref(Cycle())
         assert gone() is not None
         gc.collect()
         assert gone() is None
 
 
-def test_a_cycle_that_was_set_aside_is_collected_once_it_is_taken_back() -> None:
-    with survivors_set_aside():
+def test_a_cycle_that_was_frozen_is_collected_once_it_is_taken_back() -> None:
+    with frozen_survivors():
         large = Cycle()
         gone = weakref.ref(large)
         gc.collect()
         del large
         gc.collect()
         assert gone() is not None
-        take_back()
+        unfreeze()
         gc.collect()
         assert gone() is None
 
 
-def test_nothing_stays_set_aside_after_the_end() -> None:
+def test_nothing_stays_frozen_after_the_end() -> None:
     callbacks = list(gc.callbacks)
-    with survivors_set_aside():
+    with frozen_survivors():
         gc.collect()
     assert gc.get_freeze_count() == 0
     assert gc.callbacks == callbacks
