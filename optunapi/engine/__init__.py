@@ -16,6 +16,7 @@ to all studies of a server. The single files at the end are what the folders sha
     creation.py      a new study in the database, forked or not
     config_files.py  the studies' YAML files, each read again only when it changed
     open_studies.py  which studies are in memory: opened on first use, closed when idle
+    uploads.py       uploads that a crash or a refused change left unfinished
     catalog.py       all studies of a server, as callers see them
     values.py        what callers ask, and what they are answered
     records.py       what is stored beside Optuna's own fields

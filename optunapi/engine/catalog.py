@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,11 @@ from optunapi.engine.spec.points import checked_point
 from optunapi.engine.spec.read import StudySpec, differences
 from optunapi.engine.state.feed import Feed, Listener
 from optunapi.engine.state.state import Clock, NewId
-from optunapi.engine.store import ArtifactFiles, Commit, Stores, Upload
+from optunapi.engine.store import ArtifactFiles, Commit, Stores
 from optunapi.engine.study import Study
+from optunapi.engine.uploads import UnfinishedUploads
 from optunapi.engine.values import StudyView, unasked_view
-from optunapi.errors import (
-    ConfigInvalid,
-    OptunAPIError,
-    SpecConflict,
-    StorageUnavailable,
-    StudyNotFound,
-)
+from optunapi.errors import ConfigInvalid, SpecConflict, StorageUnavailable, StudyNotFound
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +39,7 @@ class Catalog:
         self._configs = ConfigFiles(configs)
         self._stores = stores
         self._studies = OpenStudies(self._configs, stores, clock, new_id)
-        self._undecided: list[Upload] = []
+        self.uploads = UnfinishedUploads(artifacts, self._studies)
 
     def open(self) -> None:
         """Become the owner of the databases, and end the uploads that a killed server left unfinished.
@@ -54,14 +48,7 @@ class Catalog:
             StorageUnavailable: another process is the owner; the message names it.
         """
         self._stores.open()
-        for upload in self.artifacts.interrupted():
-            try:
-                self._end(upload)
-            except (OptunAPIError, OSError) as error:  # or the study is of another server
-                logger.warning(
-                    "artifact %s is checked again at the next start: %s", upload.id, error
-                )
-                upload.close()
+        self.uploads.end_interrupted()
 
     def find(self, name: str) -> Study | None:
         """The study, or None if it has a configuration and was never asked from.
@@ -268,37 +255,8 @@ class Catalog:
 
         Returns how many studies were closed or deleted since the last sweep.
         """
-        for upload in list(self._undecided):
-            with suppress(StorageUnavailable, OSError):
-                try:
-                    self._end(upload)
-                except (StudyNotFound, ConfigInvalid):  # the study was deleted
-                    upload.drop()
-                self._undecided.remove(upload)
+        self.uploads.end_refused()
         return self._studies.sweep(idle_seconds)
-
-    def end_later(self, upload: Upload) -> None:
-        """Let `sweep` end an upload whose change was refused: the change may have reached the disk."""
-        self._undecided.append(upload)
-
-    def _end(self, upload: Upload) -> None:
-        """Keep the upload's file if a trial lists it, remove it if none does.
-
-        Raises:
-            StudyNotFound, ConfigInvalid: its study is not stored.
-            StorageUnavailable: its study cannot be read now.
-        """
-        is_listed = False
-        if upload.is_kept:
-            study = self.find(upload.study)
-            if study is None:
-                raise StudyNotFound(f"study {upload.study!r} is not stored")
-            is_listed, commit = study.artifacts.has(upload.id)
-            commit.result()
-        if is_listed:
-            upload.confirm()
-        else:
-            upload.drop()
 
     def unavailable(self) -> str | None:
         """Why some open database cannot be read or written, or None."""
@@ -306,7 +264,6 @@ class Catalog:
 
     def close(self) -> None:
         """Write what is pending and close every database; nothing is opened from now on."""
-        for upload in self._undecided:
-            upload.close()
+        self.uploads.close()
         self._studies.close()
         self._stores.close()

@@ -147,7 +147,7 @@ def router(catalog: Catalog) -> APIRouter:
         try:
             artifact, replaced = await settled(lambda: existing(name), operation)
         except StorageUnavailable:  # the change may have reached the disk
-            catalog.end_later(upload)
+            catalog.uploads.end_later(upload)
             raise
         except Exception:
             upload.drop()

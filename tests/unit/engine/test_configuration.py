@@ -428,7 +428,7 @@ def test_a_refused_upload_to_a_study_that_is_deleted_meanwhile_leaves_nothing(ho
     home.ask("m")
     upload = home.catalog.artifacts.receive("m")
     upload.keep()
-    home.catalog.end_later(upload)
+    home.catalog.uploads.end_later(upload)
     home.catalog.delete("m", force=True)
     home.catalog.sweep(99)
     assert [path for path in (home.databases / "artifacts").rglob("*") if path.is_file()] == []
