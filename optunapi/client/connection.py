@@ -32,13 +32,7 @@ class Connection:
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        token: str | None,
-        timeout: float,
-        retry_for: float,
-        verify: bool | str,
+        self, url: str, *, token: str | None, timeout: float, retry_for: float, verify: bool | str
     ) -> None:
         self.session = Session(url, token=token, timeout=timeout, verify=verify)
         self.url = self.session.url

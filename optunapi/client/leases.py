@@ -27,31 +27,20 @@ logger = logging.getLogger("optunapi")
 
 @dataclass(eq=False, kw_only=True)
 class HeldTrial:
-    """A trial that was handed to this process, and what is still to be sent with its result.
+    """A trial that was handed to this process, and what is to be sent with its result."""
 
-    Attributes:
-        study: The study's slug.
-        lease: The lease's id; None if the trial is held without a lease.
-        lease_seconds: The lease's term.
-        stop_requested: Whether the server asks to stop the trial.
-        lost: Why the trial is no longer this process's.
-        ending: Whether the process is about to end.
-        closed: Whether this process has told the trial or given it back.
-        params: The parameters as the server sent them.
-        user_attrs: Attributes that could not be sent yet.
-    """
-
-    study: str
+    study: str  # the study's slug
     number: int
     created_at: str | None = None
-    lease: str | None = None
+    lease: str | None = None  # the lease's id; None if there is no lease
     lease_seconds: float = math.inf
     stop_requested: bool = False
-    lost: OptunAPIError | None = None
-    ending: bool = False
-    closed: bool = False
+    lost: OptunAPIError | None = None  # why the trial is no longer this process's
+    ending: bool = False  # whether this process is about to end
+    closed: bool = False  # whether this process has told the trial or given it back
     params: dict[str, Any] = field(default_factory=dict)
     user_attrs: dict[str, Any] = field(default_factory=dict)
+    unsent_attrs: dict[str, Any] = field(default_factory=dict)
     constraints: dict[str, float] = field(default_factory=dict)
 
     @classmethod
@@ -67,6 +56,8 @@ class HeldTrial:
             number=document["number"],
             created_at=document["created_at"],
             params=dict(document["params"]),
+            user_attrs=dict(document["user_attrs"]),
+            constraints=dict(document["constraints"]),
             lease=lease and lease["id"],
             lease_seconds=term,
             stop_requested=document["stop_requested"],
@@ -168,50 +159,32 @@ class _Renewals:
         with self._changed:
             if trial not in self._due:
                 return
-        pause, began = trial.interval, time.monotonic()
+        session, began = self._session(), time.monotonic()
+        if session is None:
+            self.remove(trial)
+            return
+        pause = trial.interval
+        # A reply that does not arrive must not delay the renewal of the other leases for long.
+        timeout = min(session.timeout, max(1.0, pause))
+        body, path = {"lease": trial.lease}, (*trial.path, "renew")
         try:
-            if not self._send(trial):
-                self.remove(trial)
-                return
+            trial.update(
+                session.send(Request(method="POST", path=path, body=body, timeout=timeout))
+            )
+            self._failing.discard(trial)
         except (Conflict, NotFound) as error:
             if not trial.closed:
                 trial.lost = error
                 logger.warning("trial %d of study %s: %s", trial.number, trial.study, error.detail)
             self.remove(trial)
-            return
         except Exception as error:
             # Any exception at all: the other leases depend on this thread.
             pause *= SOON
             if trial not in self._failing:
-                logger.warning(
-                    "the lease of trial %d of study %s was not renewed; trying again: %s",
-                    trial.number,
-                    trial.study,
-                    error,
-                    exc_info=not isinstance(error, OptunAPIError),
-                )
+                text = "the lease of trial %d of study %s was not renewed; trying again: %s"
+                is_ours = isinstance(error, OptunAPIError)
+                logger.warning(text, trial.number, trial.study, error, exc_info=not is_ours)
                 self._failing.add(trial)
-        else:
-            self._failing.discard(trial)
         with self._changed:
             if trial in self._due:
                 self._due[trial] = began + pause
-
-    def _send(self, trial: HeldTrial) -> bool:
-        """Renew the lease; return False if nobody is left who could tell a result."""
-        session = self._session()
-        if session is None:
-            return False
-        # A reply that does not arrive must not delay the renewal of the other leases for long.
-        timeout = min(session.timeout, max(1.0, trial.interval))
-        trial.update(
-            session.send(
-                Request(
-                    method="POST",
-                    path=(*trial.path, "renew"),
-                    body={"lease": trial.lease},
-                    timeout=timeout,
-                )
-            )
-        )
-        return True

@@ -12,7 +12,7 @@ from typing import Any
 from optunapi.client.optuna_types.frozen import FrozenTrial
 from optunapi.client.optuna_types.scalars import numbers_of
 from optunapi.client.process.signals import enter_block, leave_block
-from optunapi.client.progress import Progress
+from optunapi.client.progress import progress_bar
 from optunapi.client.study_handle import Ask, StudyHandle
 from optunapi.client.trial import Trial
 from optunapi.client.trial_handle import TAKEN_AWAY, TrialHandle
@@ -68,12 +68,12 @@ class Loop:
     def run(self, *, show_progress_bar: bool) -> None:
         """Return when there is nothing more to do; raise the error that ended the call."""
         self._started = time.monotonic()
-        self._progress = Progress.of(self.study_handle, self.n_trials, shown=show_progress_bar)
+        bar = progress_bar(self.study_handle, self.n_trials, shown=show_progress_bar)
         # In this thread too if others work: handlers of signals run here, and may call `study.stop()`.
         self.current.loop = self
         enter_block(self.end_soon)
         try:
-            with self._progress:
+            with bar as self._advance:
                 if self.n_jobs == 1:
                     self._work()
                 else:
@@ -186,7 +186,7 @@ class Loop:
         logger.info("%s: %s %s", trial, trial.result.state, trial.result.values)
         for callback in self.callbacks:
             callback(self.study, trial.result)
-        self._progress.advance(trial.result)
+        self._advance(trial.result)
 
     def _tell(self, trial: TrialHandle, returned: Any) -> None:
         if not trial.is_open:  # the objective told the trial or gave it back

@@ -24,14 +24,7 @@ from typing import Any, Self
 from optunapi.client.http.session import Request, Session
 from optunapi.client.optuna_types.scalars import json_default
 from optunapi.client.process.forks import PerProcess
-from optunapi.errors import (
-    BadRequest,
-    Conflict,
-    NotFound,
-    OptunAPIError,
-    TrialNotFound,
-    TryLater,
-)
+from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, TrialNotFound, TryLater
 
 FORMAT = 1
 KINDS: Mapping[str, Any] = {
@@ -47,10 +40,8 @@ logger = logging.getLogger("optunapi")
 
 @dataclass(frozen=True, kw_only=True)
 class KeptTell:
-    """A tell: `body` is what to send.
-
-    `params` and `created_at` identify the trial: the study may have been deleted and created again, or
-    another server may answer at this URL.
+    """A tell. `params` and `created_at` identify its trial: the study may have been deleted and created
+    again, or another server may answer at this URL.
     """
 
     study: str
@@ -98,7 +89,7 @@ class KeptTell:
 
 
 def spool_folder() -> Path:
-    """Return `$OPTUNAPI_SPOOL`, else a folder in the user's state directory."""
+    """Return `$OPTUNAPI_SPOOL`, or a folder in the user's state directory."""
     if given := os.environ.get("OPTUNAPI_SPOOL"):
         return Path(given)
     windows = sys.platform == "win32"
@@ -172,9 +163,9 @@ class Spool:
             self._delivered = known
 
     def _deliver_all(self, session: Session) -> None:
-        if not self.waiting():
-            return
         delivered = 0
+        if not self.waiting():  # there may be no folder for the lock
+            return
         with self._alone() as alone:
             for path in self.waiting() if alone else ():
                 tell = self._read(path)
@@ -186,9 +177,10 @@ class Spool:
                     raise
                 except (BadRequest, Conflict, NotFound) as error:
                     where = self._set_aside(path)
-                    _warn(
+                    warnings.warn(
                         f"the server refuses the kept result of trial {tell.number} of study "
-                        f"{tell.study!r} ({error.code}: {error.detail}); it is now in {where}"
+                        f"{tell.study!r} ({error.code}: {error.detail}); it is now in {where}",
+                        stacklevel=2,
                     )
                 except OptunAPIError as error:
                     logger.warning("%s stays: %s: %s", path, error.code, error.detail)
@@ -208,7 +200,8 @@ class Spool:
             return None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             where = self._set_aside(path)
-            _warn(f"a kept result cannot be read ({error!r}); it is now in {where}")
+            text = f"a kept result cannot be read ({error!r}); it is now in {where}"
+            warnings.warn(text, stacklevel=2)
             return None
 
     def _set_aside(self, path: Path) -> Path:
@@ -244,7 +237,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=3)

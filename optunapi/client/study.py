@@ -210,7 +210,7 @@ class Study:
         held = self.connection.held.get(self.slug, number)
         if held is None or (lease is not None and lease != held.lease):
             held = HeldTrial(study=self.slug, number=number, lease=lease)
-        return TrialHandle(self, self._handle, held).tell(values, state, reason)
+        return TrialHandle(self, self._handle, held, {}).tell(values, state, reason)
 
     # Trials to look at
 

@@ -34,15 +34,13 @@ class Trial:
     (and goes no further), an interrupt gives it back, and a lost lease tells nothing. A block that ends
     without a result fails the trial with the reason `no-score`: no value is invented.
 
-    Methods that send a request raise what the server refuses, and `ServerUnavailable` if it was not
-    reached for the client's `retry_for` seconds.
+    Requests raise what the server refuses, and `ServerUnavailable` after `retry_for` seconds.
     """
 
     def __init__(self, handle: TrialHandle) -> None:
         self._handle = handle
-        self._reported: dict[int, float] = {
-            int(step): value for step, value in handle.document["intermediate_values"].items()
-        }
+        self._held = handle.held
+        self._reported = {int(step) for step in handle.document["intermediate_values"]}
 
     def __repr__(self) -> str:
         return f"<Trial {self.number} of study {self._handle.study_handle.name!r}>"
@@ -55,27 +53,27 @@ class Trial:
     @property
     def number(self) -> int:
         """Its number within the study, counted from 0."""
-        return self._handle.held.number
+        return self._held.number
 
     @property
     def params(self) -> dict[str, Any]:
         """Its parameters: the configured ones from the start, others once they are suggested."""
-        return dict(self._handle.params)
+        return dict(self._held.params)
 
     @property
     def distributions(self) -> dict[str, Distribution]:
         """The distributions of its parameters, as far as this client knows them."""
-        return self._handle.distributions
+        return self._handle.distributions(self._handle.document["spec_version"])
 
     @property
     def user_attrs(self) -> dict[str, Any]:
         """Its user attributes."""
-        return copy.deepcopy(self._handle.user_attrs)
+        return copy.deepcopy(self._held.user_attrs)
 
     @property
     def constraints(self) -> dict[str, float]:
         """Its constraints; the trial is feasible if none is above 0."""
-        return dict(self._handle.constraints)
+        return dict(self._held.constraints)
 
     @property
     def datetime_start(self) -> datetime | None:
@@ -95,7 +93,7 @@ class Trial:
     @property
     def lease(self) -> str | None:
         """The lease's id, which proves that the trial is this worker's; None if there is no lease."""
-        return self._handle.held.lease
+        return self._held.lease
 
     @property
     def stop_requested(self) -> bool:
@@ -123,7 +121,7 @@ class Trial:
 
         Raises:
             ValueError: the bounds, `step` and `log` do not fit together.
-            ValueInvalid: the study has another kind of parameter with this name.
+            ValueInvalid: the name belongs to another kind of parameter.
         """
         return float(self._suggest(name, FloatDistribution(low, high, log, step)))
 
@@ -142,31 +140,35 @@ class Trial:
         Raises:
             ValueError: there is no choice.
             TypeError: a choice is not a string, number, boolean or None.
-            ValueInvalid: the study has another kind of parameter, or other choices, with this name.
+            ValueInvalid: the name belongs to another kind of parameter, or has other choices.
         """
         found: Choice = self._suggest(name, CategoricalDistribution(tuple(choices)))
         return found
 
     def suggest_uniform(self, name: str, low: float, high: float) -> float:
         """`suggest_float(name, low, high)`; deprecated, as in Optuna."""
-        _deprecated("suggest_uniform", "suggest_float(name, low, high)")
-        return self.suggest_float(name, low, high)
+        return self._deprecated("suggest_uniform", name, low, high)
 
     def suggest_loguniform(self, name: str, low: float, high: float) -> float:
         """`suggest_float(name, low, high, log=True)`; deprecated, as in Optuna."""
-        _deprecated("suggest_loguniform", "suggest_float(name, low, high, log=True)")
-        return self.suggest_float(name, low, high, log=True)
+        return self._deprecated("suggest_loguniform", name, low, high, log=True)
 
     def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
         """`suggest_float(name, low, high, step=q)`; deprecated, as in Optuna."""
-        _deprecated("suggest_discrete_uniform", "suggest_float(name, low, high, step=q)")
-        return self.suggest_float(name, low, high, step=q)
+        return self._deprecated("suggest_discrete_uniform", name, low, high, step=q)
+
+    def _deprecated(
+        self, method: str, name: str, low: float, high: float, log: bool = False, step: Any = None
+    ) -> float:
+        text = f"{method} is deprecated: use suggest_float(…, step={step}, log={log})"
+        warnings.warn(text, FutureWarning, stacklevel=3)
+        return float(self._suggest(name, FloatDistribution(low, high, log, step)))
 
     def _suggest(self, name: str, distribution: Distribution) -> Any:
-        handle = self._handle
-        known = handle.suggested.get(name)
-        if known is None and name in handle.params:
-            known = handle.configured.get(name)
+        params, suggested = self._held.params, self._handle.suggested
+        known = suggested.get(name)
+        if known is None and name in params:
+            known = self.distributions.get(name)
         if known is not None and known.is_kind_of(distribution):
             if known != distribution:
                 warnings.warn(
@@ -174,25 +176,24 @@ class Trial:
                     RuntimeWarning,
                     stacklevel=3,
                 )
-            value = handle.params[name]
+            value = params[name]
         else:
             # Only the server knows which other distributions the name has, in other trials too.
             known = distribution
             asked = {"name": name, "distribution": distribution.to_wire()}
-            value = handle.call_with_lease("suggest", asked, "value")["value"]
-            handle.held.params[name] = value
-        handle.suggested[name] = known
+            value = self._handle.call_with_lease("suggest", asked, "value")["value"]
+        suggested[name] = known
         # As in Optuna, the parameters have the caller's own objects as choices, None and True included.
-        handle.params[name] = distribution.value_of(unwrapped(value))
-        return handle.params[name]
+        params[name] = distribution.value_of(unwrapped(value))
+        return params[name]
 
     # Reports, attributes, constraints and artifacts
 
     def report(self, value: float, step: int) -> "Trial":
-        """Report an intermediate value; return the trial. The answer has what `should_prune` returns.
+        """Report an intermediate value; return the trial. `should_prune` then returns the server's answer.
 
-        The first value of a step is kept. A value that is not finite cannot be sent; if the study has a
-        pruner, the trial is then to be pruned, as after a NaN in Optuna.
+        The first value of a step is kept. A value that is not finite is not sent: `should_prune` returns
+        True then if the study has a pruner, as after a NaN in Optuna.
 
         Raises:
             NotImplementedError: the study has several objectives.
@@ -203,27 +204,24 @@ class Trial:
         self._refuse_several_objectives("report")
         value = number_of(value)
         try:
-            whole = int(step)
+            step = int(step)
         except (TypeError, ValueError):
             raise TypeError(f"the step {step!r} is not an integer") from None
-        if whole < 0:
-            raise ValueError(f"the step {whole} is negative")
+        if step < 0:
+            raise ValueError(f"the step {step} is negative")
         if not math.isfinite(value):
             warnings.warn(f"a report of {value} is not kept", RuntimeWarning, stacklevel=2)
             pruner = self._handle.study_handle.document["pruner"]["name"]
             self._handle.should_prune = bool(pruner != "none")
             return self
-        if whole in self._reported:
-            warnings.warn(
-                f"step {whole} was reported before, and its first value is kept",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        sent = {"step": whole, "value": value}
+        if step in self._reported:
+            text = f"step {step} was reported before, and its first value is kept"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+        sent = {"step": step, "value": value}
         answer = self._handle.call_with_lease("report", sent, "should_prune")
-        self._reported.setdefault(whole, value)
+        self._reported.add(step)
         self._handle.should_prune = bool(answer["should_prune"])
-        self._handle.held.update(answer)
+        self._held.update(answer)
         return self
 
     def should_prune(self) -> bool:
@@ -237,8 +235,8 @@ class Trial:
             LeaseLost: the trial was handed on.
         """
         self._refuse_several_objectives("should_prune")
-        if self._handle.held.lost is not None:
-            raise self._handle.held.lost.again()
+        if self._held.lost is not None:
+            raise self._held.lost.again()
         return self._handle.should_prune or self._handle.should_stop
 
     def set_user_attr(self, key: str, value: Any) -> None:
@@ -247,18 +245,17 @@ class Trial:
         Raises:
             TypeError, ValueError: JSON cannot represent the value.
         """
-        unsent = self._handle.held.user_attrs
+        unsent = self._held.unsent_attrs
         try:
             body = {"user_attrs": {**unsent, key: value}}
             self._handle.call("PATCH", body=body, fields=TRIAL_FIELDS)
         except UNDELIVERED as error:
-            logger.warning(
-                "the attribute %r of %s is sent with its result: %s", key, self._handle, error
-            )
+            text = "the attribute %r of %s is sent with its result: %s"
+            logger.warning(text, key, self._handle, error)
             unsent[key] = value
         else:
             unsent.clear()
-        self._handle.user_attrs[key] = value
+        self._held.user_attrs[key] = value
 
     def set_constraint(self, name: str, value: float) -> None:
         """Set a constraint, which holds at 0 or below. It is sent with the result.
@@ -272,15 +269,11 @@ class Trial:
         value = number_of(value)
         if not math.isfinite(value):
             raise ValueError(f"the constraint {name!r} is {value}, which is not finite")
-        if name in self._handle.constraints:
-            warnings.warn(
-                f"the constraint {name!r} was set before, and its first value is kept",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        if name in self._held.constraints:
+            text = f"the constraint {name!r} was set before, and its first value is kept"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
             return
-        self._handle.constraints[name] = value
-        self._handle.held.constraints[name] = value
+        self._held.constraints[name] = value
 
     def upload_artifact(self, path: str | os.PathLike[str], name: str | None = None) -> str:
         """Keep a file with the trial, under its own name or under `name`; return that name.
@@ -291,17 +284,10 @@ class Trial:
             OSError: the file cannot be read.
             TooLarge: the file exceeds the server's limit.
         """
-        file = Path(path)
-        filename = name or file.name
-        self._handle.call(
-            "PUT",
-            "artifacts",
-            filename,
-            content=file,
-            content_type="application/octet-stream",
-            fields=("filename",),
-        )
-        return filename
+        file, kind = Path(path), "application/octet-stream"
+        place = ("artifacts", name or file.name)
+        self._handle.call("PUT", *place, content=file, content_type=kind, fields=("filename",))
+        return place[1]
 
     # The end
 
@@ -334,10 +320,9 @@ class Trial:
         self._handle.release()
 
     def __enter__(self) -> Self:
-        """Begin the block, in which SIGTERM gives the trial back.
+        """Begin the block, in which SIGTERM raises SystemExit and so gives the trial back.
 
-        Where the process would be killed, SystemExit is raised; a handler of the program's is called
-        instead, and then `stop_requested` is True.
+        If the program has a handler, that is called instead, and `stop_requested` becomes True.
         """
         self._handle.begin_block()
         return self
@@ -354,7 +339,3 @@ class Trial:
     def _refuse_several_objectives(self, method: str) -> None:
         if len(self._handle.study_handle.directions) > 1:
             raise NotImplementedError(f"Trial.{method} is for studies with one objective")
-
-
-def _deprecated(name: str, instead: str) -> None:
-    warnings.warn(f"{name} is deprecated: use {instead}", FutureWarning, stacklevel=3)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from optunapi.client.connection import TRIAL_FIELDS
 from optunapi.client.http.retries import Retries
@@ -57,40 +57,27 @@ class TrialHandle:
     """What a `Trial` knows of its trial, and the ways in which it ends.
 
     Attributes:
-        study: The `Study`, which the results refer to.
-        study_handle: What is known of the study.
-        document: The trial as it was handed out.
-        params: The parameters, with the caller's own objects as choices.
+        study: The `Study`, which results refer to.
+        document: The trial as it was handed out; empty if the server was not asked for it here.
         suggested: The distributions that the objective has used.
         should_prune: The pruner's last answer.
         result: What the trial became, once it is closed.
     """
 
     def __init__(
-        self,
-        study: Any,
-        study_handle: StudyHandle,
-        held: HeldTrial,
-        document: Mapping[str, Any] | None = None,
+        self, study: Any, study_handle: StudyHandle, held: HeldTrial, document: Mapping[str, Any]
     ) -> None:
         self.study = study
         self.study_handle = study_handle
         self.held = held
-        self.document = document or {"spec_version": None}
-        self.params: dict[str, Any] = dict(held.params)
+        self.document = document
         self.suggested: dict[str, Distribution] = {}
-        self.user_attrs: dict[str, Any] = dict(self.document.get("user_attrs", {}))
-        self.constraints: dict[str, float] = dict(
-            self.document.get("constraints", held.constraints)
-        )
         self.should_prune = False
         self.result: FrozenTrial | None = None
         self._process = generation()
 
     @classmethod
-    def handed_out(
-        cls, study: Any, study_handle: StudyHandle, document: Mapping[str, Any]
-    ) -> "TrialHandle":
+    def handed_out(cls, study: Any, study_handle: StudyHandle, document: Mapping[str, Any]) -> Self:
         """The trial of the reply to an ask; its lease is renewed from now on."""
         held = HeldTrial.of(study_handle.slug, document)
         study_handle.connection.held.add(held)
@@ -99,18 +86,10 @@ class TrialHandle:
     def __str__(self) -> str:
         return f"trial {self.held.number} of study {self.study_handle.name!r}"
 
-    @property
-    def configured(self) -> Mapping[str, Distribution]:
-        """The distributions of the study's configuration when the trial was made."""
-        return self.study_handle.distributions_of(self.document["spec_version"])
-
-    @property
-    def distributions(self) -> dict[str, Distribution]:
-        """The distributions of the parameters that the trial has."""
-        return self._of_params({**self.configured, **self.suggested})
-
-    def _of_params(self, found: Mapping[str, Distribution]) -> dict[str, Distribution]:
-        return {name: each for name, each in found.items() if name in self.params}
+    def distributions(self, spec_version: str | None) -> dict[str, Distribution]:
+        """Return the parameters' distributions: those suggested, and those configured at a version."""
+        found = {**self.study_handle.distributions_of(spec_version), **self.suggested}
+        return {name: each for name, each in found.items() if name in self.held.params}
 
     @property
     def is_open(self) -> bool:
@@ -131,16 +110,15 @@ class TrialHandle:
         """Send a request about the trial; see `Connection.call`."""
         return self.study_handle.connection.call(method, *self.held.path, *path, **options)
 
-    def call_with_lease(self, verb: str, body: dict[str, Any], *fields: str) -> Any:
+    def call_with_lease(self, verb: str, body: Mapping[str, Any], *fields: str) -> Any:
         """Send a request that only the trial's holder may send.
 
         Raises:
             LeaseLost: the trial was handed on.
         """
-        if self.held.lease is not None:
-            body["lease"] = self.held.lease
+        lease = {} if self.held.lease is None else {"lease": self.held.lease}
         try:
-            return self.call("POST", verb, body=body, fields=fields)
+            return self.call("POST", verb, body={**body, **lease}, fields=fields)
         except LeaseLost as error:
             self.held.lost = error
             raise
@@ -165,7 +143,7 @@ class TrialHandle:
             "values": numbers,
             "reason": reason,
             "lease": self.held.lease,
-            "user_attrs": dict(self.held.user_attrs) or None,
+            "user_attrs": dict(self.held.unsent_attrs) or None,
             "constraints": dict(self.held.constraints) or None,
         }
         document = self._send_or_keep(
@@ -176,17 +154,16 @@ class TrialHandle:
         if document is not None:
             self.result = self.study_handle.frozen(self.study, document, self.suggested)
         else:
-            present = self.study_handle.distributions_of(None)  # which needs no request
             self.result = FrozenTrial(
                 study=self.study,
                 number=self.held.number,
                 state=told,
                 values=numbers,
-                params=dict(self.params),
-                distributions=self._of_params({**present, **self.suggested}),
+                params=dict(self.held.params),
+                distributions=self.distributions(None),  # the present ones, which need no request
                 fail_reason=reason,
-                user_attrs=dict(self.user_attrs),
-                constraints=dict(self.constraints),
+                user_attrs=dict(self.held.user_attrs),
+                constraints=dict(self.held.constraints),
             )
         return self.result
 

@@ -14,7 +14,6 @@ import requests
 from optunapi import Client, Study, Trial, TrialPruned
 from optunapi.client import optimize
 from optunapi.client.optuna_types.frozen import FrozenTrial
-from optunapi.client.progress import Progress
 from tests.client.conftest import MakeStudy
 from tests.support import Server
 
@@ -289,7 +288,6 @@ def test_where_there_is_no_terminal_nothing_is_shown(
 ) -> None:
     study.optimize(parabola, n_trials=2)
     assert capfd.readouterr() == ("", "")
-    assert type(Progress.of(study._handle, 3, shown=True)) is Progress
 
 
 def test_on_a_terminal_a_bar_shows_the_trials_and_the_best_value(study: Study) -> None:

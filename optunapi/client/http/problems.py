@@ -5,13 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from optunapi.errors import (
-    OptunAPIError,
-    RateLimited,
-    ServerUnavailable,
-    TryLater,
-    UnexpectedReply,
-)
+from optunapi.errors import OptunAPIError, RateLimited, ServerUnavailable, TryLater, UnexpectedReply
 
 # What a proxy answers when it cannot reach the server, or when the server failed without a reply.
 UNAVAILABLE = frozenset({408, 425, 500, 502, 503, 504, *range(520, 528), 530})

@@ -7,7 +7,7 @@ _exchange   sends over this process's connections, and turns network failures in
 import json
 import math
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
@@ -17,7 +17,6 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import requests
 import urllib3
-from requests.auth import AuthBase
 
 from optunapi.client.http.buffered import BufferedAdapter
 from optunapi.client.http.problems import error_of
@@ -33,31 +32,20 @@ V1 = f"{API}/v1"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One request.
-
-    Attributes:
-        method: The HTTP method.
-        path: The parts of the path below v1, not yet quoted.
-        body: Sent as JSON.
-        content: Sent as it is; the file of a path is read again for each attempt.
-        fields: Some of the reply's keys. A reply without them does not come from an OptunAPI server,
-            whatever its status.
-        key: The idempotency key.
-        timeout: Seconds to wait for the reply; by default the session's.
-        patience: Seconds to wait beyond the timeout, when the server is asked to wait.
-    """
+    """One request to v1."""
 
     method: str
-    path: tuple[str, ...]
-    body: Mapping[str, Any] | None = None
-    content: bytes | Path | None = None
+    path: tuple[str, ...]  # parts below v1, not quoted
+    body: Mapping[str, Any] | None = None  # sent as JSON
+    content: bytes | Path | None = None  # sent as it is; a file is read again for each attempt
     content_type: str = "application/json"
     query: Mapping[str, str | float] = field(default_factory=dict)
     more_headers: Mapping[str, str] = field(default_factory=dict)
-    key: str | None = None
+    key: str | None = None  # the idempotency key
+    # Some keys of the reply. A reply without them is not from an OptunAPI server, whatever its status.
     fields: tuple[str, ...] = ()
-    timeout: float | None = None
-    patience: float = 0.0
+    timeout: float | None = None  # seconds; by default the session's
+    patience: float = 0.0  # seconds beyond the timeout, when the server is asked to wait
 
     @property
     def url_path(self) -> str:
@@ -89,18 +77,6 @@ class Request:
             yield self.content
 
 
-class Bearer(AuthBase):
-    """Sends the token as a header. Having an `auth` also keeps requests from reading ~/.netrc."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Add the header."""
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
 class Session:
     """The connections to one server. Safe across threads and forks."""
 
@@ -112,7 +88,7 @@ class Session:
                 "the token has characters that are not allowed: only ASCII without blanks is"
             )
         self.timeout = timeout
-        self._auth = Bearer(token) if token else None
+        self._auth = _bearer(token) if token else None
         self._verify = verify
         self._pools = PerProcess(_new_pool)
 
@@ -204,6 +180,16 @@ def address_of(url: str) -> tuple[str, str | None]:
     address = urlunsplit((parts.scheme.lower(), where, parts.path.rstrip("/"), "", ""))
     requests.Request("GET", address).prepare()
     return address, unquote(token) if token else None
+
+
+def _bearer(token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Return an `auth` that sends the token. With any `auth`, requests does not read ~/.netrc."""
+
+    def add_token(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    return add_token
 
 
 def _new_pool() -> requests.Session:

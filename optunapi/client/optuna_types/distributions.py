@@ -168,7 +168,6 @@ def _is_bool(choice: Any) -> bool:
 
 def _shortened(low: float, high: float, step: float, reached: float) -> Any:
     warnings.warn(
-        f"steps of {step} from {low} do not reach {high}: the range ends at {reached}",
-        stacklevel=2,
+        f"steps of {step} from {low} do not reach {high}: the range ends at {reached}", stacklevel=2
     )
     return reached
