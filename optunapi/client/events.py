@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from optunapi.client.connection import Connection
@@ -37,31 +38,25 @@ def follow(connection: Connection, study: str) -> Iterator[StudyEvent]:
     last: str | None = None
     connected = False
     while True:
-        request = Request(
-            method="GET",
-            path=("studies", study, "events"),
-            more_headers={} if last is None else {"Last-Event-ID": last},
-        )
+        headers = {} if last is None else {"Last-Event-ID": last}
+        request = Request(method="GET", path=("studies", study, "events"), more_headers=headers)
         with ExitStack() as opened:
-
-            def connect(request: Request = request, opened: ExitStack = opened) -> Iterator[bytes]:
-                stream = connection.session.stream(request, silence=SILENCE_SECONDS)
-                return opened.enter_context(stream)
-
             try:
-                chunks = connection.retries.run(connect)
+                chunks = connection.retries.run(partial(_open, connection, request, opened))
             except StudyNotFound:
                 if not connected:
                     raise
                 return
             connected = True
-            with suppress(
-                ServerUnavailable
-            ):  # the connection was lost: continue after the last event
+            with suppress(ServerUnavailable):  # a lost connection: continue after the last event
                 for event in parsed(chunks):
                     last = event.id
                     yield event
         time.sleep(RECONNECT_SECONDS)
+
+
+def _open(connection: Connection, request: Request, opened: ExitStack) -> Iterator[bytes]:
+    return opened.enter_context(connection.session.stream(request, silence=SILENCE_SECONDS))
 
 
 def parsed(chunks: Iterable[bytes]) -> Iterator[StudyEvent]:
@@ -72,12 +67,11 @@ def parsed(chunks: Iterable[bytes]) -> Iterator[StudyEvent]:
             name, _, value = line.partition(":")
             if name:
                 fields[name] = value.removeprefix(" ")
-        elif "data" in fields:
+            continue
+        if "data" in fields:
             data = json.loads(fields["data"])
             yield StudyEvent(id=fields.get("id", ""), type=fields.get("event", ""), data=data)
-            fields = {}
-        else:
-            fields = {}
+        fields = {}
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -38,10 +38,7 @@ def profiles_file() -> Path:
 
 
 def server_of(
-    url: str | None,
-    token: str | None,
-    profile: str | None,
-    environment: Mapping[str, str] | None = None,
+    url: str | None, token: str | None, profile: str | None, env: Mapping[str, str] = os.environ
 ) -> Server:
     """Return the server that a client is for.
 
@@ -49,25 +46,20 @@ def server_of(
     an argument. A profile is read if there is no URL, or if the profile itself is given.
 
     Raises:
-        ValueError: no server is given, or the profiles cannot be read.
+        ValueError: no server is given, or the profile is missing or not valid.
+        OSError: the profile's token file cannot be read.
     """
-    env = os.environ if environment is None else environment
     env_url, env_token = env.get("OPTUNAPI_URL"), env.get("OPTUNAPI_TOKEN")
     if url is not None:
         may_have_token = env_url is None or env_url.rstrip("/") == url.rstrip("/")
         return Server(url=url, token=token or (env_token if may_have_token else None))
     if profile is None and env_url:
         return Server(url=env_url, token=token or env_token)
-    found = read_profile(profile or env.get("OPTUNAPI_PROFILE"))
-    return Server(url=found.url, token=token or found.token)
+    return _read_profile(profile or env.get("OPTUNAPI_PROFILE"), token)
 
 
-def read_profile(name: str | None) -> Server:
-    """Return a profile by name, or the one called `default`.
-
-    Raises:
-        ValueError: there is no such profile, or it is not valid.
-    """
+def _read_profile(name: str | None, token: str | None) -> Server:
+    """Return a profile by name, or the one called `default`; a token that is given replaces its own."""
     path = profiles_file()
     try:
         profiles = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -77,9 +69,8 @@ def read_profile(name: str | None) -> Server:
         raise ValueError(f"{path} is not a TOML file: {error}") from None
     found: Any = profiles.get(name or "default")
     if found is None and name is None:
-        raise ValueError(
-            f"which server? Give Client a URL, set OPTUNAPI_URL, or write a [default] into {path}"
-        )
+        text = "no server is given: give Client a URL, set OPTUNAPI_URL, or write a [default] into"
+        raise ValueError(f"{text} {path}")
     if not isinstance(found, dict):
         known = ", ".join(sorted(profiles)) or "none"
         raise ValueError(f"{path} has no profile [{name or 'default'}]: it has {known}")
@@ -88,31 +79,22 @@ def read_profile(name: str | None) -> Server:
         raise ValueError(f"{where}: {', '.join(unknown)} is none of {', '.join(sorted(KEYS))}")
     if not all(isinstance(value, str) for value in found.values()) or "url" not in found:
         raise ValueError(f"{where} needs a `url`, and its values are strings")
-    if "token" in found:
+    own = found.get("token")
+    if own is not None:
         _warn_if_readable(path)
-        return Server(url=found["url"], token=found["token"])
-    if "token_file" in found:
-        return Server(url=found["url"], token=token_in(Path(found["token_file"])))
-    return Server(url=found["url"])
+    elif "token_file" in found:
+        own = _token_in(Path(found["token_file"]).expanduser())
+    return Server(url=found["url"], token=token or own)
 
 
-def token_in(path: Path) -> str:
-    """Return the token in a file.
-
-    Raises:
-        ValueError: the file is empty.
-        OSError: the file cannot be read.
-    """
-    path = path.expanduser()
+def _token_in(path: Path) -> str:
     _warn_if_readable(path)
     token = path.read_text(encoding="utf-8").strip()
     if not token:
-        raise ValueError(f"{path} is empty: it should hold a token")
+        raise ValueError(f"{path} is empty: it should contain a token")
     return token
 
 
 def _warn_if_readable(path: Path) -> None:
     if sys.platform != "win32" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        warnings.warn(
-            f"others can read the token in {path}: chmod 600 {path}", UserWarning, stacklevel=2
-        )
+        warnings.warn(f"others can read the token in {path}: chmod 600 {path}", stacklevel=2)

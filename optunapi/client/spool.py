@@ -17,7 +17,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,13 +27,7 @@ from optunapi.client.process.forks import PerProcess
 from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, TrialNotFound, TryLater
 
 FORMAT = 1
-KINDS: Mapping[str, Any] = {
-    "study": str,
-    "number": int,
-    "params": dict,
-    "created_at": str | None,
-    "body": dict,
-}
+KINDS = {"study": str, "number": int, "params": dict, "created_at": str | None, "body": dict}
 
 logger = logging.getLogger("optunapi")
 
@@ -57,7 +51,7 @@ class KeptTell:
         Raises:
             KeyError, TypeError, ValueError: the content is not a tell.
         """
-        found = {each.name: content[each.name] for each in fields(cls)}
+        found = {name: content[name] for name in KINDS}
         for name, kind in KINDS.items():
             if not isinstance(found[name], kind):
                 raise TypeError(f"{name} is {found[name]!r}")
@@ -75,11 +69,8 @@ class KeptTell:
         """
         trial = ("studies", self.study, "trials", str(self.number))
         stored = session.send(Request(method="GET", path=trial, fields=("created_at", "params")))
-        is_same = self.created_at in (None, stored["created_at"]) and all(
-            name in stored["params"] and stored["params"][name] == value
-            for name, value in self.params.items()
-        )
-        if not is_same:
+        params = {n: value for n, value in stored["params"].items() if n in self.params}
+        if params != self.params or self.created_at not in (None, stored["created_at"]):
             raise TrialNotFound(
                 f"trial {self.number} of study {self.study!r} is a different trial now: the study "
                 "was created again, or another server answers"

@@ -387,7 +387,7 @@ class Study:
         return self._handle.call("POST", verb, body=body, key=uuid.uuid4().hex, fields=fields)
 
     def _frozen(self, document: Mapping[str, Any]) -> FrozenTrial:
-        return self._handle.frozen(self, document)
+        return self._handle.frozen(self, document, {})
 
     def _refuse_several(self, name: str, instead: str) -> None:
         if len(self.directions) > 1:

@@ -50,14 +50,13 @@ def this_worker() -> str:
 class StudyHandle:
     """What a `Study` and its trials know of their study, and their way to it.
 
-    Attributes:
-        document: The study as the server last described it.
+    `document` is the study as the server last described it.
     """
 
     def __init__(self, connection: Connection, document: Mapping[str, Any]) -> None:
         self.connection = connection
         self._distributions: dict[str, dict[str, Distribution]] = {}
-        self.document = self._remember(document)
+        self._remember(document)
 
     @property
     def name(self) -> str:
@@ -80,7 +79,7 @@ class StudyHandle:
 
     def refresh(self) -> dict[str, Any]:
         """Return the study as the server describes it now."""
-        self.document = self._remember(self.call("GET", fields=STUDY_FIELDS))
+        self._remember(self.call("GET", fields=STUDY_FIELDS))
         return self.document
 
     def ask(self, ask: Ask, *, wait: float = 0.0) -> dict[str, Any]:
@@ -105,10 +104,7 @@ class StudyHandle:
     def ask_batch(self, ask: Ask, count: int) -> list[dict[str, Any]]:
         """Return up to `count` trials that were handed out, at least one."""
         body = {**ask.body(), "count": count}
-        items: list[dict[str, Any]] = self._ask("trials", "batch", body=body, fields=("items",))[
-            "items"
-        ]
-        return items
+        return list(self._ask("trials", "batch", body=body, fields=("items",))["items"])
 
     def _ask(self, *path: str, wait: float = 0.0, **options: Any) -> dict[str, Any]:
         """Ask with an idempotency key: however often the request is sent, it is one ask."""
@@ -116,14 +112,12 @@ class StudyHandle:
         while True:
             key = uuid.uuid4().hex
             try:
-                found: dict[str, Any] = self.call(
-                    "POST", *path, query=query, key=key, patience=wait, **options
+                return dict(
+                    self.call("POST", *path, query=query, key=key, patience=wait, **options)
                 )
             except LeaseLost as error:
                 # The first reply was lost, and by now its trial has been handed on.
                 logger.info("asking for another trial: %s", error.detail)
-            else:
-                return found
 
     def distributions_of(self, spec_version: str | None) -> Mapping[str, Distribution]:
         """Return the configured parameters at a version; at the present one if that is not known."""
@@ -133,18 +127,14 @@ class StudyHandle:
         return self._distributions[spec_version or self.document["spec_version"]]
 
     def frozen(
-        self,
-        study: Any,
-        document: Mapping[str, Any],
-        suggested: Mapping[str, Distribution] | None = None,
+        self, study: Any, document: Mapping[str, Any], suggested: Mapping[str, Distribution]
     ) -> FrozenTrial:
         """Return the trial of a reply, with the configured and the suggested distributions."""
         configured = self.distributions_of(document["spec_version"])
-        return FrozenTrial.of(study, document, {**configured, **(suggested or {})})
+        return FrozenTrial.of(study, document, {**configured, **suggested})
 
-    def _remember(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        found = dict(document)
-        self._distributions[found["spec_version"]] = {
-            name: from_wire(each) for name, each in found["parameters"].items()
+    def _remember(self, document: Mapping[str, Any]) -> None:
+        self.document = dict(document)
+        self._distributions[document["spec_version"]] = {
+            name: from_wire(each) for name, each in document["parameters"].items()
         }
-        return found

@@ -61,7 +61,7 @@ def test_a_token_that_others_can_read_is_warned_of() -> None:
     ("content", "message"),
     [
         ("[default", "not a TOML file"),
-        ("[lab]\nurl = 'http://lab'\n", "which server"),
+        ("[lab]\nurl = 'http://lab'\n", "no server is given"),
         ("[default]\ntoken = 'secret'\n", "needs a `url`"),
         ("[default]\nurl = 8000\n", "its values are strings"),
         ("[default]\nurl = 'http://lab'\nport = '1'\n", "port is none of"),

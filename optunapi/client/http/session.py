@@ -84,9 +84,7 @@ class Session:
         self.url, in_url = address_of(url)
         token = (token or in_url or "").strip()
         if not all("!" <= character <= "~" for character in token):
-            raise ValueError(
-                "the token has characters that are not allowed: only ASCII without blanks is"
-            )
+            raise ValueError("the token has characters that are not visible ASCII ones")
         self.timeout = timeout
         self._auth = _bearer(token) if token else None
         self._verify = verify
@@ -124,9 +122,9 @@ class Session:
         """Whether an OptunAPI server answers now."""
         try:
             reply = self._exchange("GET", f"{API}/ping", self.timeout)
-            return reply.ok and "alive" in str(reply.json())
-        except (ServerUnavailable, ValueError):
+        except ServerUnavailable:
             return False
+        return reply.ok and "alive" in str(_json(reply))
 
     @contextmanager
     def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
@@ -134,10 +132,8 @@ class Session:
 
         Raises: as `send`.
         """
-        reply = self._exchange(
-            request.method, request.url_path, silence, headers=request.headers, stream=True
-        )
-        with reply:
+        options = {"headers": request.headers, "stream": True}
+        with self._exchange(request.method, request.url_path, silence, **options) as reply:
             if not reply.ok:
                 with _network_errors(self.url):
                     document = _json(reply)
