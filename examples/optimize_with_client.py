@@ -1,7 +1,7 @@
 """An objective written for Optuna, run by the client: conditional parameters, layers, pruning, threads.
 
-A trainer's machine needs neither Optuna nor a file of parameters: the objective names them as it runs.
-Start it on as many machines as you like, and give each its own share of the trials.
+A trainer's machine needs neither Optuna nor a configuration file: the objective names its parameters as it
+runs. Start it on as many machines as you like, each with a share of the trials.
 
     python examples/optimize_with_client.py [--url http://127.0.0.1:8000] [--trials 20] [--jobs 2]
 """
@@ -15,7 +15,7 @@ EPOCHS = 10
 
 
 def objective(trial):
-    """A made-up training: what its loss is after each epoch is a formula."""
+    """A made-up training: a formula gives the loss after each epoch."""
     n_layers = trial.suggest_int("n_layers", 1, 3)
     units = sum(trial.suggest_int(f"units_{n}", 8, 128, log=True) for n in range(n_layers))
     optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam"])
@@ -33,7 +33,7 @@ def objective(trial):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--url", help="the server, by default that of OPTUNAPI_URL or a profile")
+    parser.add_argument("--url", help="the server's URL; by default OPTUNAPI_URL or a profile's")
     parser.add_argument("--study", default="layers")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2)

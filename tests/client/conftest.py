@@ -1,4 +1,4 @@
-"""One server for the client's tests in a process, and a spool of its own for each of them."""
+"""One server for all tests of the client, and a separate spool for each test."""
 
 import itertools
 import os
@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where this test's tells are kept."""
+    """The folder where this test's results are kept."""
     for name in [name for name in os.environ if name.startswith("OPTUNAPI_")]:
         if name not in ("OPTUNAPI_SOAK", "OPTUNAPI_REQUIRE_ALL"):
             monkeypatch.delenv(name)
@@ -72,5 +72,5 @@ def make_study(client: Client) -> MakeStudy:
 
 @pytest.fixture
 def study(make_study: MakeStudy) -> Study:
-    """A study of x and n, minimised, sampled at random."""
+    """A study that minimises over x and n with random sampling."""
     return make_study()

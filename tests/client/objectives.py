@@ -1,4 +1,4 @@
-"""Objectives as people write them for Optuna. They run with Optuna, and without it on OptunAPI alone."""
+"""Objectives written for Optuna. They run with Optuna, and without it on OptunAPI."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -80,7 +80,7 @@ def fails_now_and_then(trial: Any) -> Any:
 
 @dataclass
 class Zero:
-    """What numpy and torch give for one number, where neither is installed."""
+    """Acts like a scalar of numpy or torch, where neither is installed."""
 
     number: float
     shape: tuple[int, ...] = ()
@@ -99,7 +99,7 @@ class Case:
     objective: Callable[[Any], Any]
     directions: tuple[Direction, ...] = ("minimize",)
     pruner: str = "none"
-    n_trials: int = 16  # of which TPE draws the first ten at random
+    n_trials: int = 16  # TPE samples the first ten at random
 
 
 CASES: Mapping[str, Case] = {

@@ -1,4 +1,4 @@
-"""A result whose server goes away while the trainer trains, with any Python: it is told all the same."""
+"""A check for any Python: a result arrives although the server was away when it was told."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ LATER = "import sys, optunapi; optunapi.Client(sys.argv[1])"
 
 
 def tell_over_an_outage(python: str, home: Path, spool: Path, cwd: Path) -> None:
-    """Look that a result waits for a server that was killed, and that a later process delivers it."""
+    """Check that a result is kept while the server is killed, and that a later process delivers it."""
     port = free_port()
     environment = clean_environment(OPTUNAPI_SPOOL=str(spool), PYTHONPATH="")
     with running_server(home, port=port) as server:

@@ -1,4 +1,4 @@
-"""A proxy before a real server, that does to chosen requests what networks do."""
+"""A proxy in front of a real server that disturbs chosen requests as networks do."""
 
 import http.client
 import socket
@@ -12,35 +12,35 @@ from typing import Any, Literal
 
 Fault = Literal[
     "reset",  # the request never reaches the server
-    "lose-reply",  # the server does what was asked, and nobody hears of it
-    "truncate",  # half of the reply comes
+    "lose-reply",  # the server answers, and the reply is lost
+    "truncate",  # half of the reply arrives
     "repeat",  # the server gets the request twice
-    "stall",  # the server does what was asked, and the connection stands still
-    "bad-gateway",  # the proxy speaks for a server that it does not reach
+    "stall",  # the server answers, and the connection stalls
+    "bad-gateway",  # the proxy answers that it cannot reach the server
 ]
 
 
 @dataclass
 class Proxy:
-    """Faults to come, and what came through: the method and path of each request.
+    """The faults to come, and the method and path of each request so far.
 
-    A fault that is given in bytes is all that is answered, and the request goes no further.
+    A fault in bytes is the whole answer; the server does not get the request.
     """
 
     url: str
     seen: list[tuple[str, str]] = field(default_factory=list)
     faults: list[tuple[str, Fault | bytes]] = field(default_factory=list)
-    meanwhile: Callable[[], None] = lambda: None  # called once a reply is lost
+    meanwhile: Callable[[], None] = lambda: None  # called when a reply is lost
     ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def disturb(self, path_end: str, *faults: Fault | bytes) -> None:
-        """Do these to the next requests whose path ends so, one each."""
+        """Disturb the next requests whose path ends like this, with one fault each."""
         with self._lock:
             self.faults += [(path_end, fault) for fault in faults]
 
     def calm(self) -> None:
-        """Do no more."""
+        """Disturb no more requests."""
         with self._lock:
             self.faults.clear()
 
@@ -56,7 +56,7 @@ class Proxy:
 
 @contextmanager
 def proxy_before(server_url: str) -> Iterator[Proxy]:
-    """Run a proxy until the block ends."""
+    """Run a proxy during the block."""
     host, port = server_url.removeprefix("http://").split(":")
 
     class Handler(BaseHTTPRequestHandler):
@@ -124,7 +124,7 @@ def proxy_before(server_url: str) -> Iterator[Proxy]:
                 self.wfile.write(raw)
 
         def reset(self) -> None:
-            """Close so that the other side gets an RST."""
+            """Close the connection so that the other side gets an RST."""
             self.close_connection = True
             with suppress(OSError):
                 linger = struct.pack("ii", 1, 0)
@@ -138,7 +138,7 @@ def proxy_before(server_url: str) -> Iterator[Proxy]:
         block_on_close = False
 
         def shutdown_request(self, request: Any) -> None:
-            # Without the orderly end that the base class makes first, after which there is no RST.
+            # The base class would end the connection properly first, and then there is no RST.
             self.close_request(request)
 
         def handle_error(self, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The names, arguments and defaults that programs were promised."""
+"""The names, arguments and defaults that programs may rely on."""
 
 import inspect
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ PROPERTIES = {
     [(owner, *call) for owner, calls in CALLS.items() for call in calls.items()],
     ids=lambda each: each if isinstance(each, str) and each.isidentifier() else "",
 )
-def test_a_call_takes_what_was_promised_and_needs_no_more(
+def test_a_method_has_the_documented_arguments_and_requires_no_others(
     owner: type, method: str, promised: str
 ) -> None:
     wanted = inspect.signature(eval(f"lambda self, {promised}: None")).parameters
@@ -85,12 +85,12 @@ def test_a_call_takes_what_was_promised_and_needs_no_more(
 
 
 @pytest.mark.parametrize("owner", PROPERTIES, ids=lambda each: each.__name__)
-def test_what_was_promised_as_an_attribute_is_one(owner: type) -> None:
+def test_a_documented_attribute_is_a_property(owner: type) -> None:
     for name in PROPERTIES[owner]:
         assert isinstance(getattr(owner, name), property), name
 
 
-def test_the_tunnel_takes_what_was_promised() -> None:
+def test_open_tunnel_has_the_documented_arguments() -> None:
     given = inspect.signature(open_tunnel).parameters
     assert list(given)[:2] == ["gateway", "remote"]
     assert {name: given[name].default for name in ("key", "known_hosts", "accept_new")} == {
@@ -108,7 +108,7 @@ def public_names() -> Iterator[str]:
     yield from (f"FrozenTrial.{name}" for name in FrozenTrial.__dataclass_fields__)
 
 
-def test_the_page_of_reference_has_every_public_name() -> None:
+def test_the_reference_page_has_every_public_name() -> None:
     page = Path(ROOT / "docs" / "client.md").read_text(encoding="utf-8")
     lacking = [name for name in public_names() if f"`{name.partition('.')[2]}" not in page]
     assert not lacking

@@ -20,7 +20,7 @@ NUMBERS = st.one_of(
 
 
 def outcome(make: Callable[[], Any]) -> Any:
-    """What a constructor gives: its fields, and whether it warned or refused."""
+    """Return a constructor's fields and whether it warned, or that it refused."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
@@ -31,7 +31,7 @@ def outcome(make: Callable[[], Any]) -> Any:
 
 
 @given(NUMBERS, NUMBERS, st.booleans(), st.none() | NUMBERS)
-def test_floats_are_taken_shortened_and_refused_as_optuna_does(
+def test_floats_are_accepted_shortened_and_refused_as_by_optuna(
     low: float, high: float, log: bool, step: float | None
 ) -> None:
     assert outcome(lambda: ours.FloatDistribution(low, high, log, step)) == outcome(
@@ -40,7 +40,7 @@ def test_floats_are_taken_shortened_and_refused_as_optuna_does(
 
 
 @given(st.integers(-20, 20), st.integers(-20, 20), st.booleans(), st.integers(-2, 7))
-def test_integers_are_taken_shortened_and_refused_as_optuna_does(
+def test_integers_are_accepted_shortened_and_refused_as_by_optuna(
     low: int, high: int, log: bool, step: int
 ) -> None:
     assert outcome(lambda: ours.IntDistribution(low, high, log, step)) == outcome(
@@ -49,7 +49,7 @@ def test_integers_are_taken_shortened_and_refused_as_optuna_does(
 
 
 @given(NUMBERS, NUMBERS, st.booleans(), st.none() | NUMBERS)
-def test_what_a_trainer_may_ask_for_the_server_understands(
+def test_the_server_understands_every_distribution_of_the_client(
     low: float, high: float, log: bool, step: float | None
 ) -> None:
     with warnings.catch_warnings():
@@ -73,13 +73,13 @@ CHOICES = (None, True, "a", 2, 2.5)
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_a_choice_that_came_over_the_wire_is_the_very_object(choice: Any) -> None:
+def test_a_choice_from_the_wire_is_the_callers_own_object(choice: Any) -> None:
     distribution = ours.CategoricalDistribution(CHOICES)
     assert distribution.value_of(choice) is choice
     assert ours.from_wire(distribution.to_wire()) == distribution
 
 
-def test_a_numpy_scalar_among_the_choices_is_sent_as_a_number_and_given_back_as_it_was() -> None:
+def test_a_numpy_scalar_among_the_choices_is_sent_as_a_number_and_returned_unchanged() -> None:
     choices = (np.int64(1), np.int64(2))
     distribution = ours.CategoricalDistribution(choices)
     assert distribution.to_wire()["choices"] == [1, 2]

@@ -1,4 +1,4 @@
-"""What stands between, or answers in the server's place: pages, half replies, nonsense."""
+"""Replies that do not come from the server: pages of proxies, incomplete replies, nonsense."""
 
 import json
 from pathlib import Path
@@ -28,8 +28,10 @@ NO_REPLY = {
     "an empty success": reply("200 OK"),
     "JSON too deep": reply("200 OK", b"[" * 200_000),
     "a number too long": reply("200 OK", b"1" * 10_000),
-    "no text at all": reply("200 OK", b"\xff\xfe\x00"),
-    "compressed, they say": reply("200 OK", b"no gzip", "text/plain", "Content-Encoding: gzip"),
+    "not text": reply("200 OK", b"\xff\xfe\x00"),
+    "falsely said to be compressed": reply(
+        "200 OK", b"no gzip", "text/plain", "Content-Encoding: gzip"
+    ),
     "a redirect": reply("302 Found", b"", "text/html", "Location: /login"),
     "a redirect to itself": reply("308 Permanent Redirect", b"", "text/html", "Location: ?"),
     "500 without JSON": reply("500 Internal Server Error", b"oops", "text/plain"),
@@ -52,18 +54,18 @@ NO_REPLY = {
     "too many headers": b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 1000 + b"\r\n",
     "half a head": b"HTTP/1.1 200 OK\r\nContent-Le",
     "no end of a head": b"HTTP/1.1 200 OK\r\n",
-    "nothing whatever": b"",
+    "nothing at all, without a head": b"",
 }
 
 
 @pytest.fixture
 def through(study: Study, proxy: Proxy) -> Study:
-    """The study, by a client that does not try again."""
+    """The study, through a client that does not retry."""
     return Client(proxy.url, timeout=5, retry_for=0).study(study.name)
 
 
 @pytest.mark.parametrize("raw", NO_REPLY.values(), ids=list(NO_REPLY))
-def test_what_is_no_reply_costs_no_result_and_is_one_of_our_errors(
+def test_a_false_reply_loses_no_result_and_raises_one_of_our_errors(
     study: Study, through: Study, proxy: Proxy, spool: Path, raw: bytes
 ) -> None:
     trial = through.ask()
@@ -73,7 +75,7 @@ def test_what_is_no_reply_costs_no_result_and_is_one_of_our_errors(
     with pytest.warns(UserWarning, match="is kept in"):
         trial.tell(0.5)
     assert len(list(spool.glob("*/*.json"))) == 1
-    proxy.disturb("/0", raw, raw)  # what would be asked before it is handed in
+    proxy.disturb("/0", raw, raw)  # the check before the delivery
     with pytest.raises(OptunAPIError) as raised:
         _ = Client(proxy.url, timeout=5, retry_for=0).study(study.name).trial(0)
     assert isinstance(raised.value, ServerUnavailable | UnexpectedReply | RateLimited)
@@ -85,7 +87,7 @@ def test_what_is_no_reply_costs_no_result_and_is_one_of_our_errors(
 
 
 @pytest.mark.parametrize("raw", NO_REPLY.values(), ids=list(NO_REPLY))
-def test_what_is_no_reply_to_an_ask_or_a_report_is_one_of_our_errors(
+def test_a_false_reply_to_an_ask_or_a_report_raises_one_of_our_errors(
     study: Study, through: Study, proxy: Proxy, raw: bytes
 ) -> None:
     for end, call in (
@@ -114,7 +116,7 @@ def problem(status: str, code: str, *more: str, **extra: Any) -> bytes:
     return reply(status, json.dumps(content).encode(), "application/problem+json", *more)
 
 
-def test_a_server_that_says_when_to_come_again_is_heard(study: Study, proxy: Proxy) -> None:
+def test_retry_after_is_obeyed(study: Study, proxy: Proxy) -> None:
     patient = Client(proxy.url, timeout=5, retry_for=60).study(study.name)
     proxy.disturb(
         "/trials",
@@ -127,7 +129,7 @@ def test_a_server_that_says_when_to_come_again_is_heard(study: Study, proxy: Pro
     assert not proxy.faults
 
 
-def test_a_redirect_is_not_followed_and_takes_no_token_along(study: Study, proxy: Proxy) -> None:
+def test_a_redirect_is_not_followed_and_gets_no_token(study: Study, proxy: Proxy) -> None:
     client = Client(proxy.url, token="secret", timeout=5, retry_for=0)
     proxy.seen.clear()
     proxy.disturb("", reply("307 Temporary Redirect", b"", "text/html", f"Location: {proxy.url}/x"))

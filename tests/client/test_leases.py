@@ -1,4 +1,4 @@
-"""Leases are renewed behind the training's back, whatever that does."""
+"""Leases are renewed in the background, whatever the training does."""
 
 import ctypes
 import logging
@@ -23,7 +23,7 @@ def renewers() -> set[threading.Thread]:
 
 @pytest.fixture
 def single(make_study: MakeStudy) -> Study:
-    """A study with one place: whoever else asks gets it as soon as its lease is lost."""
+    """A study with one place: another worker gets it as soon as its lease is lost."""
     return make_study(max_trials=1)
 
 
@@ -70,13 +70,15 @@ except NoSlot:
     assert trial.tell(1.0).attempt == 1
 
 
-def test_a_lease_that_ran_out_but_was_not_handed_on_is_still_good(study: Study) -> None:
+def test_a_lease_that_ran_out_is_still_valid_while_its_trial_was_not_handed_on(
+    study: Study,
+) -> None:
     trial = study.ask(lease_seconds=0.2)
     ctypes.PyDLL(None).usleep(750_000)
     assert trial.report(1.0, 1).tell(1.0).attempt == 1
 
 
-def test_renewals_that_fail_are_tried_on(
+def test_renewals_that_fail_are_tried_again(
     single: Study, proxy: Proxy, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     trial = Client(proxy.url).study(single.name).ask(lease_seconds=3)
@@ -88,19 +90,19 @@ def test_renewals_that_fail_are_tried_on(
     assert caplog.text.count("was not renewed; trying again") == 1
 
 
-def test_a_lease_is_lost_when_the_server_says_so_and_the_trial_learns_it(
+def test_a_lease_is_lost_when_the_server_says_so_and_the_trial_shows_it(
     study: Study, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     trial = study.ask(worker="gpu-03", lease_seconds=0.3)
     Client(server.url).study(study.name).ask(worker="gpu-03", resume=True)
     while not trial.stop_requested:
-        threading.Event().wait(0.01)  # the renewing thread has nothing that we could wait for
+        threading.Event().wait(0.01)  # the renewing thread has no event to wait for
     with pytest.raises(LeaseLost):
         trial.should_prune()
     assert "is not held by this lease any more" in caplog.text
 
 
-def test_who_is_asked_to_stop_learns_it_with_a_renewal(study: Study, server: Server) -> None:
+def test_a_renewal_brings_the_request_to_stop(study: Study, server: Server) -> None:
     trial = study.ask(lease_seconds=0.3)
     Client(server.url).study(study.name).stop()
     while not trial.stop_requested:
@@ -120,12 +122,12 @@ def test_the_thread_that_renews_ends_with_the_last_lease(server: Server, study: 
     assert not thread.is_alive()
 
 
-def test_a_trial_that_nobody_here_can_tell_any_more_is_left_to_be_handed_on(
+def test_a_trial_that_nobody_can_tell_any_more_is_not_renewed(
     single: Study, server: Server
 ) -> None:
     before = renewers()
     number = Client(server.url).study(single.name).ask(lease_seconds=0.5).number
-    again = single.ask(wait=30)  # as nobody renews the lease
+    again = single.ask(wait=30)  # nobody renews the lease
     assert (again.number, again.attempt) == (number, 2)
     again.tell(1.0)
     for thread in renewers() - before:
@@ -140,7 +142,7 @@ def test_a_trial_without_a_lease_needs_no_thread(server: Server, study: Study) -
     assert renewers() <= before
 
 
-def test_a_fault_of_our_own_does_not_end_the_renewals_of_others(
+def test_an_unexpected_exception_does_not_end_the_renewals_of_other_leases(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     renewed = threading.Event()

@@ -1,4 +1,4 @@
-"""What `import optunapi` gives, and what it costs."""
+"""The names that `import optunapi` has, and what it loads."""
 
 import inspect
 import subprocess
@@ -26,7 +26,7 @@ def test_a_public_name_is_there_and_has_documentation(name: str) -> None:
     assert name in dir(optunapi)
 
 
-def test_an_unknown_name_is_no_attribute() -> None:
+def test_an_unknown_name_is_not_an_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'clinet'"):
         optunapi.clinet  # noqa: B018
 

@@ -46,7 +46,7 @@ def test_with_several_threads_the_share_is_the_same(study: Study) -> None:
     assert states(study) == ["complete"] * 11
 
 
-def test_minus_one_is_a_thread_for_each_processor_and_nothing_else_below_one_is_any(
+def test_minus_one_means_a_thread_for_each_processor_and_other_numbers_below_one_are_refused(
     study: Study,
 ) -> None:
     processors = os.cpu_count() or 1
@@ -75,10 +75,10 @@ def test_the_studys_limits_end_all_machines_together_and_normally(make_study: Ma
     for machine in machines:
         machine.join()
     assert states(study) == ["complete"] * 10
-    study.optimize(parabola)  # there is nothing to do, and that is no error
+    study.optimize(parabola)  # nothing to do is not an error
 
 
-def test_nobody_gives_up_while_a_place_may_come_back_however_short_an_outage_is_borne(
+def test_optimize_waits_for_a_place_however_short_retry_for_is(
     make_study: MakeStudy, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(optimize, "LONG_POLL", 0.05)
@@ -110,7 +110,7 @@ def test_after_the_time_no_trial_is_begun(make_study: MakeStudy) -> None:
     study.optimize(parabola, timeout=0)
     assert states(study) == []
     study.ask()
-    study.optimize(parabola, timeout=0.3)  # nor waited for
+    study.optimize(parabola, timeout=0.3)  # it does not wait either
     assert states(study) == ["running"]
 
 
@@ -171,7 +171,7 @@ def test_a_pruned_trial_does_not_end_the_call(study: Study, pruned: type[Excepti
         (float("nan"), "nan is not finite"),
     ],
 )
-def test_what_is_no_value_fails_its_trial_and_the_call_goes_on(
+def test_an_invalid_value_fails_its_trial_and_the_call_goes_on(
     study: Study, returned: Any, reason: str
 ) -> None:
     with pytest.warns(RuntimeWarning, match=re.escape(reason)):
@@ -283,7 +283,7 @@ def test_every_thread_of_the_call_ends_with_it(study: Study) -> None:
 # The progress bar
 
 
-def test_where_there_is_no_terminal_nothing_is_shown(
+def test_without_a_terminal_nothing_is_shown(
     study: Study, capfd: pytest.CaptureFixture[str]
 ) -> None:
     study.optimize(parabola, n_trials=2)
@@ -307,7 +307,7 @@ study.optimize(lambda trial: 7.0 - trial.number, n_trials=3)
     while True:
         try:
             shown += os.read(ours, 4096)
-        except OSError:  # how a terminal says that the other side has gone
+        except OSError:  # a terminal reports the end of the other side like this
             break
     os.close(ours)
     assert process.wait(60) == 0
@@ -315,9 +315,7 @@ study.optimize(lambda trial: 7.0 - trial.number, n_trials=3)
     assert b"best 5" in shown
 
 
-def test_the_loop_says_what_it_does_in_the_log(
-    study: Study, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_loop_logs_each_trial(study: Study, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="optunapi"):
         study.optimize(lambda _: 1.5, n_trials=1)
     assert "complete [1.5]" in caplog.text

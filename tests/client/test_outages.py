@@ -1,4 +1,4 @@
-"""What a network does to requests costs time and nothing else; what it keeps away waits on disk."""
+"""Faults of the network cost time and nothing else; results that cannot be sent are kept on disk."""
 
 import json
 import queue
@@ -22,13 +22,13 @@ FAULTS = get_args(Fault)
 
 @pytest.fixture
 def hasty(proxy: Proxy) -> Client:
-    """A client that soon stops waiting for a reply, and tries on."""
+    """A client that soon stops waiting for a reply and retries."""
     return Client(proxy.url, timeout=0.5, retry_for=60)
 
 
 @pytest.fixture
 def away(proxy: Proxy) -> Client:
-    """A client that does not try again."""
+    """A client that does not retry."""
     return Client(proxy.url, timeout=1, retry_for=0)
 
 
@@ -40,7 +40,7 @@ def refused(spool: Path) -> list[Path]:
     return sorted(spool.glob("*/*.refused"))
 
 
-# Each request under each fault happens once
+# Each request is carried out once, under each fault
 
 
 def ask(study: Study) -> None:
@@ -146,7 +146,7 @@ OPERATIONS: dict[Callable[[Study], None], str] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.__name__)
-def test_a_disturbed_request_does_what_it_is_to_do_once(
+def test_a_disturbed_request_is_carried_out_once(
     study: Study,
     hasty: Client,
     proxy: Proxy,
@@ -159,14 +159,14 @@ def test_a_disturbed_request_does_what_it_is_to_do_once(
     assert not proxy.faults, "the fault was not met"
 
 
-def test_many_faults_in_a_row_are_borne(study: Study, hasty: Client, proxy: Proxy) -> None:
+def test_many_faults_in_a_row_do_no_harm(study: Study, hasty: Client, proxy: Proxy) -> None:
     through = hasty.study(study.name)
     proxy.disturb("/trials", "reset", "lose-reply", "truncate", "bad-gateway")
     assert through.ask().number == 0
     assert study.ask().number == 1
 
 
-def test_an_ask_whose_reply_was_lost_until_its_trial_was_handed_on_asks_anew(
+def test_an_ask_whose_trial_was_handed_on_before_the_retry_asks_for_another(
     study: Study, hasty: Client, proxy: Proxy
 ) -> None:
     other: list[int] = []
@@ -187,7 +187,7 @@ def test_an_ask_whose_reply_was_lost_until_its_trial_was_handed_on_asks_anew(
     assert trial.number > 0
 
 
-def test_a_trial_that_somebody_got_before_the_release_was_heard_of_is_given_back(
+def test_a_release_succeeds_if_its_reply_was_lost_and_another_worker_has_the_trial(
     study: Study, hasty: Client, proxy: Proxy
 ) -> None:
     trial = hasty.study(study.name).ask()
@@ -200,7 +200,7 @@ def test_a_trial_that_somebody_got_before_the_release_was_heard_of_is_given_back
     assert study.trial(0).state == "running"
 
 
-def test_who_waits_for_a_place_waits_over_lost_connections(
+def test_waiting_for_a_place_goes_on_after_lost_connections(
     make_study: MakeStudy, proxy: Proxy
 ) -> None:
     study = make_study(max_running=1)
@@ -213,7 +213,7 @@ def test_who_waits_for_a_place_waits_over_lost_connections(
     assert through.ask(wait=30).number == 1
 
 
-def test_a_server_that_is_not_there_is_given_up_after_the_time_with_its_name() -> None:
+def test_a_server_that_is_not_reached_in_time_is_named_in_the_error() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(ServerUnavailable) as raised:
         Client(url, retry_for=0.2).study("x")
@@ -221,16 +221,16 @@ def test_a_server_that_is_not_there_is_given_up_after_the_time_with_its_name() -
     assert f"{url} was not reached: [Errno 111] Connection refused" in raised.value.detail
 
 
-def test_a_certificate_that_is_refused_is_not_asked_for_again(server: Server) -> None:
-    # A server that speaks no TLS at all fails in another way, and is tried again until the end.
+def test_a_server_without_tls_is_an_error_at_an_https_url(server: Server) -> None:
+    # A server without TLS fails differently, and is tried again until the time is up.
     with pytest.raises(ServerUnavailable):
         Client(server.url.replace("http:", "https:"), retry_for=0.2).study("x")
 
 
-# What cannot be delivered waits
+# Results that cannot be sent are kept
 
 
-def test_a_result_that_cannot_be_told_is_kept_and_delivered_by_the_next_client(
+def test_a_result_that_cannot_be_sent_is_kept_and_delivered_by_the_next_client(
     study: Study, away: Client, proxy: Proxy, spool: Path
 ) -> None:
     through = away.study(study.name)
@@ -268,7 +268,7 @@ def test_a_kept_result_is_delivered_before_the_same_client_asks_again(
     assert not waiting(spool)
 
 
-def test_a_server_that_is_still_away_leaves_kept_results_where_they_are(
+def test_kept_results_stay_while_the_server_is_away(
     study: Study, away: Client, proxy: Proxy, spool: Path
 ) -> None:
     trial = away.study(study.name).ask()
@@ -284,7 +284,7 @@ def test_a_server_that_is_still_away_leaves_kept_results_where_they_are(
     assert not waiting(spool)
 
 
-def test_a_failure_waits_as_well(study: Study, away: Client, proxy: Proxy) -> None:
+def test_a_failure_is_kept_too(study: Study, away: Client, proxy: Proxy) -> None:
     through = away.study(study.name)
     proxy.disturb("/tell", "reset")
     with pytest.warns(UserWarning, match="is kept in"), pytest.raises(ZeroDivisionError):
@@ -319,13 +319,13 @@ def test_a_kept_result_is_not_told_to_a_trial_of_the_same_number_in_a_new_study(
     kept_for(away, study, proxy, 0.5)
     url = f"{study.connection.url}/optunapi/v1/studies/{study.name}?force=true"
     requests.delete(url, timeout=10).raise_for_status()
-    anew = client.create_study(
+    again = client.create_study(
         study.name, {"parameters": {"x": {"type": "int", "low": 1, "high": 9}}}
     )
-    anew.ask()
+    again.ask()
     with pytest.warns(UserWarning, match="is a different trial now"):
         Client(proxy.url)
-    assert anew.trial(0).state == "running"
+    assert again.trial(0).state == "running"
     assert len(refused(spool)) == 1
 
 
@@ -360,7 +360,7 @@ def test_clients_that_deliver_at_once_tell_once(
     for value in range(5):
         trial = through.ask()
         proxy.disturb("/tell", "reset")
-        proxy.disturb(f"/{value - 1}", "reset")  # what was kept before waits on
+        proxy.disturb(f"/{value - 1}", "reset")  # the results kept before stay
         with pytest.warns(UserWarning, match="is kept in"):
             trial.tell(value)
         proxy.calm()
@@ -378,7 +378,7 @@ def test_the_results_of_another_server_stay_where_they_are(
     study: Study, away: Client, proxy: Proxy, spool: Path, server: Server
 ) -> None:
     kept_for(away, study, proxy, 0.5)
-    Client(server.url).study(study.name)  # the same server by another name
+    Client(server.url).study(study.name)  # the same server under another name
     assert len(waiting(spool)) == 1
 
 
@@ -399,12 +399,12 @@ def test_a_tell_that_is_interrupted_keeps_its_result(
     with pytest.raises(KeyboardInterrupt):
         train()
     assert len(waiting(spool)) == 1
-    assert study.trial(0).state == "running"  # and not given back: it has a result
+    assert study.trial(0).state == "running"  # it has a result, so it is not given back
     Client(proxy.url)
     assert study.trial(0).values == [0.5]
 
 
-def test_a_result_that_cannot_be_kept_either_is_in_the_error(
+def test_a_result_that_cannot_be_kept_is_in_the_error(
     study: Study, away: Client, proxy: Proxy, spool: Path
 ) -> None:
     trial = away.study(study.name).ask()
@@ -415,7 +415,7 @@ def test_a_result_that_cannot_be_kept_either_is_in_the_error(
     assert "'values': [0.5]" in raised.value.__notes__[0]
 
 
-def test_a_server_with_a_fault_costs_no_result(
+def test_a_fault_of_the_server_loses_no_result(
     study: Study, proxy: Proxy, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from optunapi.client.http.session import Session
@@ -476,19 +476,19 @@ def test_events_go_on_when_the_server_was_killed_and_came_back(tmp_path: Path) -
         for event in study.events():
             heard.put(event.type)
             if event.type == "trial":
-                return  # or it would look for the server long after the test
+                return  # otherwise it would try to reach the server long after the test
 
     with running_server(tmp_path, port=port) as server:
         study = Client(server.url).create_study("s")
         listening = threading.Thread(target=listen, args=(study,), daemon=True)
         listening.start()
         while heard.empty():
-            study.set_user_attr("knock", 1)  # nothing says that a stream is open but what it brings
+            study.set_user_attr("knock", 1)  # only an event shows that the stream is open
         server.process.kill()
         server.process.wait()
     with running_server(tmp_path, port=port):
         while heard.get(timeout=30) != "reset":
-            pass  # what came before the server was killed
+            pass  # events from before the server was killed
         study.ask().tell(1.0)
         assert heard.get(timeout=30) == "trial"
         listening.join(30)

@@ -1,4 +1,4 @@
-"""What a refusal becomes."""
+"""The exceptions for replies that are not a success."""
 
 import pickle
 from email.utils import formatdate
@@ -24,7 +24,7 @@ def problem(code: str, **extra: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("code", sorted(BY_CODE))
-def test_each_code_becomes_the_class_that_is_named_after_it(code: str) -> None:
+def test_each_code_becomes_the_class_named_after_it(code: str) -> None:
     error = error_of(URL, 409, problem(code))
     assert type(error).__name__ == "".join(word.capitalize() for word in code.split("-"))
     assert (error.code, error.status, error.detail) == (code, 409, "what to do")
@@ -40,13 +40,13 @@ def test_every_code_of_the_wire_is_known() -> None:
     assert BY_CODE["storage-unavailable"] is errors.StorageUnavailable
 
 
-def test_what_a_refusal_says_beside_its_detail_is_in_extra() -> None:
+def test_other_members_of_a_problem_are_in_extra() -> None:
     error = error_of(URL, 409, problem("study-finished", finished_reason="max_trials"))
     assert isinstance(error, errors.StudyFinished)
     assert error.extra == {"finished_reason": "max_trials"}
 
 
-def test_a_code_of_a_later_version_is_carried_by_the_base_class_alone() -> None:
+def test_an_unknown_code_becomes_the_base_class() -> None:
     error = error_of(URL, 418, problem("teapot", spout="short"))
     assert type(error) is OptunAPIError
     assert (error.code, error.status, error.extra) == ("teapot", 418, {"spout": "short"})
@@ -68,7 +68,9 @@ def test_a_proxy_that_does_not_reach_the_server_is_an_outage(status: int) -> Non
 
 
 @pytest.mark.parametrize(("status", "document"), [(404, None), (200, []), (403, {"code": 7})])
-def test_what_is_no_optunapi_server_is_asked_about(status: int, document: object) -> None:
+def test_a_reply_of_something_else_asks_whether_the_url_is_right(
+    status: int, document: object
+) -> None:
     error = error_of(URL, status, document)
     assert isinstance(error, errors.UnexpectedReply)
     assert "is this the server's URL?" in error.detail
@@ -79,7 +81,7 @@ def test_a_redirect_is_named_and_not_followed() -> None:
     assert "points to https://head/" in error.detail
 
 
-def test_an_error_goes_from_process_to_process() -> None:
+def test_an_error_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(error_of(URL, 418, problem("teapot", a=1))))
     assert (error.code, error.status, error.detail) == ("teapot", 418, "what to do")
     assert error.extra == {"a": 1}

@@ -19,12 +19,12 @@ from tests.client.conftest import XY, MakeStudy
 from tests.client.trainer import STEPS, value_of
 from tests.support import ROOT, Server, clean_environment, free_port, running_server, scaled
 
-PATIENCE = 60.0  # seconds for what must happen, on a machine that does other things as well
+PATIENCE = 60.0  # seconds; the machine may be busy
 
 
 @contextmanager
 def trainer(url: str, study: str, folder: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
-    """A trainer's process; its spool and what it has done are in `folder`."""
+    """A trainer's process; its spool and its list of trials are in `folder`."""
     folder.mkdir(exist_ok=True)
     with (folder / "log").open("a") as log:
         process = subprocess.Popen(
@@ -85,7 +85,7 @@ def test_a_trainer_that_is_asked_to_end_gives_its_trials_back(
 
 
 def run_here(code: str, study: Study) -> "subprocess.CompletedProcess[str]":
-    """Run code that has a `study`, and what it needs to send signals to itself."""
+    """Run code in a process that has a `study` and can send itself signals."""
     begin = f"""
 import os, signal, sys, threading
 from optunapi import Client
@@ -103,7 +103,7 @@ def terminate(wait=30): os.kill(os.getpid(), signal.SIGTERM); threading.Event().
     )
 
 
-def test_sigterm_in_a_block_gives_the_trial_back_and_afterwards_kills_as_ever(
+def test_sigterm_in_a_block_gives_the_trial_back_and_after_it_kills_as_usual(
     study: Study,
 ) -> None:
     ended = run_here("with study.ask(): terminate()", study)
@@ -138,7 +138,7 @@ def test_sigterm_between_blocks_that_overlap_still_gives_the_open_trial_back(
     assert [trial.state for trial in study.trials()] == ["complete", "waiting"]
 
 
-def test_somebody_elses_handler_of_sigterm_is_left_alone(study: Study) -> None:
+def test_a_sigterm_handler_of_the_program_is_called_and_restored(study: Study) -> None:
     ended = run_here(
         """
         def theirs(*_): print("theirs", flush=True); sys.exit(7)
@@ -169,7 +169,7 @@ def test_a_handler_of_sigterm_that_returns_is_called_and_the_trial_given_back_wh
                 from optunapi import TrialPruned
                 raise TrialPruned
         with study.ask() as trial:
-            terminate(wait=0)  # and a training that is done nonetheless has a result
+            terminate(wait=0)  # a training that ends anyway has a result
             trial.tell(1.0)
         assert signal.getsignal(signal.SIGTERM) is theirs
         print("goes on")
@@ -290,7 +290,7 @@ def renewing_threads(_: int) -> list[str]:
     return [each.name for each in threading.enumerate() if "optunapi" in each.name]
 
 
-def test_a_fork_renews_nothing_of_its_parents(study: Study) -> None:
+def test_a_fork_does_not_renew_its_parents_leases(study: Study) -> None:
     trial = study.ask()
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.map(renewing_threads, [0]) == [[]]
@@ -301,7 +301,7 @@ def test_forks_in_the_middle_of_other_threads_requests_do_work_of_their_own(stud
     ended = run_here(
         """
         import warnings
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking with threads
         def work(count):
             for _ in range(count):
                 with study.ask() as trial:
@@ -327,7 +327,9 @@ def test_forks_in_the_middle_of_other_threads_requests_do_work_of_their_own(stud
     assert [trial.value for trial in study.trials()] == list(range(90))
 
 
-def test_a_server_that_is_killed_and_comes_back_in_mid_run_costs_nothing(tmp_path: Path) -> None:
+def test_no_trial_is_lost_or_repeated_when_the_server_is_killed_and_restarted(
+    tmp_path: Path,
+) -> None:
     home, port = tmp_path / "home", free_port()
     (home / "config").mkdir(parents=True)
     processes, jobs = scaled(3, 30), scaled(3, 2)
@@ -355,7 +357,7 @@ def test_a_server_that_is_killed_and_comes_back_in_mid_run_costs_nothing(tmp_pat
                 else:
                     while len(done()) < killed_after:
                         assert all(process.poll() is None for process in running)
-                        time.sleep(0.05)  # other processes have no event here
+                        time.sleep(0.05)  # there is no event for what other processes do
                     server.process.kill()
                     server.process.wait()
     noted = dict(line.split() for line in done())

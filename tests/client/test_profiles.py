@@ -1,4 +1,4 @@
-"""Which server a client is for, and with which token."""
+"""Which server a client uses, and which token."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ def write_profiles(content: str, mode: int = 0o600) -> Path:
     return path
 
 
-def test_a_url_that_is_given_goes_before_the_environments() -> None:
+def test_a_url_argument_comes_before_the_environment() -> None:
     environment = {"OPTUNAPI_URL": THERE}
     assert server_of(HERE, None, None, environment) == Server(url=HERE)
     assert server_of(None, None, None, environment) == Server(url=THERE)
 
 
-def test_the_environments_token_does_not_go_to_another_server() -> None:
+def test_the_token_of_the_environment_is_not_sent_to_another_server() -> None:
     environment = {"OPTUNAPI_URL": THERE, "OPTUNAPI_TOKEN": "secret"}
     assert server_of(HERE, None, None, environment).token is None
     assert server_of(f"{THERE}/", None, None, environment).token == "secret"
@@ -32,7 +32,7 @@ def test_the_environments_token_does_not_go_to_another_server() -> None:
     assert server_of(HERE, "mine", None, environment).token == "mine"
 
 
-def test_without_a_url_the_named_profile_or_the_one_called_default_is_taken() -> None:
+def test_without_a_url_the_given_or_the_default_profile_is_used() -> None:
     write_profiles(f'[default]\nurl = "{HERE}"\n[lab]\nurl = "{THERE}"\ntoken = "secret"\n')
     lab = Server(url=THERE, token="secret")
     assert server_of(None, None, None, {}) == Server(url=HERE)
@@ -51,7 +51,7 @@ def test_a_token_may_be_in_a_file_of_its_own(tmp_path: Path) -> None:
         server_of(None, None, None, {})
 
 
-def test_a_token_that_others_can_read_is_warned_of() -> None:
+def test_a_token_that_others_can_read_causes_a_warning() -> None:
     write_profiles(f'[default]\nurl = "{HERE}"\ntoken = "secret"\n', mode=0o644)
     with pytest.warns(UserWarning, match="chmod 600"):
         server_of(None, None, None, {})
@@ -67,20 +67,18 @@ def test_a_token_that_others_can_read_is_warned_of() -> None:
         ("[default]\nurl = 'http://lab'\nport = '1'\n", "port is none of"),
     ],
 )
-def test_a_profile_that_says_no_server_is_refused_with_the_reason(
-    content: str, message: str
-) -> None:
+def test_an_invalid_profile_is_refused_with_the_reason(content: str, message: str) -> None:
     write_profiles(content)
     with pytest.raises(ValueError, match=message):
         server_of(None, None, None, {})
 
 
-def test_a_profile_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_a_missing_profile_is_refused_with_the_names_of_the_others() -> None:
     write_profiles(f'[lab]\nurl = "{HERE}"\n')
     with pytest.raises(ValueError, match=r"no profile \[home\]: it has lab"):
         server_of(None, None, "home", {})
 
 
-def test_a_client_without_any_server_says_how_to_name_one() -> None:
+def test_a_client_without_a_server_says_how_to_give_one() -> None:
     with pytest.raises(ValueError, match="set OPTUNAPI_URL"):
         Client()

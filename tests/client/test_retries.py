@@ -1,4 +1,4 @@
-"""What is tried again, and when: no clock, no sleep and no chance but the test's own."""
+"""What is tried again, and when; the clock, the sleep and the randomness are the test's own."""
 
 import math
 import random
@@ -28,7 +28,7 @@ def outage(retry_after: float = 0.0) -> ServerUnavailable:
 
 @dataclass
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that moves only by sleeping."""
 
     now: float = 1000.0
     pauses: list[float] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Time:
         self.now += seconds
 
     def retries(self, seconds: float) -> Retries:
-        # The longest pause that chance may draw.
+        # Always the longest possible pause.
         return Retries(
             seconds=seconds,
             clock=lambda: self.now,
@@ -58,7 +58,7 @@ def failing(*errors: OptunAPIError) -> Callable[[], str]:
     return attempt
 
 
-def test_pauses_double_up_to_ten_seconds_and_chance_draws_each_from_nothing_up() -> None:
+def test_the_longest_pause_doubles_up_to_ten_seconds_and_the_shortest_is_zero() -> None:
     longest = [pause_before(attempt, lambda _, most: most) for attempt in range(1, 10)]
     assert longest == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
     assert pause_before(5, lambda least, _: least) == 0.0
@@ -84,7 +84,7 @@ def test_an_answer_is_not_tried_again(error: OptunAPIError) -> None:
     assert not time.pauses
 
 
-def test_a_server_that_stays_away_is_given_up_when_the_time_is_up_and_not_before() -> None:
+def test_retries_end_when_the_time_is_up_and_not_before() -> None:
     time = Time()
     with pytest.raises(ServerUnavailable):
         time.retries(30).run(failing(*[outage()] * 100))
@@ -111,21 +111,21 @@ def test_the_time_counts_from_the_first_failure_so_that_a_slow_answer_costs_none
     assert time.retries(150).run(slow) == "answer"
 
 
-def test_the_server_says_how_long_to_wait() -> None:
+def test_retry_after_is_waited_for() -> None:
     time = Time()
     assert time.retries(60).run(failing(RateLimited("x", retry_after=7.0))) == "answer"
     assert time.pauses == [7.0]
 
 
 @pytest.mark.parametrize("seconds", [61.0, math.inf])
-def test_what_ends_after_the_time_is_up_is_not_waited_for(seconds: float) -> None:
+def test_a_retry_after_beyond_the_time_is_not_waited_for(seconds: float) -> None:
     time = Time()
     with pytest.raises(ServerUnavailable):
         time.retries(60).run(failing(outage(seconds)))
     assert not time.pauses
 
 
-def test_a_fault_of_the_server_is_borne_twice() -> None:
+def test_a_fault_of_the_server_is_tried_again_twice() -> None:
     time = Time()
     with pytest.raises(Internal):
         time.retries(1000).run(failing(*[Internal("x")] * 3))
@@ -133,7 +133,7 @@ def test_a_fault_of_the_server_is_borne_twice() -> None:
     assert [may_pass(Internal("x"), faults) for faults in (1, 2, 3)] == [True, True, False]
 
 
-def test_the_numbers_that_a_training_draws_are_its_own() -> None:
+def test_retries_do_not_use_the_trainings_random_numbers() -> None:
     random.seed(7)
     expected = random.getstate()
     tried = failing(*[outage()] * 3)
@@ -141,7 +141,7 @@ def test_the_numbers_that_a_training_draws_are_its_own() -> None:
     assert random.getstate() == expected
 
 
-def test_a_lasting_outage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_outage_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     Time().retries(60).run(failing(*[outage()] * 6))
     assert len(caplog.records) == 1
     assert "not reached; trying again for up to" in caplog.text

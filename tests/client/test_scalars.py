@@ -1,4 +1,4 @@
-"""Numbers of numpy and torch, taken without importing either."""
+"""Numbers of numpy and torch are accepted without importing either."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -71,7 +71,7 @@ def test_a_text_is_no_sequence_of_numbers() -> None:
         numbers_of("12")
 
 
-def test_json_gets_scalars_and_refuses_what_they_are_not() -> None:
+def test_json_has_scalars_and_refuses_other_objects() -> None:
     assert json_default(np.float32(0.5)) == 0.5
     assert json_default(torch.tensor(3)) == 3
     with pytest.raises(TypeError, match="a ndarray cannot be sent"):

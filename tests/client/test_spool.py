@@ -24,17 +24,17 @@ def waiting(spool: Path) -> list[Path]:
 
 
 def keep(study: Study, proxy: Proxy, count: int) -> None:
-    """Have so many results wait for the proxy's server: trial n's is n."""
+    """Keep `count` results for the proxy's server; the value of trial n is n."""
     through = Client(proxy.url, timeout=5, retry_for=0).study(study.name)
     for trial in through.ask_batch(count):
-        proxy.disturb("", "reset", "reset")  # what waits already, and this one
+        proxy.disturb("", "reset", "reset")  # those kept before, and this one
         with pytest.warns(UserWarning, match="is kept in"):
             trial.tell(trial.number)
         proxy.calm()
 
 
 GOOD = {"study": "s", "number": 0, "params": {}, "created_at": None, "body": {"state": "fail"}}
-NO_TELLS = {
+NOT_TELLS = {
     "nothing": "",
     "half of one": json.dumps(GOOD)[:40],
     "no object": "[]",
@@ -51,8 +51,8 @@ NO_TELLS = {
 }
 
 
-@pytest.mark.parametrize("content", NO_TELLS.values(), ids=list(NO_TELLS))
-def test_a_file_that_is_no_tell_is_set_aside_and_those_behind_it_are_delivered(
+@pytest.mark.parametrize("content", NOT_TELLS.values(), ids=list(NOT_TELLS))
+def test_a_file_that_is_not_a_tell_is_set_aside_and_the_next_ones_are_delivered(
     study: Study, proxy: Proxy, spool: Path, content: str | bytes
 ) -> None:
     keep(study, proxy, 1)
@@ -66,20 +66,20 @@ def test_a_file_that_is_no_tell_is_set_aside_and_those_behind_it_are_delivered(
     assert not waiting(spool)
 
 
-def test_a_file_that_cannot_be_opened_waits_and_those_behind_it_are_delivered(
+def test_a_file_that_cannot_be_opened_stays_and_the_next_ones_are_delivered(
     study: Study, proxy: Proxy, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keep(study, proxy, 1)
     (kept,) = waiting(spool)
     unreadable = kept.with_name(f"{0:020d}-bad.json")
-    unreadable.mkdir()  # permissions mean nothing to root
+    unreadable.mkdir()  # root may read any file
     Client(proxy.url)
     assert study.trial(0).values == [0.0]
     assert waiting(spool) == [unreadable]
     assert "stays: " in caplog.text
 
 
-def test_a_result_whose_delivery_was_not_heard_of_is_delivered_again_without_harm(
+def test_a_delivery_whose_reply_was_lost_is_repeated_without_harm(
     study: Study, proxy: Proxy, spool: Path
 ) -> None:
     keep(study, proxy, 2)
@@ -88,12 +88,12 @@ def test_a_result_whose_delivery_was_not_heard_of_is_delivered_again_without_har
     assert len(waiting(spool)) == 2
     proxy.disturb("/1/tell", "repeat")
     Client(proxy.url)
-    assert not list(spool.glob("*/*.*s*"))  # neither waiting nor set aside
+    assert not list(spool.glob("*/*.*s*"))  # neither kept nor set aside
     assert [trial.values for trial in study.trials()] == [[0.0], [1.0]]
 
 
 def python(code: str, *words: str, **options: Any) -> "subprocess.Popen[str]":
-    """A process of its own, that shares this one's spool."""
+    """Another process that shares this one's spool."""
     environment = clean_environment(OPTUNAPI_SPOOL=os.environ["OPTUNAPI_SPOOL"])
     command = [sys.executable, "-W", "error", "-c", code, *words]
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **options)
@@ -104,7 +104,7 @@ def test_processes_that_share_a_spool_deliver_each_result_once(
 ) -> None:
     keep(study, proxy, 20)
     proxy.seen.clear()
-    # Whoever finds the spool taken goes on, as another one delivers; so each looks until it is empty.
+    # A process that finds the spool locked goes on; so each looks again until it is empty.
     code = """
 import sys
 from pathlib import Path
@@ -155,13 +155,15 @@ def test_on_a_full_disk_the_result_is_in_the_error_and_nothing_half_written_is_l
     assert len(waiting(small_disk / "spool")) == 1
     assert not list(small_disk.glob("spool/*/*.part"))
 
-    assert second.tell(0.5).values == [0.5]  # what waited is delivered before, from the full disk
+    assert second.tell(0.5).values == [
+        0.5
+    ]  # the kept result is delivered first, from the full disk
     assert study.trial(0).values == [0.25]
     assert third.tell(0.75).values == [0.75]
     assert not waiting(small_disk / "spool")
 
 
-def test_a_result_outlives_its_server_and_its_trainer_and_a_later_process_delivers_it(
+def test_a_later_process_delivers_a_result_whose_server_and_trainer_have_ended(
     tmp_path: Path, spool: Path
 ) -> None:
     (tmp_path / "config").mkdir()
@@ -186,9 +188,7 @@ def test_results_are_kept_where_the_user_says_or_in_the_state_directory(
     assert spool_folder() == Path(folder)
 
 
-def test_a_spool_for_a_server_by_its_own_name_is_not_that_of_another(
-    server: Server, tmp_path: Path
-) -> None:
+def test_each_server_has_a_spool_folder_of_its_own(server: Server, tmp_path: Path) -> None:
     urls = ("http://head:8000", "http://head:8001", "https://head:8000", "http://head:8000/a")
     assert len({Spool(url, tmp_path).folder for url in urls}) == len(urls)
     assert Client(server.url).url == server.url

@@ -7,7 +7,7 @@ from optunapi.client.optuna_types.states import StudyDirection, TrialState
 
 
 @pytest.mark.parametrize("name", [each.name for each in optuna.trial.TrialState])
-def test_a_trials_state_is_optunas_of_that_name_and_the_wires_word(name: str) -> None:
+def test_a_trial_state_is_equal_to_optunas_and_to_the_word_on_the_wire(name: str) -> None:
     ours, theirs = TrialState[name], optuna.trial.TrialState[name]
     assert ours == theirs
     assert hash(ours) == hash(theirs)
@@ -18,11 +18,11 @@ def test_a_trials_state_is_optunas_of_that_name_and_the_wires_word(name: str) ->
 
 
 @pytest.mark.parametrize("name", [each.name for each in optuna.study.StudyDirection])
-def test_a_direction_is_optunas_of_that_name(name: str) -> None:
+def test_a_direction_is_equal_to_optunas(name: str) -> None:
     assert StudyDirection[name] == optuna.study.StudyDirection[name]
 
 
-def test_states_differ_and_no_other_word_is_one() -> None:
+def test_states_differ_and_other_words_are_refused() -> None:
     assert TrialState.COMPLETE != TrialState.PRUNED
     assert TrialState.COMPLETE != "pruned"
     assert TrialState.COMPLETE != None  # noqa: E711

@@ -40,7 +40,7 @@ def test_ping_says_whether_a_server_is_there(client: Client) -> None:
     assert Client(f"http://127.0.0.1:{free_port()}").ping() is False
 
 
-def test_another_web_server_is_not_taken_for_one_of_ours(server: Server) -> None:
+def test_another_url_of_the_server_is_not_taken_for_it(server: Server) -> None:
     elsewhere = Client(f"{server.url}/optunapi/v1", retry_for=0)
     assert elsewhere.ping() is False
     with pytest.raises(OptunAPIError) as raised:
@@ -49,7 +49,7 @@ def test_another_web_server_is_not_taken_for_one_of_ours(server: Server) -> None
 
 
 @pytest.mark.parametrize("url", ["head:8000", "ftp://head", "http://", "http://head:port", "head"])
-def test_what_is_no_url_is_refused_with_the_form_of_one(url: str) -> None:
+def test_an_invalid_url_is_refused_with_the_form_of_a_valid_one(url: str) -> None:
     with pytest.raises(ValueError, match=r"http://HOST:PORT|[Pp]ort"):
         Client(url)
 
@@ -71,7 +71,7 @@ def test_a_study_that_does_not_exist_is_an_error_and_never_a_new_study(client: C
 
 
 @pytest.mark.parametrize("name", ["no/name", "..", "", "é", "x" * 129])
-def test_what_cannot_be_a_studys_name_is_refused(client: Client, name: str) -> None:
+def test_an_invalid_study_name_is_refused(client: Client, name: str) -> None:
     with pytest.raises(NameInvalid):
         client.study(name)
 
@@ -102,7 +102,7 @@ def test_a_study_is_made_from_a_mapping_and_from_a_yaml_file(
     assert as_mapping.direction is StudyDirection.MAXIMIZE
 
 
-def test_a_study_without_a_spec_is_made_once_by_any_number_of_trainers(client: Client) -> None:
+def test_a_study_without_a_spec_is_created_once(client: Client) -> None:
     first = client.create_study("defined-by-run", direction="maximize")
     assert client.create_study("defined-by-run", direction="maximize").name == first.name
     with pytest.raises(SpecConflict):
@@ -115,7 +115,7 @@ def test_a_study_without_a_spec_is_made_once_by_any_number_of_trainers(client: C
     assert client.create_study("its-own", spec).directions == ["maximize"]  # not the default
 
 
-def test_without_a_spec_a_configured_study_of_the_same_direction_is_the_one_meant(
+def test_without_a_spec_an_existing_study_of_the_same_direction_is_returned(
     study: Study, client: Client
 ) -> None:
     assert client.create_study(study.name).ask().params.keys() == {"x", "n"}
@@ -123,7 +123,7 @@ def test_without_a_spec_a_configured_study_of_the_same_direction_is_the_one_mean
         client.create_study(study.name, direction="maximize")
 
 
-def test_another_spec_of_a_study_that_is_there_is_refused_with_the_difference(
+def test_another_spec_of_an_existing_study_is_refused_with_the_difference(
     study: Study, client: Client
 ) -> None:
     with pytest.raises(SpecConflict) as raised:
@@ -131,9 +131,7 @@ def test_another_spec_of_a_study_that_is_there_is_refused_with_the_difference(
     assert [each["key"] for each in raised.value.extra["diff"]] == ["max_trials"]
 
 
-def test_a_study_that_must_be_new_is_refused_where_there_is_one(
-    study: Study, client: Client
-) -> None:
+def test_a_study_that_must_be_new_is_refused_if_it_exists(study: Study, client: Client) -> None:
     with pytest.raises(StudyExists):
         client.create_study(study.name, XY, load_if_exists=False)
     assert client.create_study("brand-new", XY, load_if_exists=False).name == "brand-new"
@@ -159,9 +157,7 @@ def test_a_bad_spec_is_refused_with_every_error(client: Client) -> None:
         {"direction": "upwards"},
     ],
 )
-def test_a_direction_is_given_in_one_place_and_is_one(
-    client: Client, arguments: dict[str, Any]
-) -> None:
+def test_a_direction_is_valid_and_given_once(client: Client, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"direction|upwards"):
         client.create_study("never-made", **arguments)
 
@@ -169,7 +165,7 @@ def test_a_direction_is_given_in_one_place_and_is_one(
 # Ask and tell
 
 
-def test_what_was_asked_for_is_told_and_kept(study: Study) -> None:
+def test_a_trial_is_asked_for_told_and_stored(study: Study) -> None:
     trial = study.ask(user_attrs={"host": "gpu-03"})
     assert trial.params.keys() == {"x", "n"}
     assert (trial.number, trial.attempt, trial.worker) == (0, 1, this_worker())
@@ -203,7 +199,9 @@ def test_a_value_that_is_not_finite_fails_the_trial_with_a_warning(
 
 
 @pytest.mark.parametrize("value", ["3", True, {}, object()])
-def test_what_is_no_number_is_refused_and_the_trial_stays_open(study: Study, value: Any) -> None:
+def test_a_value_that_is_not_a_number_is_refused_and_the_trial_stays_open(
+    study: Study, value: Any
+) -> None:
     trial = study.ask()
     with pytest.raises(TypeError):
         trial.tell(value)
@@ -219,7 +217,7 @@ def test_a_wrong_number_of_values_is_refused_and_the_trial_stays_open(study: Stu
     assert trial.tell(1.0).state == "complete"
 
 
-def test_a_refused_tell_of_somebody_elses_trial_does_not_take_hold_of_it(
+def test_a_refused_tell_of_another_clients_trial_does_not_hold_it(
     study: Study, server: Server
 ) -> None:
     trial = study.ask()
@@ -283,7 +281,7 @@ def test_fixed_parameters_are_what_the_trial_gets(study: Study) -> None:
     assert len(list(study.trials())) == 1
 
 
-def test_a_batch_has_as_many_trials_as_there_is_room_for(make_study: MakeStudy) -> None:
+def test_a_batch_has_as_many_trials_as_the_limits_allow(make_study: MakeStudy) -> None:
     study = make_study(max_trials=5)
     trials = study.ask_batch(9)
     assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
@@ -295,7 +293,7 @@ def test_a_batch_has_as_many_trials_as_there_is_room_for(make_study: MakeStudy) 
     assert (study.state, study.finished_reason) == ("finished", "max_trials")
 
 
-def test_who_asks_with_wait_gets_the_place_that_becomes_free(
+def test_an_ask_with_wait_gets_the_place_that_becomes_free(
     make_study: MakeStudy,
 ) -> None:
     study = make_study(max_running=1)
@@ -325,12 +323,12 @@ def test_a_restarted_worker_gets_its_own_trial_back_with_its_reports(
     assert first.stop_requested
 
 
-def test_a_trial_may_be_held_for_ever_and_under_the_studys_own_lease(make_study: MakeStudy) -> None:
+def test_a_trial_may_have_no_lease_or_the_studys_own(make_study: MakeStudy) -> None:
     assert make_study().ask(lease_seconds=None).lease is None
     assert make_study(lease="30s").ask(lease_seconds=None).lease is not None
 
 
-# The queue, imports, the whole
+# The queue, imports, the study itself
 
 
 def test_queued_points_come_first(study: Study) -> None:
@@ -344,7 +342,7 @@ def test_queued_points_come_first(study: Study) -> None:
         study.enqueue({"y": 1})
 
 
-def test_trials_from_elsewhere_are_taken_in_all_or_none(study: Study) -> None:
+def test_trials_are_imported_all_or_none(study: Study) -> None:
     items: list[dict[str, Any]] = [
         {"params": {"x": 1.0, "n": 1}, "values": [1.0]},
         {"params": {"x": 2.0, "n": 1}, "state": "fail", "reason": "diverged"},
@@ -394,7 +392,7 @@ def test_events_tell_what_happens(study: Study) -> None:
     thread = threading.Thread(target=listen)
     thread.start()
     while not listening.wait(0.05):
-        study.set_user_attr("knock", 1)  # nothing says when a stream is open but what comes through
+        study.set_user_attr("knock", 1)  # only an event shows that the stream is open
     study.ask().tell(1.0)
     thread.join(30)
     assert got[-1] == ("trial", "complete")
@@ -456,7 +454,7 @@ def test_a_study_goes_to_a_spawned_process(study: Study) -> None:
 
 
 def test_a_used_client_goes_on_in_forks_and_in_their_parent(study: Study) -> None:
-    ask_and_tell(study, 1)  # there are connections now, and a thread that renews leases
+    ask_and_tell(study, 1)  # now there are connections and a renewing thread
     held = study.ask()
     context = multiprocessing.get_context("fork")
     with context.Pool(3) as pool:

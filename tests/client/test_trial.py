@@ -75,7 +75,7 @@ def test_another_kind_of_parameter_is_refused_by_the_server(trial: Trial) -> Non
 CHOICES = (None, True, 1.5, "a", 7)
 
 
-def test_a_choice_is_the_very_object(study: Study) -> None:
+def test_a_choice_is_the_callers_own_object(study: Study) -> None:
     found = set()
     for _ in range(30):
         with study.ask() as trial:
@@ -100,7 +100,7 @@ def test_a_fixed_value_of_a_parameter_that_no_configuration_names_is_given(
     assert trial.suggest_float("free", 0, 1) == 0.25
 
 
-def test_names_that_optuna_is_about_to_drop_still_work(trial: Trial) -> None:
+def test_deprecated_names_of_optuna_still_work(trial: Trial) -> None:
     for old, arguments in (
         (trial.suggest_uniform, (0, 1)),
         (trial.suggest_loguniform, (0.5, 1)),
@@ -147,7 +147,7 @@ def test_a_report_that_optuna_refuses_is_refused(
 
 
 @pytest.mark.parametrize(("pruner", "prunes"), [("median", True), ("none", False)])
-def test_a_report_that_is_not_finite_is_one_to_prune_where_there_is_a_pruner(
+def test_after_a_report_that_is_not_finite_a_study_with_a_pruner_prunes(
     make_study: MakeStudy, pruner: str, prunes: bool
 ) -> None:
     trial = make_study(pruner=pruner).ask()
@@ -163,7 +163,7 @@ def test_with_several_objectives_nothing_is_reported_as_in_optuna(make_study: Ma
         trial.should_prune()
 
 
-def test_who_is_asked_to_stop_learns_it_with_the_next_report(study: Study, trial: Trial) -> None:
+def test_a_report_brings_the_request_to_stop(study: Study, trial: Trial) -> None:
     url = f"{study.connection.url}/optunapi/v1/studies/{study.name}/trials/{trial.number}/stop"
     requests.post(url, timeout=10).raise_for_status()
     with trial:
@@ -174,7 +174,7 @@ def test_who_is_asked_to_stop_learns_it_with_the_next_report(study: Study, trial
     assert (closed.state, closed.fail_reason) == (TrialState.FAIL, "stopped")
 
 
-def test_attributes_are_kept_at_once(study: Study, trial: Trial) -> None:
+def test_attributes_are_sent_at_once(study: Study, trial: Trial) -> None:
     trial.set_user_attr("epochs", 3)
     assert study.trial(trial.number).user_attrs == {"epochs": 3} == trial.user_attrs
     with pytest.raises(TypeError, match="cannot be sent"):
@@ -212,7 +212,7 @@ def test_a_file_is_kept_with_its_trial(study: Study, trial: Trial, tmp_path: Pat
 # The end of a block
 
 
-def test_a_block_that_told_ends_quietly(study: Study) -> None:
+def test_a_block_that_told_a_result_does_nothing_more(study: Study) -> None:
     with study.ask() as trial:
         trial.tell(1.0)
     with study.ask() as other:
@@ -230,7 +230,7 @@ def test_an_exception_fails_the_trial_with_its_type_and_message(study: Study) ->
     )
 
 
-def test_a_message_that_cannot_be_sent_as_it_is_fails_the_trial_all_the_same(study: Study) -> None:
+def test_a_message_that_cannot_be_sent_unchanged_fails_the_trial_too(study: Study) -> None:
     with pytest.raises(RuntimeError), study.ask():
         raise RuntimeError("half a pair: \ud800, a NUL: \0, and much more" + "x" * 20_000)
     reason = study.trial(0).fail_reason
@@ -239,7 +239,9 @@ def test_a_message_that_cannot_be_sent_as_it_is_fails_the_trial_all_the_same(stu
 
 
 @pytest.mark.parametrize("pruned", [TrialPruned, optuna.TrialPruned])
-def test_trial_pruned_prunes_and_goes_no_further(study: Study, pruned: type[BaseException]) -> None:
+def test_trial_pruned_prunes_and_does_not_leave_the_block(
+    study: Study, pruned: type[BaseException]
+) -> None:
     with study.ask() as trial:
         trial.report(0.5, 1)
         raise pruned
@@ -267,7 +269,7 @@ def test_a_lost_lease_tells_nothing(study: Study) -> None:
     assert study.trial(0).state == "running"
 
 
-def test_a_block_that_told_nothing_fails_and_no_value_is_invented(study: Study) -> None:
+def test_a_block_without_a_result_fails_and_no_value_is_invented(study: Study) -> None:
     with pytest.warns(RuntimeWarning, match="ended without a result"), study.ask():
         pass
     closed = study.trial(0)
@@ -275,7 +277,7 @@ def test_a_block_that_told_nothing_fails_and_no_value_is_invented(study: Study) 
     assert (closed.values, closed.fail_reason) == (None, "no-score")
 
 
-def test_an_exception_is_not_hidden_by_the_servers_refusal(study: Study) -> None:
+def test_a_refusal_of_the_server_does_not_hide_the_exception(study: Study) -> None:
     url = f"{study.connection.url}/optunapi/v1/studies/{study.name}/trials/0/tell"
 
     def fail() -> None:

@@ -1,4 +1,4 @@
-"""Objectives written for Optuna give over HTTP what they give locally: distributions, values, states."""
+"""Objectives written for Optuna have the same results over HTTP: distributions, values, states."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from tests.support import ROOT, Server, clean_environment, running_server
 
 
 def locally(case: Case) -> optuna.Study:
-    """The same objective, sampler and pruner in this process, without a server."""
+    """Run the same objective, sampler and pruner in this process, without a server."""
     pruners = {"none": optuna.pruners.NopPruner, "median": optuna.pruners.MedianPruner}
     study = optuna.create_study(
         directions=case.directions,
@@ -25,7 +25,7 @@ def locally(case: Case) -> optuna.Study:
 
 
 def assert_same_studies(home: Path) -> None:
-    """Look that each case's study, as the server stored it, is what a local run gives."""
+    """Check that each case's stored study is equal to a local run."""
     for name, case in CASES.items():
         url = f"sqlite:///{home}/db/{name}.db"
         stored = optuna.load_study(study_name=name, storage=url).trials
@@ -46,7 +46,7 @@ def empty_server(tmp_path: Path) -> Iterator[tuple[Server, Path]]:
         yield server, home
 
 
-def test_unchanged_objectives_give_over_http_what_they_give_locally(
+def test_unchanged_objectives_have_the_same_results_over_http(
     empty_server: tuple[Server, Path], tmp_path: Path
 ) -> None:
     server, home = empty_server

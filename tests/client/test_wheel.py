@@ -1,4 +1,4 @@
-"""The built wheel, installed without its dependencies beside requests, click and rich alone."""
+"""The built wheel, installed with requests, click and rich and none of its other dependencies."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ OTHER_PYTHONS = ("3.11", "3.12", "3.13")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of the tree as it is."""
+    """A wheel of the working tree."""
     folder = tmp_path_factory.mktemp("wheel")
     tree = folder / "tree"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -36,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_dependencies(*names: str) -> set[str]:
-    """These distributions, and what they need here."""
+    """Return these distributions and their dependencies."""
     found, open_names = set[str](), list(names)
     while open_names:
         name = open_names.pop()
@@ -48,11 +48,11 @@ def with_dependencies(*names: str) -> set[str]:
 
 
 def install(python: str, folder: Path, wheel: Path) -> Path:
-    """An environment with what a trainer needs and nothing else; return its Python."""
+    """Make an environment with only what a trainer needs; return its Python."""
     environment = folder / "trainer"
     subprocess.run([python, "-m", "venv", "--without-pip", environment], check=True)
     (packages,) = environment.glob("lib/python3.*/site-packages")
-    # What pip would download is here already.
+    # No download: the dependencies are installed here.
     ours = Path(sysconfig.get_path("purelib"))
     for name in with_dependencies(*NEEDED):
         for top in {file.parts[0] for file in distribution(name).files or ()} - {
@@ -66,12 +66,12 @@ def install(python: str, folder: Path, wheel: Path) -> Path:
 
 
 def other_python(version: str) -> str | None:
-    """An interpreter of this version, on the path or among pyenv's."""
+    """Return an interpreter of this version, on the path or one of pyenv's."""
     candidates = [shutil.which(f"python{version}")]
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     candidates += [str(path) for path in sorted(root.glob(f"versions/{version}.*/bin/python"))]
     for found in candidates:
-        # A shim of pyenv's may stand for a version that is not switched on.
+        # A shim of pyenv may exist for a version that is not active.
         if (
             found
             and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0
@@ -81,8 +81,8 @@ def other_python(version: str) -> str | None:
 
 
 def train(python: Path, tmp_path: Path) -> None:
-    """Run the unchanged objectives there, against a server here, and compare with a local run; then see a
-    result through an outage.
+    """Run the unchanged objectives with that Python and compare with a local run; then check that a result
+    arrives after an outage.
     """
     work, home = tmp_path / "work", tmp_path / "home"
     (home / "config").mkdir(parents=True)
@@ -94,7 +94,7 @@ def train(python: Path, tmp_path: Path) -> None:
         "client/unchanged.py",
     ):
         shutil.copy(ROOT / "tests" / file, work / "tests" / file)
-    # A trial that fails is warned of, and one of the objectives makes some.
+    # Failed trials cause warnings, and one of the objectives has some.
     warnings = ("-W", "error", "-W", "ignore::RuntimeWarning")
     with running_server(home) as server:
         trainer = subprocess.run(
@@ -115,7 +115,7 @@ def test_the_wheel_alone_trains_as_optuna_would(wheel: Path, tmp_path: Path) -> 
     train(install(sys.executable, tmp_path, wheel), tmp_path)
 
 
-def test_the_wheel_alone_has_the_tunnels_command_which_says_what_it_lacks(
+def test_the_wheel_alone_has_the_tunnel_command_which_names_the_missing_package(
     wheel: Path, tmp_path: Path
 ) -> None:
     python = install(sys.executable, tmp_path, wheel)
@@ -140,10 +140,10 @@ def test_the_wheel_alone_has_the_tunnels_command_which_says_what_it_lacks(
 if SOAK:  # each takes a quarter of a minute
 
     @pytest.mark.parametrize("version", OTHER_PYTHONS)
-    def test_the_wheel_trains_on_every_python_that_is_here(
+    def test_the_wheel_trains_on_every_installed_python(
         wheel: Path, tmp_path: Path, version: str
     ) -> None:
         python = other_python(version)
-        if python is None:  # nor need there be: `missing` would fail
+        if python is None:  # not `missing`: it is not required
             pytest.skip(f"there is no Python {version}")
         train(install(python, tmp_path, wheel), tmp_path)

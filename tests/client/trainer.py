@@ -1,8 +1,8 @@
-"""A trainer's process: trials of a study until it is finished, each noted in a file when it is done.
+"""A trainer's process: runs trials until the study is finished, and notes each in a file.
 
     python -m tests.client.trainer URL STUDY FILE [--jobs N] [--lease S] [--hang]
 
-With --hang the objective says so on stdout, once for each job, and goes on for ever.
+With --hang the objective prints a line for each job, and never ends.
 """
 
 import argparse
@@ -31,13 +31,15 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(
         signal.SIGINT, signal.default_int_handler
-    )  # which a shell's background job ignores
+    )  # a shell's background job ignores it by default
     logging.basicConfig(level=logging.INFO)
 
     def objective(trial: optunapi.Trial) -> float:
         if options.hang:
-            print(f"hangs {trial.number}\n", end="", flush=True)  # in one piece: threads do
-            # Not in one wait: a signal that comes just before it begins would not end it.
+            print(
+                f"hangs {trial.number}\n", end="", flush=True
+            )  # in one write: several threads print
+            # Not one long wait: a signal just before it begins would not end it.
             while True:
                 threading.Event().wait(0.05)
         value = value_of(trial.params)

@@ -1,8 +1,8 @@
-"""On a trainer's machine: the objectives of `objectives.py`, as they are, through `study.optimize`.
+"""For a trainer's machine: run the objectives of `objectives.py` unchanged with `study.optimize`.
 
     python -m tests.client.unchanged URL [--alone]
 
-With --alone it first looks that nothing is installed here that a trainer does not need.
+With --alone it first checks that nothing is installed that a trainer does not need.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ def spec_of(case: Case) -> dict[str, Any]:
 
 
 def run(client: optunapi.Client, name: str, case: Case) -> None:
-    """Do the case's trials, and look that callbacks see what Optuna's would."""
+    """Run the case's trials, and check that callbacks get what Optuna's would."""
     study = client.create_study(name, spec_of(case))
     seen: list[int] = []
 
