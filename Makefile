@@ -1,4 +1,4 @@
-# `make demo` and `make test` are all a fresh machine needs: Python 3.11 or newer, and make.
+# `make demo` and `make test` need only Python 3.11 or newer, and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +24,7 @@ $(VENV)/.complete: $(VENV)/.server
 	$(INSTALL) -e '.[test]'
 	@touch $@
 
-demo: $(VENV)/.server ## two trainers on a paraboloid, from nothing to the best point
+demo: $(VENV)/.server ## start a server and two trainers that search a minimum
 	$(BIN)/optunapi demo
 
 serve: $(VENV)/.server ## the server on port 8000, with auto-reload
@@ -33,7 +33,7 @@ serve: $(VENV)/.server ## the server on port 8000, with auto-reload
 test: env ## all tests
 	$(BIN)/python -m pytest -n auto
 
-soak: env ## the same tests with larger numbers
+soak: env ## all tests with larger numbers
 	OPTUNAPI_SOAK=1 $(BIN)/python -m pytest -n auto
 
 check: env ## ruff, mypy, import-linter, bandit
@@ -43,11 +43,11 @@ check: env ## ruff, mypy, import-linter, bandit
 	$(BIN)/lint-imports
 	$(BIN)/bandit -q -c pyproject.toml -r optunapi
 
-bench: env ## measure; prints ratios, floors and goals
+bench: env ## measure speed and memory; prints ratios, floors and goals
 	$(INSTALL) -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-bench-quality: env ## optimisation quality beside Optuna's own, in half an hour
+bench-quality: env ## compare the search with Optuna's default, in half an hour
 	$(BIN)/python -m tests.benchmarks.quality --json docs/figures/quality.json \
 		--figure docs/figures/quality.svg --document docs/samplers.md $(ARGS)
 

@@ -1,6 +1,6 @@
-"""The trainer of simple_trainer.py through an SSH tunnel, to a server that only a gateway reaches.
+"""The trainer of simple_trainer.py, through an SSH tunnel to a server that only a gateway can reach.
 
-The gateway's host key is checked: without `ssh_host_key`, sshtunnel would trust whoever answers.
+The gateway's host key is checked: without `ssh_host_key`, sshtunnel would trust any server.
 Needs `pip install requests sshtunnel`.
 
     python examples/secured_trainer.py user@gateway:22 private-host:8000 --key ~/.ssh/id_ed25519
@@ -15,19 +15,21 @@ from sshtunnel import BaseSSHTunnelForwarderError, open_tunnel
 
 
 def address(text, port):
-    """`host` or `host:port` as a pair."""
+    """Split `host` or `host:port`."""
     host, _, given = text.partition(":")
     return host, int(given or port)
 
 
 def known_host_key(host, port, known_hosts):
-    """The gateway's key as known_hosts has it, where OpenSSH and ssh-keyscan write it."""
+    """Return the gateway's host key from known_hosts, the file of OpenSSH and ssh-keyscan."""
     name = host if port == 22 else "[{}]:{}".format(host, port)
     keys = paramiko.HostKeys(os.path.expanduser(known_hosts)).lookup(name)
     if not keys:
         sys.exit(
-            "The host key of {0} is not in {1}. Compare it with what the gateway's keeper says, "
-            "then: ssh-keyscan -p {2} {3} >> {1}".format(name, known_hosts, port, host)
+            "The host key of {0} is not in {1}. Compare it with the one that the gateway's "
+            "administrator publishes, then: ssh-keyscan -p {2} {3} >> {1}".format(
+                name, known_hosts, port, host
+            )
         )
     return keys.get("ssh-ed25519") or next(iter(keys.values()))
 
@@ -57,7 +59,7 @@ def main():
             url = "http://127.0.0.1:{}".format(tunnel.local_bind_port)
             train(url, options.study, options.trials)
     except BaseSSHTunnelForwarderError as error:
-        sys.exit("No tunnel: {} (is the host key or the login key another one?)".format(error))
+        sys.exit("No tunnel: {} (did the host key change, is the key accepted?)".format(error))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A trainer that needs requests alone, and any Python from 3.6 on: the two GETs of OptunAPI 0.1.
+"""A trainer that needs only requests and Python 3.6 or newer: the two GET requests of OptunAPI 0.1.
 
 It asks for a trial, computes the score of its parameters (here a paraboloid, in your case hours of
-training), hands the score in, and reads the best point so far from the answer. Start as many as you
-like, on as many machines: each gets trials of its own.
+training), sends the score, and reads the best point so far from the reply. Start as many as you like,
+on as many machines: each gets its own trials.
 
     python examples/simple_trainer.py [--url http://127.0.0.1:8000] [--study optunapi-test]
 """

@@ -1,9 +1,9 @@
-"""A trainer whose server only an SSH gateway reaches: it opens the tunnel itself, and rides out its loss.
+"""A trainer for a server behind an SSH gateway: it opens the tunnel itself, and survives its loss.
 
-The gateway has to show the host key that known_hosts has for it; an unknown one is refused with the line to
-add. When the SSH session dies, the tunnel makes a new one on the same local port, and the client makes the
-requests again that were lost meanwhile: no trial is lost, and none handed in twice.
-Needs what a trainer needs, and paramiko: `pip install requests paramiko && pip install --no-deps optunapi`.
+The gateway has to show the host key that is in known_hosts; an unknown one is refused, with the line to add.
+When the SSH connection is lost, the tunnel reconnects on the same local port, and the client repeats the
+requests that were lost meanwhile: no trial is lost or told twice.
+Needs paramiko too: `pip install requests paramiko && pip install --no-deps optunapi`.
 
     python examples/ssh_gateway.py user@gateway:22 private-host:8000 [--key ~/.ssh/id_ed25519]
 """
@@ -24,11 +24,11 @@ def objective(trial):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "gateway", help="user@host[:port] of the SSH server, or a name of ~/.ssh/config"
+        "gateway", help="user@host[:port] of the SSH server, or a name in ~/.ssh/config"
     )
     parser.add_argument("server", help="host[:port] of OptunAPI as the gateway sees it")
-    parser.add_argument("--key", help="private key to log in with, and no other one")
-    parser.add_argument("--known-hosts", help="host keys to trust, and no other ones")
+    parser.add_argument("--key", help="the only private key to log in with")
+    parser.add_argument("--known-hosts", help="the only file of host keys to trust")
     parser.add_argument("--study", default="behind-a-gateway")
     parser.add_argument("--trials", type=int, default=20)
     options = parser.parse_args()

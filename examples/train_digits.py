@@ -1,8 +1,8 @@
-"""A real classifier tuned by two processes: scikit-learn's SGDClassifier on the digits it ships.
+"""A real classifier tuned by two processes: scikit-learn's SGDClassifier on its digits data set.
 
 The images are split once into training, validation and test parts. Trials are trained on the first
-and judged on the second; the test part is looked at once, at the end, for the best trial and the
-classifier's defaults. The search space is config/digits.yaml; needs requests and scikit-learn.
+and scored on the second. The test part is used once, at the end, to compare the best trial with the
+classifier's defaults. The search space is config/digits.yaml. Needs requests and scikit-learn.
 
     python examples/train_digits.py [--url http://127.0.0.1:8000] [--trials 30] [--processes 2]
 """
@@ -23,7 +23,7 @@ SEED = 0
 
 
 def split():
-    """Training, validation and test parts (882, 375 and 540 images), each as (images, digits)."""
+    """Return training, validation and test parts (882, 375, 540 images), each (images, digits)."""
     images, digits = load_digits(return_X_y=True)
     rest, test, rest_digits, test_digits = train_test_split(
         images, digits, test_size=540, stratify=digits, random_state=SEED
@@ -36,7 +36,7 @@ def split():
 
 def fit(params, images, digits):
     with warnings.catch_warnings():
-        # A trial with parameters that do not converge gets the score it deserves.
+        # Parameters that do not converge keep the score they reach.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return SGDClassifier(random_state=SEED, **params).fit(images, digits)
 
@@ -49,7 +49,7 @@ def get(url, **query):
 
 
 def train(url, study, trials):
-    """Do that many trials; the last answer, which knows the best one so far."""
+    """Run `trials` trials and return the last reply, which has the best trial so far."""
     training, validation, _ = split()
     for _ in range(trials):
         trial = get(f"{url}/optunapi/hparams/{study}")

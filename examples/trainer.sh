@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A trainer in any language that can GET: here bash with curl, sed and awk. Minimises a paraboloid.
+# A trainer in bash, with curl, sed and awk. It minimises a paraboloid.
 #
 #     examples/trainer.sh [URL] [STUDY] [TRIALS]
 set -euo pipefail
@@ -8,7 +8,7 @@ url=${1:-${OPTUNAPI_URL:-http://127.0.0.1:8000}}
 study=${2:-optunapi-test}
 trials=${3:-20}
 
-# number KEY: the number that KEY has in the JSON on stdin.
+# number KEY: print the number at KEY in the JSON on stdin.
 number() {
     sed -n "s/.*\"$1\": *\([-+0-9.eE]*\).*/\1/p"
 }
