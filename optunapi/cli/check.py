@@ -9,7 +9,7 @@ from optunapi.cli.output import Exit, json_option, print_json, wants_json
 from optunapi.errors import ConfigInvalid
 
 if TYPE_CHECKING:
-    from optunapi.engine.spec.read import StudySpec
+    from optunapi.engine.spec.model import StudySpec
 
 
 def error_line(path: Path, error: dict[str, Any]) -> str:

@@ -10,8 +10,9 @@ from optunapi.engine.fork import Origin, fitting_history
 from optunapi.engine.names import check_name, slug_of
 from optunapi.engine.open_studies import OpenStudies
 from optunapi.engine.reports.snapshot import Snapshot
+from optunapi.engine.spec.diff import differences
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point
-from optunapi.engine.spec.read import StudySpec, differences
 from optunapi.engine.state.feed import Feed, Listener
 from optunapi.engine.state.state import Clock, NewId
 from optunapi.engine.store import ArtifactFiles, Commit, Stores

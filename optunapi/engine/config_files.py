@@ -6,7 +6,7 @@ from typing import Any
 
 from optunapi.engine.names import NAME
 from optunapi.engine.spec.files import read_config
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.study import Study
 from optunapi.errors import ConfigInvalid, SpecConflict, StudyNotFound
 

@@ -6,7 +6,7 @@ from optuna.trial import FrozenTrial
 
 from optunapi.engine.fork import Origin
 from optunapi.engine.records import SPEC, STUDY, StudyRecord
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.templates import waiting_trial
 from optunapi.engine.store import Store
 

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from optunapi.engine.records import TRIAL, StudyRecord, TrialRecord
 from optunapi.engine.space import fitted
-from optunapi.engine.spec.read import Objective, StudySpec
+from optunapi.engine.spec.model import Objective, StudySpec
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.trials.artifacts import ARTIFACT

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.spec.read import Limits, Objective
+from optunapi.engine.spec.model import Limits, Objective
 from optunapi.errors import (
     LeaseLost,
     NoSlot,

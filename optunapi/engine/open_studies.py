@@ -18,7 +18,8 @@ from optunapi.engine.names import NAME, slug_of
 from optunapi.engine.records import SPEC
 from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.inferred import spec_of_history
-from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import Clock, NewId, StudyState
 from optunapi.engine.store import Store, Stores

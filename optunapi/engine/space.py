@@ -1,4 +1,4 @@
-"""Parameters and their Optuna distributions: read, written, and asked where `when` holds."""
+"""Parameters, the values of their distributions, and where `when` holds."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,10 +15,6 @@ from optuna.distributions import (
 )
 
 from optunapi.engine.documents.document import Scalar, nearest, quoted
-from optunapi.engine.documents.fields import MAX_INTEGER
-
-DISTRIBUTION_KEYS = ("type", "choices", "low", "high", "step", "log")
-MAX_STEPS = MAX_INTEGER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +47,6 @@ def sample_conditional(
 def same(one: Any, other: Any) -> bool:
     """Whether two values are one: 1 and 1.0 are, true and 1 are not, as in JSON."""
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
-
-
-def distribution_to_wire(distribution: BaseDistribution) -> dict[str, Any]:
-    """The distribution as clients and configurations write it."""
-    match distribution:
-        case CategoricalDistribution(choices=choices):
-            return {"type": "categorical", "choices": list(choices)}
-        case IntDistribution(low=low, high=high, log=log, step=step):
-            return {"type": "int", "low": low, "high": high, "log": log, "step": step}
-        case FloatDistribution(low=low, high=high, log=log, step=step):
-            return {"type": "float", "low": low, "high": high, "log": log, "step": step}
-    raise TypeError(f"no such distribution: {distribution!r}")
 
 
 def fitted(distribution: BaseDistribution, value: Any) -> tuple[Scalar] | None:

@@ -13,8 +13,9 @@ from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.importances import Importances
 from optunapi.engine.reports.pages import Cursor, Selection, best_of, page_of
 from optunapi.engine.reports.snapshot import Snapshot, snapshot_of
+from optunapi.engine.spec.diff import incompatibilities
 from optunapi.engine.spec.inferred import spec_of_history
-from optunapi.engine.spec.read import StudySpec, incompatibilities
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit

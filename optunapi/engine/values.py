@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import FinishedReason
-from optunapi.engine.spec.read import Limits, StudySpec
+from optunapi.engine.spec.model import Limits, StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)

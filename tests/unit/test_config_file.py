@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from optunapi.engine.documents import yaml_reader as config_yaml
 from optunapi.engine.spec.files import read_config, spec_from_yaml
-from optunapi.engine.spec.read import Objective, StudySpec
+from optunapi.engine.spec.model import Objective, StudySpec
 from optunapi.errors import ConfigInvalid
 from tests.support import ROOT
 

@@ -8,7 +8,8 @@ import pytest
 from optuna import pruners
 
 from optunapi.engine.pruners.registry import make_pruner
-from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.errors import ConfigInvalid
 
 

@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.pruners.incremental import make_rule
 from optunapi.engine.pruners.registry import PRUNERS, make_pruner
 from optunapi.engine.pruners.sorted_values import SortedValues
-from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from tests.support import scaled
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

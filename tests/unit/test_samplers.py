@@ -22,7 +22,8 @@ from optuna.samplers import (
 
 from optunapi.engine.samplers.make import make_sampler
 from optunapi.engine.space import fitted, sample_conditional
-from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.errors import ConfigInvalid
 from tests.support import missing
 

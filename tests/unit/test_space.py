@@ -15,14 +15,13 @@ from optuna.distributions import (
 
 from optunapi.engine.space import (
     Parameter,
-    distribution_to_wire,
     fitted,
     fitted_point,
     misfits,
     sample_conditional,
     values_of,
 )
-from optunapi.engine.spec.distributions import parse_distribution
+from optunapi.engine.spec.distributions import distribution_to_wire, parse_distribution
 from optunapi.errors import ConfigInvalid
 
 

@@ -6,14 +6,9 @@ from typing import Any
 import pytest
 from optuna.study import StudyDirection
 
-from optunapi.engine.spec.read import (
-    Limits,
-    Objective,
-    StudySpec,
-    differences,
-    incompatibilities,
-    spec_from_mapping,
-)
+from optunapi.engine.spec.diff import differences, incompatibilities
+from optunapi.engine.spec.model import Limits, Objective, StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.errors import ConfigInvalid
 
 LR = {"type": "float", "low": 1e-5, "high": 0.1, "log": True}
@@ -225,11 +220,11 @@ def test_a_setting_that_is_wrong_is_refused_at_its_key(
         ({"lr": [LR]}, "parameters.lr", "is not a parameter: a mapping"),
         ({"lr": LR | {"when": "adam"}}, "parameters.lr.when", '"adam" is not a mapping'),
         ({"lr": LR | {"when": {"n": 1}}}, "parameters.lr.when.n", "there is no parameter"),
-        ({"lr": LR | {"when": {"lr": 1}}}, "parameters.lr.when.lr", "does not come before"),
+        ({"lr": LR | {"when": {"lr": 1}}}, "parameters.lr.when.lr", "must come before"),
         (
             {"lr": LR | {"when": {"optimizer": "sgd"}}, "optimizer": OPTIMIZER},
             "parameters.lr.when.optimizer",
-            "does not come before",
+            "must come before",
         ),
         (
             {"optimizer": OPTIMIZER, "lr": LR | {"when": {"optimizer": "rms"}}},

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from optunapi.engine.pruners.registry import PRUNERS, make_pruner
 from optunapi.engine.samplers.make import make_sampler
 from optunapi.engine.samplers.registry import SAMPLERS
+from optunapi.engine.spec.diff import differences
 from optunapi.engine.spec.files import spec_from_yaml
-from optunapi.engine.spec.read import SETTINGS, StudySpec, differences, spec_from_mapping
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import SETTINGS, spec_from_mapping
 from optunapi.errors import ConfigInvalid
 from tests.support import scaled
 

@@ -15,8 +15,8 @@ from optunapi.api.v1.parameters import CHANGES, CHANGES_STATE, ON_STUDY, Key, Na
 from optunapi.api.v1.trials import result_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.spec.distributions import parse_distribution
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import of_item
-from optunapi.engine.spec.read import StudySpec
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.trials.imports import ImportedTrial, imported

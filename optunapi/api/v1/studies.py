@@ -16,7 +16,8 @@ from optunapi.api.v1.parameters import CHANGES, CHANGES_STATE, ON_STUDY, Count, 
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.names import slug_of
 from optunapi.engine.spec.files import spec_from_yaml
-from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import StudyChange, TrialView

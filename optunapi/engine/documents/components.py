@@ -6,17 +6,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from optunapi.engine.documents.document import Node, nearest, quoted
 from optunapi.engine.documents.fields import Boolean, Number, Text, one_of, whole
 
-Reader = Callable[[Node], Any]
 MAX_SEED = 2**32 - 1
 
 _BY_ANNOTATION = {"int": whole(0), "float": Number, "bool": Boolean, "str": Text}
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _filters = threading.Lock()
 
 
@@ -25,9 +23,9 @@ class Kind:
     """A class and its arguments.
 
     The constructor's signature says which arguments there are. `types` adds those that its
-    annotations do not describe well enough and those of our own: a type for `Node.read`, or a
-    Component. Arguments in neither are Python objects that a file cannot give. `refused` ones have
-    no effect in Optuna any more. `implied` ones may be left out although the constructor needs them.
+    annotations do not describe well enough and those of our own: a type of `fields`, or a Component.
+    Arguments in neither are Python objects, which no file has. `refused` ones have no effect in
+    Optuna any more. `implied` ones may be left out although the constructor needs them.
     """
 
     made: type
@@ -36,36 +34,30 @@ class Kind:
     implied: frozenset[str] = frozenset()
 
     @cached_property
-    def parameters(self) -> dict[str, inspect.Parameter]:
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
         """The constructor's parameters."""
-        found = inspect.signature(self.made).parameters
-        return {name: each for name, each in found.items() if each.kind not in _VARIADIC}
+        return inspect.signature(self.made).parameters
 
     @cached_property
-    def readers(self) -> dict[str, Reader]:
-        """A reader for each argument that a configuration may give."""
-        types: dict[str, Any] = {}
+    def arguments(self) -> dict[str, Any]:
+        """The type of each argument that a configuration may give."""
+        found: dict[str, Any] = {}
         for name, parameter in self.parameters.items():
             annotation = parameter.annotation
             words = annotation if isinstance(annotation, str) else annotation.__name__
             plain = _BY_ANNOTATION.get(words.removesuffix(" | None"))
             if plain and name not in self.refused:
-                types[name] = whole(0, MAX_SEED) if name == "seed" else plain
-        return {
-            name: type_.read if isinstance(type_, Component) else partial(Node.read, type_=type_)
-            for name, type_ in (types | dict(self.types)).items()
-        }
+                found[name] = whole(0, MAX_SEED) if name == "seed" else plain
+        return found | dict(self.types)
 
-    @cached_property
-    def required(self) -> list[str]:
-        """The arguments that must be given."""
-        return [
-            name
-            for name in self.readers
-            if name in self.parameters
+    def needs(self, name: str) -> bool:
+        """Whether a configuration must give the argument."""
+        parameter = self.parameters.get(name)
+        return (
+            parameter is not None
+            and parameter.default is inspect.Parameter.empty
             and name not in self.implied
-            and self.parameters[name].default is inspect.Parameter.empty
-        ]
+        )
 
     def without_defaults(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """`arguments` without those that equal the constructor's default."""
@@ -92,39 +84,40 @@ class Component:
         """`{"name": …, **arguments}`, or None after noting every error."""
         entries = node.entries()
         named = node if isinstance(node.data, str) else entries.pop("name", None)
+        if named is None and isinstance(node.data, dict):
+            node.refuse(f"`name` is missing: one of {', '.join(self.kinds)}")
+            return None
         if named is None:
-            reason = f"`name` is missing: the {self.what}'s name, one of {', '.join(self.kinds)}"
-            if not isinstance(node.data, dict):
-                reason = f"{node.shown()} is neither a {self.what}'s name nor a mapping with `name`"
-            node.refuse(reason)
+            node.refuse(f"{node.shown()} is neither a {self.what}'s name nor a mapping with `name`")
             return None
         name = named.read(one_of(tuple(self.kinds), self.what))
         if name is None:
             return None
         noted = len(node.document.errors)
-        found = {"name": name} | self._arguments(node, entries, name)
+        found = {"name": name} | _read_arguments(node, entries, name, self.kinds[name])
         # A broken argument is None, without another error.
         sound = None not in found.values() and len(node.document.errors) == noted
         return found if sound and (self.check is None or self.check(node, found)) else None
 
-    def _arguments(self, node: Node, entries: Mapping[str, Node], name: str) -> dict[str, Any]:
-        kind = self.kinds[name]
-        for key in kind.required:
-            if key not in entries:
-                node.refuse(f"{name} needs the argument {quoted(key)}")
-        found = {}
-        for key, entry in entries.items():
-            if key in kind.readers:
-                found[key] = kind.readers[key](entry)
-            elif key in kind.refused:
-                entry.refuse(f"{name}'s argument {quoted(key)} has no effect in Optuna any more")
-            elif key in kind.parameters:
-                entry.refuse(
-                    f"{name}'s argument {quoted(key)} is a Python object, which no file has"
-                )
-            else:
-                entry.refuse(f"{name} has no argument {quoted(key)}{nearest(key, kind.readers)}")
-        return found
+
+def _read_arguments(
+    node: Node, entries: Mapping[str, Node], name: str, kind: Kind
+) -> dict[str, Any]:
+    for key in kind.arguments:
+        if key not in entries and kind.needs(key):
+            node.refuse(f"{name} needs the argument {quoted(key)}")
+    found = {}
+    for key, entry in entries.items():
+        if key in kind.arguments:
+            type_ = kind.arguments[key]
+            found[key] = type_.read(entry) if isinstance(type_, Component) else entry.read(type_)
+        elif key in kind.refused:
+            entry.refuse(f"{name}'s argument {quoted(key)} has no effect in Optuna any more")
+        elif key in kind.parameters:
+            entry.refuse(f"{name}'s argument {quoted(key)} is a Python object, which no file has")
+        else:
+            entry.refuse(f"{name} has no argument {quoted(key)}{nearest(key, kind.arguments)}")
+    return found
 
 
 def refuse_raised(node: Node, arguments: Mapping[str, Any], error: Exception) -> None:

@@ -103,12 +103,18 @@ class Document:
         """The line and text of the value at `path`, both None in a document without lines."""
         found = self.source
         for part in path:
-            found = found[part] if not isinstance(found, Value) else found.data[part]
+            found = (found.data if isinstance(found, Value) else found)[part]
         return found if isinstance(found, Value) else Value(data=found, line=None)
 
     def refuse(self, key: str, line: int | None, reason: str) -> None:
         """Note an error."""
         self.errors.append({"file": self.file, "line": line, "key": key, "reason": reason})
+
+    def fail(self, key: str, line: int | None, reason: str) -> NoReturn:
+        """Raise ConfigInvalid at once: nothing after this error can be read."""
+        self.refuse(key, line, reason)
+        self.raise_errors()
+        raise AssertionError("an error was noted")
 
     def raise_errors(self) -> None:
         """Raise ConfigInvalid with every error noted, in the order of the file, if there is one."""
@@ -121,18 +127,12 @@ class Document:
         rest = f" ({more} more {'error' if more == 1 else 'errors'} in `errors`)" if more else ""
         raise ConfigInvalid(f"{where}: {subject}{first['reason']}{rest}", errors=errors)
 
-    def fail(self, key: str, line: int | None, reason: str) -> NoReturn:
-        """Raise ConfigInvalid at once: nothing after this error can be read."""
-        self.refuse(key, line, reason)
-        self.raise_errors()
-        raise AssertionError("an error was noted")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
     """A plain value at its place in a document.
 
-    `path` leads from the root to it. `key` is how errors write that path, empty for the root.
+    `path` leads from the root to it. `key` is that path as errors write it, empty for the root.
     """
 
     document: Document
@@ -167,7 +167,7 @@ class Node:
         return [self[i] for i in range(len(self.data))] if isinstance(self.data, list) else []
 
     def read(self, type_: Any) -> Any:
-        """The value as `type_`, any type that Pydantic validates; None after noting every error."""
+        """The value as `type_`, a type of `fields`; None after noting every error in it."""
         try:
             return _adapter(type_).validate_python(self.data, context=self.document)
         except ValidationError as invalid:
@@ -213,7 +213,7 @@ def quoted(value: Any) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
-        text = str(type(value).__name__)
+        text = type(value).__name__
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

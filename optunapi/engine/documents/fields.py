@@ -1,7 +1,11 @@
-"""The types of a configuration's values, for `Node.read`."""
+"""The types of a configuration's values, for `Node.read`.
+
+Pydantic reads values as these types. A validator's ValueError says what the value is not: the error
+shows the value first, as written.
+"""
 
 import re
-from collections.abc import Collection
+from functools import cache
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
@@ -9,7 +13,6 @@ from pydantic import (
     AfterValidator,
     AllowInfNan,
     BeforeValidator,
-    PlainValidator,
     Strict,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -34,20 +37,22 @@ def _numeric(value: Any, info: ValidationInfo[Document]) -> Any:
     return value
 
 
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _integer(value: Any, info: ValidationInfo[Document]) -> Any:
+    number = _numeric(value, info)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-def _float(value: Any) -> Any:
+def _float(value: Any, info: ValidationInfo[Document]) -> Any:
+    number = _numeric(value, info)
     try:
-        return float(value) if type(value) is int else value
+        return float(number) if type(number) is int else number
     except OverflowError:
         return float("inf")
 
 
 def _seconds(value: Any, info: ValidationInfo[Document]) -> float:
     found = seconds_of(value) if isinstance(value, str) else None
-    number = _float(_numeric(value, info)) if found is None else found
+    number = _float(value, info) if found is None else found
     if not isinstance(number, float):
         raise ValueError("is not a duration such as 90, 90s, 5m, 12h or 2d")
     if number <= 0:
@@ -65,20 +70,11 @@ def _without_nulls(value: Any) -> Any:
     return {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
-# The last of several validators in front runs first.
-Number = Annotated[
-    float, Strict(), AllowInfNan(False), BeforeValidator(_float), BeforeValidator(_numeric)
-]
+Number = Annotated[float, Strict(), AllowInfNan(False), BeforeValidator(_float)]
 NonNegative = Annotated[Number, Ge(0)]
 Positive = Annotated[Number, Gt(0)]
-Integer = Annotated[
-    int,
-    Strict(),
-    Ge(-MAX_INTEGER),
-    Le(MAX_INTEGER),
-    BeforeValidator(_whole),
-    BeforeValidator(_numeric),
-]
+Integer = Annotated[int, Strict(), Ge(-MAX_INTEGER), Le(MAX_INTEGER), BeforeValidator(_integer)]
+Count = Annotated[Integer, Ge(1)]
 Boolean = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), MaxLen(10_000)]
 Scalar = Annotated[Any, AfterValidator(_scalar)]
@@ -91,9 +87,6 @@ def whole(least: int, most: int = MAX_INTEGER) -> Any:
     return Annotated[Integer, Ge(least), Le(most)]
 
 
-Count = whole(1)
-
-
 def some(type_: Any) -> Any:
     """The type of a list of at least one `type_`."""
     return Annotated[list[type_], MinLen(1)]
@@ -104,25 +97,26 @@ def named(type_: Any) -> Any:
     return Annotated[dict[str, type_], BeforeValidator(_without_nulls)]
 
 
-def one_of(words: Collection[str], what: str = "value") -> Any:
+@cache
+def one_of(words: tuple[str, ...], what: str = "value") -> Any:
     """The type of one of `words`; errors call it a `what`."""
 
-    def check(value: Any) -> str:
-        if isinstance(value, str) and value in words:
-            return value
-        raise ValueError(f"is not a {what}{nearest(value, words)}")
+    def check(value: Any) -> Any:
+        if value not in words:
+            raise ValueError(f"is not a {what}{nearest(value, words)}")
+        return value
 
-    return Annotated[str, PlainValidator(check)]
+    return Annotated[Any, AfterValidator(check)]
 
 
 def word_or(word: str, number: Any) -> Any:
     """The type of `word` itself or of a `number`."""
 
-    def check(value: Any, validate_number: ValidatorFunctionWrapHandler) -> Any:
+    def check(value: Any, read_number: ValidatorFunctionWrapHandler) -> Any:
         if value == word:
             return word
         if isinstance(value, str) and not value[:1].isdigit():
             raise ValueError(f"is not a value{nearest(value, (word, 'a number'))}")
-        return validate_number(value)
+        return read_number(value)
 
     return Annotated[number, WrapValidator(check)]

@@ -23,17 +23,15 @@ MAX_DIGITS = 4000  # Python reads no decimal much longer; YAML's base 60 would t
 
 _resolver = yaml.resolver.Resolver()
 _constructor = yaml.constructor.SafeConstructor()
-_SCALARS = {
+_SCALARS: dict[str, Any] = {
     f"{CORE}null": _constructor.construct_yaml_null,
     f"{CORE}bool": _constructor.construct_yaml_bool,
     f"{CORE}int": _constructor.construct_yaml_int,
     f"{CORE}float": _constructor.construct_yaml_float,
-    f"{CORE}str": _constructor.construct_yaml_str,
-    # No setting is a date or YAML's `=`: these are the text as written.
-    f"{CORE}timestamp": _constructor.construct_yaml_str,
-    f"{CORE}value": _constructor.construct_yaml_str,
-    MERGE: _constructor.construct_yaml_str,
 }
+# No setting is a date or YAML's `=`: these are the text as written.
+for _text in ("str", "timestamp", "value", "merge"):
+    _SCALARS[CORE + _text] = _constructor.construct_yaml_str
 
 
 def read_yaml(text: str, document: Document) -> Value:
@@ -76,15 +74,13 @@ class _Builder:
 
     def document_value(self) -> Value:
         """The value of the only document."""
-        found = Value(data=None, line=None)
-        documents = 0
-        for event in self._events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    line = _line(event)
-                    self._document.fail("", line, "a second YAML document begins: one is allowed")
-                found = self._value(next(self._events), "", 0)
+        starts = (event for event in self._events if isinstance(event, yaml.DocumentStartEvent))
+        if next(starts, None) is None:
+            return Value(data=None, line=None)
+        found = self._value(next(self._events), "", 0)
+        for event in starts:
+            reason = "a second YAML document begins: one is allowed"
+            self._document.fail("", _line(event), reason)
         return found
 
     def _value(self, event: Any, key: str, depth: int) -> Value:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.leases import Lease
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.values import TrialView
 

@@ -1,71 +1,58 @@
-"""What differs between two specifications, and what of it a study's history cannot live with."""
+"""What differs between two specifications, and which differences a study's trials do not allow."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-
-from optunapi.engine.space import distribution_to_wire
+from optunapi.engine.spec.distributions import distribution_to_wire
 from optunapi.engine.spec.model import StudySpec, canonical_json, comparable
 
 
 def differences(old: StudySpec, new: StudySpec) -> list[dict[str, Any]]:
     """Everything that differs, as `key`, `old` and `new`; parameters and their settings one by one.
 
-    What is absent on a side is null there. The order of the parameters does not count.
+    What one of them lacks is null there. The order of the parameters does not count.
     """
-    one, other = comparable(old), comparable(new)
-    found = _differences(one.pop("parameters"), other.pop("parameters"), "parameters.")
-    return _differences(one, other, "", deep=False) + found
+    before, after = comparable(old), comparable(new)
+    former, latter = before.pop("parameters"), after.pop("parameters")
+    found = _differences(before, after, "")
+    for change in _differences(former, latter, "parameters."):
+        both = change["old"] and change["new"]
+        found += (
+            _differences(change["old"], change["new"], f"{change['key']}.") if both else [change]
+        )
+    return found
 
 
 def _differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str, *, deep: bool = True
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str
 ) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for name in [*old, *(name for name in new if name not in old)]:
-        one, other = old.get(name), new.get(name)
-        if canonical_json(one) == canonical_json(other):
-            continue
-        if deep and isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += _differences(one, other, f"{prefix}{name}.", deep=False)
-        else:
-            found.append({"key": f"{prefix}{name}", "old": one, "new": other})
-    return found
+    return [
+        {"key": f"{prefix}{name}", "old": old.get(name), "new": new.get(name)}
+        for name in {**old, **new}
+        if canonical_json(old.get(name)) != canonical_json(new.get(name))
+    ]
 
 
 def incompatibilities(old: StudySpec, new: StudySpec) -> list[dict[str, Any]]:
-    """What in `new` a history made by `old` cannot live with, as `key`, `old`, `new`, `reason`.
+    """What in `new` does not fit trials made by `old`, as `key`, `old`, `new` and `reason`.
 
-    Bounds, steps and conditions may change, parameters may come and go; objectives may not change,
-    and no parameter's type, choices or `log`.
+    Bounds, steps and conditions may change, parameters may come and go. Objectives must not change,
+    nor a parameter's type, choices or `log`.
     """
     found: list[dict[str, Any]] = []
-    before, after = old.to_json(), new.to_json()
-    if before["objectives"] != after["objectives"]:
+    before, after = old.to_json()["objectives"], new.to_json()["objectives"]
+    if before != after:
         reason = "a study's objectives are fixed: its trials have values for these"
-        found.append(_change("objectives", before["objectives"], after["objectives"], reason))
-    former = {parameter.name: parameter.distribution for parameter in old.parameters}
+        found.append({"key": "objectives", "old": before, "new": after, "reason": reason})
+    former = {p.name: distribution_to_wire(p.distribution) for p in old.parameters}
     for parameter in new.parameters:
-        if parameter.name in former:
-            key = f"parameters.{parameter.name}"
-            found += _conflicts(key, former[parameter.name], parameter.distribution)
+        if parameter.name not in former:
+            continue
+        before, after = former[parameter.name], distribution_to_wire(parameter.distribution)
+        same_type = before["type"] == after["type"]
+        fixed = "type" if not same_type else "choices" if "choices" in after else "log"
+        if canonical_json(before[fixed]) != canonical_json(after[fixed]):
+            reason = f"a parameter's {fixed} cannot change: Optuna refuses trials of both kinds"
+            change = {"key": f"parameters.{parameter.name}.{fixed}", "reason": reason}
+            found.append(change | {"old": before[fixed], "new": after[fixed]})
     return found
-
-
-def _conflicts(key: str, old: BaseDistribution, new: BaseDistribution) -> list[dict[str, Any]]:
-    before, after = distribution_to_wire(old), distribution_to_wire(new)
-    if before["type"] != after["type"]:
-        fixed = "type"
-    elif isinstance(new, CategoricalDistribution):
-        fixed = "choices"
-    else:
-        fixed = "log"
-    if canonical_json(before[fixed]) == canonical_json(after[fixed]):
-        return []
-    reason = f"a parameter's {fixed} cannot change within a study: Optuna refuses a history of both"
-    return [_change(f"{key}.{fixed}", before[fixed], after[fixed], reason)]
-
-
-def _change(key: str, old: Any, new: Any, reason: str) -> dict[str, Any]:
-    return {"key": key, "old": old, "new": new, "reason": reason}

@@ -1,4 +1,4 @@
-"""Distributions, as a configuration or a request writes them."""
+"""Distributions as configurations, requests and replies write them: read and written."""
 
 import math
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from optuna.distributions import (
 
 from optunapi.engine.documents.document import Document, Node, quoted
 from optunapi.engine.documents.fields import (
+    MAX_INTEGER,
     Boolean,
     Count,
     Integer,
@@ -23,14 +24,26 @@ from optunapi.engine.documents.fields import (
     one_of,
     some,
 )
-from optunapi.engine.space import DISTRIBUTION_KEYS, MAX_STEPS, same
+from optunapi.engine.space import same
 
+DISTRIBUTION_KEYS = ("type", "choices", "low", "high", "step", "log")
 TYPES: Mapping[str, Mapping[str, Any]] = {
     "categorical": {"choices": some(Scalar)},
     "int": {"low": Integer, "high": Integer, "step": Count, "log": Boolean},
     "float": {"low": Number, "high": Number, "step": Positive, "log": Boolean},
 }
-OPTIONAL = ("step", "log")
+
+
+def distribution_to_wire(distribution: BaseDistribution) -> dict[str, Any]:
+    """The distribution as clients and configurations write it."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return {"type": "categorical", "choices": list(choices)}
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return {"type": "int", "low": low, "high": high, "log": log, "step": step}
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return {"type": "float", "low": low, "high": high, "log": log, "step": step}
+    raise TypeError(f"no such distribution: {distribution!r}")
 
 
 def parse_distribution(data: Mapping[str, Any]) -> BaseDistribution:
@@ -56,34 +69,29 @@ def read_distribution(node: Node) -> BaseDistribution | None:
     kind = entries["type"].read(one_of(tuple(TYPES), "type"))
     if kind is None:
         return None
-    types = TYPES[kind]
+    found: dict[str, Any] = {}
     for name in DISTRIBUTION_KEYS[1:]:
-        # Files of OptunAPI 0.1 list all keys for every type; those that do not apply are empty.
-        idle = name in entries and (entries[name].is_empty or entries[name].data is False)
-        if name in entries and name not in types and not idle:
-            entries[name].refuse(f"{quoted(name)} does not go with type {kind}")
-        elif name in types and name not in entries and name not in OPTIONAL:
+        entry, type_, optional = entries.get(name), TYPES[kind].get(name), name in ("step", "log")
+        if type_ and entry is None and not optional:
             node.refuse(f"`{name}` is missing")
-    found = {
-        name: entries[name].read(type_)
-        for name, type_ in types.items()
-        if name in entries and not (name in OPTIONAL and entries[name].is_empty)
-    }
-    if kind == "categorical":
-        return _categorical(entries.get("choices"), found.get("choices"))
-    if None in found.values() or not {"low", "high"} <= found.keys():
-        return None
-    if not _range_holds(entries, kind, found["low"], found["high"], log=found.get("log", False)):
-        return None
-    if "step" in found and not _step_holds(entries["step"], kind, **found):
+            found[name] = None
+        elif entry is None or (entry.is_empty and (optional or not type_)):
+            continue  # files of OptunAPI 0.1 list all keys for every type
+        elif type_:
+            found[name] = entry.read(type_)
+        elif entry.data is not False:
+            entry.refuse(f"{quoted(name)} does not go with type {kind}")
+    if kind == "categorical" and "choices" in entries:
+        return _categorical(entries["choices"], found["choices"])
+    if None in found.values() or not _fits(entries, whole=kind == "int", **found):
         return None
     return IntDistribution(**found) if kind == "int" else FloatDistribution(**found)
 
 
-def _categorical(node: Node | None, choices: list[Any] | None) -> BaseDistribution | None:
+def _categorical(node: Node, choices: list[Any] | None) -> BaseDistribution | None:
     # Python and Optuna find a choice by ==, which takes 1, 1.0 and true for the same value.
     seen: dict[Any, Node] = {}
-    for item in node.items() if node else ():
+    for item in node.items():
         if not isinstance(item.data, list | dict) and seen.setdefault(item.data, item) is not item:
             item.refuse(_repeated(seen[item.data], item))
             choices = None
@@ -99,37 +107,40 @@ def _repeated(first: Node, again: Node) -> str:
     return reason
 
 
-def _range_holds(
-    entries: Mapping[str, Node], kind: str, low: float, high: float, *, log: bool
+def _fits(
+    entries: Mapping[str, Node],
+    *,
+    whole: bool,
+    low: float,
+    high: float,
+    step: float | None = None,
+    log: bool = False,
 ) -> bool:
+    """Whether bounds, step and log go together; notes why not."""
     if low > high:
         entries["low"].refuse(f"{low} is above `high`, {high}")
     elif not math.isfinite(high - low):
         entries["high"].refuse(f"the range from {low} to {high} is too wide for a float")
     elif log and low <= 0:
-        least = "at least 1" if kind == "int" else "above 0"
+        least = "at least 1" if whole else "above 0"
         entries["low"].refuse(f"{low} is too low: `log: true` needs `low` {least}")
+    elif step and log and not (whole and step == 1):
+        entries["step"].refuse("`step` and `log: true` exclude each other: leave out one of them")
+    elif step and (reason := _step_fault(low, high, step, whole=whole)):
+        entries["step"].refuse(reason)
     else:
         return True
     return False
 
 
-def _step_holds(
-    node: Node, kind: str, *, low: float, high: float, step: float, log: bool = False
-) -> bool:
-    whole = kind == "int"
-    if log and not (whole and step == 1):
-        node.refuse("`step` and `log: true` exclude each other: leave out one of them")
-        return False
+def _step_fault(low: float, high: float, step: float, *, whole: bool) -> str | None:
     # The decimals as written must fit: in binary, 0.1 does not divide 1.
     start, end, width = (Fraction(str(value)) for value in (low, high, step))
     steps = (end - start) // width
-    if steps > MAX_STEPS and not whole:
-        node.refuse(f"{step} makes more than {MAX_STEPS} steps from {low} to {high}")
-        return False
+    if steps > MAX_INTEGER and not whole:
+        return f"{step} makes more than {MAX_INTEGER} steps from {low} to {high}"
     if start + steps * width == end:
-        return True
-    below, above = ((start + count * width) for count in (steps, steps + 1))
-    fits = [str(int(value)) if whole else repr(float(value)) for value in (below, above)]
-    node.refuse(f"{step} does not fit from {low} to {high}: make `high` {fits[0]} or {fits[1]}")
-    return False
+        return None
+    ends = [start + count * width for count in (steps, steps + 1)]
+    below, above = (str(int(value)) if whole else repr(float(value)) for value in ends)
+    return f"{step} does not fit from {low} to {high}: make `high` {below} or {above}"

@@ -1,11 +1,12 @@
-"""A study's YAML, from a file or a request, as its specification."""
+"""Specifications from YAML, in a file or in the body of a request."""
 
 import stat
 from pathlib import Path
 
 from optunapi.engine.documents.document import Document, scalar_fault
 from optunapi.engine.documents.yaml_reader import read_yaml
-from optunapi.engine.spec.read import StudySpec, read_spec
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import read_spec
 
 MAX_BYTES = 2**20
 
@@ -19,7 +20,7 @@ def read_config(path: Path) -> StudySpec:
     """
     document = Document(file=path.name, exact=False)
     try:
-        # Opening anything but a file might wait for ever: a pipe for its writer, for example.
+        # Opening something else could wait for ever: a pipe waits for its writer.
         if not stat.S_ISREG(path.stat().st_mode):
             document.fail("", None, "it is not a file")
         with path.open("rb") as file:
@@ -32,17 +33,17 @@ def read_config(path: Path) -> StudySpec:
 
 
 def spec_from_yaml(text: str | bytes, file: str | None = None) -> StudySpec:
-    """The specification in a YAML text, such as the body of a PUT; `file` is the name errors give.
+    """The specification in a YAML text, such as the body of a PUT; `file` is its name in errors.
 
     Raises:
         ConfigInvalid: with every error in it.
     """
     document = Document(file=file, exact=False)
-    if isinstance(text, str):
-        if fault := scalar_fault(text):
-            document.fail("", None, fault)
-        text = text.encode()
-    return _read(text, document)
+    if isinstance(text, bytes):
+        return _read(text, document)
+    if fault := scalar_fault(text):
+        document.fail("", None, fault)
+    return _read(text.encode(), document)
 
 
 def _read(content: bytes, document: Document) -> StudySpec:

@@ -1,4 +1,4 @@
-"""What a study's trials say of its space: for a study that came without a specification."""
+"""The specification of a study that has trials and came without one."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.space import Parameter
-from optunapi.engine.spec.read import Objective, StudySpec
+from optunapi.engine.spec.model import DEFAULT_OBJECTIVE, Objective, StudySpec
 
 
 def spec_of_history(
@@ -15,15 +15,17 @@ def spec_of_history(
     trials: Iterable[FrozenTrial],
     names: Sequence[str] = (),
 ) -> StudySpec:
-    """The specification that trials made by Optuna itself imply.
+    """The specification that trials made by Optuna imply.
 
-    Each parameter has the distribution of the last trial that had it. The objectives are called
-    `names` if there are as many, else `score`, or `score_0`, `score_1` …
+    Each parameter has the distribution of the last trial that has it. `names` are the objectives'
+    names if there is one for each; without them they are `score`, or `score_0`, `score_1` …
     """
     if len(names) != len(directions):
-        names = (
-            ["score"] if len(directions) == 1 else [f"score_{i}" for i in range(len(directions))]
-        )
+        several = len(directions) > 1
+        names = [
+            f"{DEFAULT_OBJECTIVE}_{i}" if several else DEFAULT_OBJECTIVE
+            for i in range(len(directions))
+        ]
     distributions: dict[str, BaseDistribution] = {}
     for trial in trials:
         distributions.update(trial.distributions)

@@ -1,9 +1,9 @@
-"""A study's specification as values: what is asked for, how it is sampled, when it ends."""
+"""A study's specification as values: what to optimise, how to sample it, and when to end."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,7 +12,8 @@ from optuna.study import StudyDirection
 from optunapi.engine.pruners.registry import PRUNERS
 from optunapi.engine.samplers.problem import Problem
 from optunapi.engine.samplers.registry import SAMPLERS
-from optunapi.engine.space import Parameter, distribution_to_wire
+from optunapi.engine.space import Parameter
+from optunapi.engine.spec.distributions import distribution_to_wire
 
 Direction = Literal["minimize", "maximize"]
 AvoidDuplicates = Literal["off", "running", "all"]
@@ -24,7 +25,7 @@ DEFAULT_OBJECTIVE = "score"
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What a trial's value stands for, and which way is better."""
+    """What one of a trial's values stands for, and which direction is better."""
 
     name: str
     direction: Direction
@@ -32,7 +33,7 @@ class Objective:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Where a study ends or holds back; None where it does not. Times are seconds."""
+    """What ends a study or holds it back; None where nothing does. Times are in seconds."""
 
     max_trials: int | None = None
     max_running: int | None = None
@@ -43,14 +44,13 @@ class Limits:
     target: Mapping[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Every limit by its name, those not set as null."""
-        found = {each.name: getattr(self, each.name) for each in fields(self)}
-        return found | {"target": None if self.target is None else dict(self.target)}
+        """Every limit by its name; those not set are null."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudySpec:
-    """Everything a configuration says, defaults filled in."""
+    """Everything that a configuration says, with the defaults filled in."""
 
     description: str | None = None
     objectives: tuple[Objective, ...] = (Objective(name=DEFAULT_OBJECTIVE, direction="minimize"),)
@@ -65,13 +65,10 @@ class StudySpec:
     enqueue: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The body of a PUT that gives this specification again."""
+        """The JSON that reads again as this specification."""
         return {
             "description": self.description,
-            "objectives": [
-                {"name": objective.name, "direction": objective.direction}
-                for objective in self.objectives
-            ],
+            "objectives": [asdict(objective) for objective in self.objectives],
             "sampler": dict(self.sampler),
             "pruner": dict(self.pruner),
             **self.limits.to_json(),
@@ -87,16 +84,15 @@ class StudySpec:
 
     @cached_property
     def version(self) -> str:
-        """12 hexadecimal digits that change with whatever changes what trials the study makes.
+        """12 hexadecimal digits that differ where the study's trials would differ.
 
-        They are the start of the SHA-256 of the specification as canonical JSON, without the
-        description and user attributes, without the order of the parameters, and with a sampler's
-        or pruner's argument that states its default left out.
+        They are the start of the SHA-256 of the specification as canonical JSON: without its
+        description, its user attributes and the order of its parameters, and without arguments of
+        the sampler and pruner that equal their default.
         """
         found = comparable(self)
         del found["description"], found["user_attrs"]
-        canonical = canonical_json(found)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        return hashlib.sha256(canonical_json(found).encode()).hexdigest()[:12]
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -118,7 +114,7 @@ def parameter_to_wire(parameter: Parameter) -> dict[str, Any]:
 
 
 def comparable(spec: StudySpec) -> dict[str, Any]:
-    """`to_json` but for arguments that state their default: equal where two specifications are."""
+    """`to_json` without arguments that equal their default: the same for equal specifications."""
     found = spec.to_json()
     found["sampler"] = SAMPLERS[spec.sampler["name"]].without_defaults(spec.sampler)
     found["pruner"] = PRUNERS[spec.pruner["name"]].without_defaults(spec.pruner)
@@ -126,8 +122,8 @@ def comparable(spec: StudySpec) -> dict[str, Any]:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON that is equal for equal values, and tells 1 from 1.0 and from true.
+    """JSON that is the same for equal values, and differs for 1, 1.0 and true.
 
-    A choice that is not finite, which Optuna allows, stands as Python writes it.
+    Optuna allows choices that are not finite: they are written as Python writes them.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -1,18 +1,16 @@
 """The parameters of a configuration, in every form a file may give them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from optuna.distributions import BaseDistribution
 
 from optunapi.engine.documents.document import Node, Scalar, joined, quoted
 from optunapi.engine.documents.fields import Text
 from optunapi.engine.names import name_fault
-from optunapi.engine.space import DISTRIBUTION_KEYS, Parameter, allowed, fitted
-from optunapi.engine.spec.distributions import read_distribution
+from optunapi.engine.space import Parameter, allowed, fitted
+from optunapi.engine.spec.distributions import DISTRIBUTION_KEYS, read_distribution
 
 PARAMETER_KEYS = ("name", *DISTRIBUTION_KEYS, "when")
-
-Known = dict[str, BaseDistribution | None]
 
 
 def is_parameter(node: Node) -> bool:
@@ -27,8 +25,8 @@ def is_parameter(node: Node) -> bool:
 def read_parameters(node: Node) -> tuple[list[Parameter], bool]:
     """The parameters of a mapping or list, and whether every one could be read."""
     blocks = _blocks(node)
-    names = [name for name, _ in blocks]
-    known: Known = {}
+    names = {name for name, _ in blocks}
+    known: dict[str, BaseDistribution | None] = {}
     found: list[Parameter] = []
     for name, block in blocks:
         if name is None:
@@ -60,49 +58,43 @@ def _name(block: Node, key: str | None) -> str | None:
     if not isinstance(block.data, dict):
         block.refuse(f"{block.shown()} is not a parameter: a mapping with `type` and its range")
         return None
-    name: str | None
-    given = block.entries().get("name")
+    name, given = key, block.entries().get("name")
     if given is not None and not given.is_empty:
         name = given.read(Text)
-    elif key is not None:
-        given, name = block, key
-    else:
+    elif key is None:
         block.refuse("`name` is missing: a parameter in a list needs it")
-        return None
     if name is not None and (fault := name_fault(name)):
-        given.refuse(fault)
+        (given or block).refuse(fault)
         return None
     return name
 
 
 def _read_when(
-    block: Node, known: Known, names: Sequence[str | None]
+    block: Node, known: Mapping[str, BaseDistribution | None], names: Collection[str | None]
 ) -> Mapping[str, tuple[Scalar, ...]] | None:
+    """The values that parameters before this one, the `known` ones, must have."""
     node = block.entries().get("when")
     if node is None or node.is_empty or node.read(dict) is None:
         return None
     found: dict[str, tuple[Scalar, ...]] = {}
     for name, entry in node.all_entries().items():
-        if name not in known:
-            entry.refuse(_not_earlier(name, known, names))
+        distribution = known.get(name)
+        if name not in known and name in names:
+            entry.refuse(f"{quoted(name)} must come before the parameter that depends on it")
+        elif name not in known:
+            earlier = f"one of {', '.join(known)}" if known else "there is none before this one"
+            reason = f"there is no parameter {quoted(name)}. Allowed is an earlier parameter"
+            entry.refuse(f"{reason}: {earlier}")
+        elif entry.data == []:
+            entry.refuse(f"there is no value of {quoted(name)}: at least one is needed")
+        if distribution is None:
             continue
-        distribution = known[name]
         values: list[Scalar] = []
         for item in entry.items() if isinstance(entry.data, list) else [entry]:
-            fits = None if distribution is None else fitted(distribution, item.data)
-            if distribution is not None and fits is None:
+            if fits := fitted(distribution, item.data):
+                values.append(fits[0])
+            else:
                 impossible = f"{quoted(name)} is {allowed(distribution)}"
                 item.refuse(f"{item.shown()} is impossible: {impossible}")
-            elif fits is not None:
-                values.append(fits[0])
-        if entry.data == []:
-            entry.refuse(f"there is no value of {quoted(name)}: at least one is needed")
         found[name] = tuple(values)
     return found
-
-
-def _not_earlier(name: str, known: Known, names: Sequence[str | None]) -> str:
-    if name in names:
-        return f"{quoted(name)} does not come before this parameter: only an earlier one can decide"
-    earlier = f"one of {', '.join(known)}" if known else "there is none before this one"
-    return f"there is no parameter {quoted(name)}. Allowed is an earlier parameter: {earlier}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from optunapi.engine.space import fitted_point, misfits
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 from optunapi.errors import ValueInvalid
 
 

@@ -10,24 +10,10 @@ from optunapi.engine.documents.document import Document, Node, quoted
 from optunapi.engine.documents.fields import Count, Positive, Scalar, Seconds, Text, one_of
 from optunapi.engine.pruners.registry import read_pruner
 from optunapi.engine.samplers.make import read_sampler
-from optunapi.engine.space import Parameter, distribution_to_wire, fitted_point, misfits
-from optunapi.engine.spec.diff import differences, incompatibilities
-from optunapi.engine.spec.distributions import parse_distribution
-from optunapi.engine.spec.model import AVOID_DUPLICATES, Limits, Objective, StudySpec
+from optunapi.engine.space import Parameter, fitted_point, misfits
+from optunapi.engine.spec.model import AVOID_DUPLICATES, Limits, StudySpec
 from optunapi.engine.spec.objectives import read_objectives, read_target
 from optunapi.engine.spec.parameters import is_parameter, read_parameters
-
-__all__ = [
-    "Limits",
-    "Objective",
-    "StudySpec",
-    "differences",
-    "distribution_to_wire",
-    "incompatibilities",
-    "parse_distribution",
-    "read_spec",
-    "spec_from_mapping",
-]
 
 MAX_LEASE = 31_536_000
 
@@ -39,16 +25,17 @@ _LIMITS = {
     "max_cost": Positive,
     "trial_timeout": Seconds,
 }
-# The settings whose values depend on nothing else.
+# The other settings that are read by themselves.
 _PLAIN = {
     "description": Text,
     "lease": Annotated[Seconds, Le(MAX_LEASE)],
     "max_attempts": Count,
-    "user_attrs": dict[str, Any],
-    # YAML reads a bare `off` as false.
     "avoid_duplicates": Annotated[
-        one_of(AVOID_DUPLICATES), BeforeValidator(lambda value: "off" if value is False else value)
+        one_of(AVOID_DUPLICATES),
+        # YAML reads a bare `off` as false.
+        BeforeValidator(lambda value: "off" if value is False else value),
     ],
+    "user_attrs": dict[str, Any],
 }
 SETTINGS = (
     *("description", "objectives", "direction", "sampler", "pruner", *_LIMITS, "target"),
@@ -105,13 +92,14 @@ def _read_short(root: Node) -> StudySpec:
 def _read_long(root: Node) -> StudySpec:
     root.refuse_unknown((*SETTINGS, "parameters"))
     given = {name: node for name, node in root.entries().items() if not node.is_empty}
+    limits = {name: given[name].read(type_) for name, type_ in _LIMITS.items() if name in given}
+    found = {name: given[name].read(type_) for name, type_ in _PLAIN.items() if name in given}
+    if "lease" in found:
+        found["lease_seconds"] = found.pop("lease")
+    # What has an error is None here, and checks that need it are left out.
     parameters, complete = _read_section(root["parameters"])
     objectives = read_objectives(given)
     n_objectives = len(objectives) if objectives else None
-    found = {name: given[name].read(type_) for name, type_ in _PLAIN.items() if name in given}
-    limits = {name: given[name].read(type_) for name, type_ in _LIMITS.items() if name in given}
-    if "lease" in found:
-        found["lease_seconds"] = found.pop("lease")
     if "sampler" in given:
         known = parameters if complete else None
         sampler = read_sampler(given["sampler"], parameters=known, n_objectives=n_objectives)
@@ -143,17 +131,12 @@ def _read_enqueue(
     node: Node, parameters: Sequence[Parameter], *, whole: bool
 ) -> tuple[dict[str, Any], ...]:
     """The points to try first; with `whole` each must give every parameter."""
-    found = []
     node.read(list[dict[str, Scalar]])
-    for item in node.items():
-        if not isinstance(item.data, dict):
-            continue
-        reasons = misfits(parameters, item.data)
-        for name, reason in reasons.items():
+    items = [item for item in node.items() if isinstance(item.data, dict)]
+    for item in items:
+        for name, reason in misfits(parameters, item.data).items():
             item[name].refuse(reason)
         missing = [parameter.name for parameter in parameters if parameter.name not in item.data]
         if whole and missing:
             item.refuse(f"it lacks {', '.join(missing)}: with grid, a point gives every parameter")
-        if not reasons:
-            found.append(fitted_point(parameters, item.data))
-    return tuple(found)
+    return tuple(fitted_point(parameters, item.data) for item in items)

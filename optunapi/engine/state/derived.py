@@ -4,7 +4,7 @@ from optuna.trial import FrozenTrial
 
 from optunapi.engine.pruners.incremental import make_rule
 from optunapi.engine.samplers.native.engine import native_sampler
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.taken_points import Points
 from optunapi.engine.state.tally import Tally
 from optunapi.engine.store import Store

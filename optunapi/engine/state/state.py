@@ -23,7 +23,7 @@ from optunapi.engine.lifecycle import (
     meets_target,
 )
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.derived import Derived
 from optunapi.engine.state.feed import Feed, UnitChanges, UnitCommit

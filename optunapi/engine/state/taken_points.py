@@ -16,7 +16,7 @@ from optunapi.engine.lifecycle import NOT_EVALUATED
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.samplers.grid import grid_of
 from optunapi.engine.space import Parameter, fitted, sample_conditional, values_of
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 
 Point = tuple[tuple[str, float], ...]
 

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 
 FIXED = "fixed_params"  # where Optuna keeps the parameters of an enqueued trial
 

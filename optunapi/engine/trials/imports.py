@@ -12,8 +12,8 @@ from optunapi.engine.documents.document import quoted
 from optunapi.engine.lifecycle import Result, check_values, filled_in
 from optunapi.engine.records import TrialRecord, constraint_attrs
 from optunapi.engine.space import allowed, fitted
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_params, of_item
-from optunapi.engine.spec.read import StudySpec
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.store import Commit

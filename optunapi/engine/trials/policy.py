@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 
 from optunapi.engine.samplers.make import make_sampler
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)

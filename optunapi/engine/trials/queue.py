@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.lifecycle import CANCELLED, check_places, stop_reason, study_finished
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point, of_item
-from optunapi.engine.spec.read import StudySpec
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import FIXED
 from optunapi.engine.store import Commit

@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.space import sample_conditional
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point
-from optunapi.engine.spec.read import StudySpec
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import Point, Points, point_of
 from optunapi.engine.state.templates import FIXED, blank_trial

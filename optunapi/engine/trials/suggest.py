@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 from optunapi.engine.documents.document import Document, quoted
 from optunapi.engine.samplers.checks import suits
 from optunapi.engine.space import Parameter, allowed, fitted
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import EXHAUSTIVE
 from optunapi.engine.state.templates import FIXED, Relative

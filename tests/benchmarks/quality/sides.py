@@ -13,7 +13,9 @@ from optuna.trial import TrialState
 from optunapi.engine.creation import create_study
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.samplers.native.engine import native_sampler
-from optunapi.engine.spec.read import StudySpec, parse_distribution, spec_from_mapping
+from optunapi.engine.spec.distributions import parse_distribution
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study

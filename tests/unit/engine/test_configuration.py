@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.names import slug_of
-from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.values import StudyChange, StudyView
 from optunapi.errors import (
     ConfigInvalid,

@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.creation import create_study
 from optunapi.engine.fork import Origin, fitting_history, origin_of
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from tests.unit.engine.conftest import NewLife
 from tests.unit.engine.support import Clock, Life
 

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.samplers.native.engine import NativeSampler, native_sampler
 from optunapi.engine.space import Parameter
-from optunapi.engine.spec.model import Objective
-from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.spec.model import Objective, StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.state.templates import blank_trial
 
 NOW = datetime(2026, 1, 1)

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from optunapi.engine.samplers.gp import HISTORY
 from optunapi.engine.samplers.make import make_sampler
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.trials.draft import Draft
 from tests.support import missing

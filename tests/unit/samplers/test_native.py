@@ -17,7 +17,8 @@ from scipy import stats  # type: ignore[import-untyped]
 from optunapi.engine.samplers.native import tpe as native
 from optunapi.engine.samplers.native.engine import NativeSampler, engine_of, native_sampler
 from optunapi.engine.samplers.native.tpe import HISTORY, TPE
-from optunapi.engine.spec.read import StudySpec, spec_from_mapping
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.errors import ConfigInvalid
 
 SPACE: dict[str, Any] = {

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy import stats  # type: ignore[import-untyped]
 
 from optunapi.engine.samplers.native.tpe import TPE
-from optunapi.engine.spec.read import StudySpec
+from optunapi.engine.spec.model import StudySpec
 from tests.unit.samplers.support import sampler_of, spec_of, trial_of
 
 SPACE = {
