@@ -1,4 +1,4 @@
-"""A home for a server, whose folder of databases may be made to fail."""
+"""The home of a server."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Real faults of the disk under a running server, and how to take them away again."""
+"""Real faults of the disk under a running server, each until its block ends."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from tests.support import missing
 
 
 def run(*command: str) -> None:
-    """Run a system command; `missing` if it is not there or not allowed."""
+    """Run a system command; `missing` if it does not exist or fails."""
     if shutil.which(command[0]) is None:
         missing(f"there is no {command[0]} here")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -25,7 +25,7 @@ def run(*command: str) -> None:
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own at `folder`, in memory, until the block ends."""
+    """A separate file system at `folder`, in memory."""
     folder.mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
     try:
@@ -36,7 +36,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 
 @contextmanager
 def read_only_disk(folder: Path) -> Iterator[None]:
-    """Nothing in the folder's file system, in which no file is open, can be written meanwhile."""
+    """The folder's file system, in which no file is open, is read-only."""
     run("mount", "-o", "remount,ro", str(folder))
     try:
         yield
@@ -46,7 +46,7 @@ def read_only_disk(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def full_disk(folder: Path) -> Iterator[None]:
-    """Not a byte is free in the folder's file system until the block ends."""
+    """The folder's file system has no free byte."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (2**16, 1):
@@ -61,7 +61,7 @@ def full_disk(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def failing_fsync(pid: int, when: str = "1+") -> Iterator[None]:
-    """Every fsync of the process, or which `when` says in strace's words, fails with EIO meanwhile."""
+    """Every fsync of the process fails with EIO, or those that `when` selects, in strace's syntax."""
     if shutil.which("strace") is None:
         if os.geteuid():
             missing("there is no strace here")
@@ -82,9 +82,9 @@ def failing_fsync(pid: int, when: str = "1+") -> Iterator[None]:
 
 @contextmanager
 def immutable(*paths: Path) -> Iterator[None]:
-    """Files cannot be written, in folders nothing made or removed, until the block ends.
+    """Files cannot be written, and in folders nothing can be created or removed.
 
-    Not by root, and not by who has them open.
+    Root cannot do so either, nor a process that has a file open.
     """
     _probe_immutable(paths[0].parent)
     try:
@@ -95,7 +95,7 @@ def immutable(*paths: Path) -> Iterator[None]:
 
 
 def _probe_immutable(folder: Path) -> None:
-    """Not every file system heeds the flag in a file that is open already."""
+    """Not every file system applies the flag to a file that is open already."""
     with tempfile.NamedTemporaryFile(dir=folder, buffering=0) as probe:
         run("chattr", "+i", probe.name)
         try:

@@ -2,7 +2,7 @@
 
     python -m tests.crash.outside_optuna FILE STUDY TRIALS
 
-Prints a JSON line for everything it did, once that is committed.
+Prints a JSON line for everything it did, after that was committed.
 """
 
 import json
@@ -27,7 +27,7 @@ def main(path: str, name: str, n_trials: int) -> None:
     )
     for i in range(n_trials):
         if i % 2:
-            # Optuna looks for a waiting trial and takes it in two steps: on SQLite two askers can get
+            # Optuna finds a waiting trial and takes it in two steps. On SQLite two processes can then get
             # the same one, with or without a server. So it asks only when the queue is empty again.
             point = {"x": i / 1000, "n": i + 1, "kind": "b"}
             study.enqueue_trial(point, user_attrs={"enqueued": i})
@@ -35,7 +35,7 @@ def main(path: str, name: str, n_trials: int) -> None:
             deadline = time.monotonic() + 60
             while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"nobody took {point}")
+                    raise TimeoutError(f"{point} was not handed out")
                 time.sleep(0.02)
         study.set_user_attr(f"outside-{i}", i)
         did("study attribute", i=i)

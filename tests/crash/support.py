@@ -1,4 +1,4 @@
-"""Trainers at full load, what was acknowledged to them, and whether the database holds just that."""
+"""Trainers at full load, what was acknowledged to them, and whether the database holds exactly that."""
 
 import http.client
 import json
@@ -31,7 +31,7 @@ parameters:
   n: {type: int, low: 1, high: 1000}
   kind: {type: categorical, choices: [a, b, c]}
 """
-PATIENCE = 60.0  # seconds for what must happen, on a machine that does other things as well
+PATIENCE = 60.0  # seconds to wait for what must happen, also on a busy machine
 
 
 def make_home(folder: Path) -> Path:
@@ -48,7 +48,7 @@ def database(home: Path) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """An answer that arrived whole."""
+    """A reply that arrived completely."""
 
     status: int
     headers: dict[str, str]
@@ -73,15 +73,15 @@ class Told:
     score: float
 
 
-class Wire:
-    """One connection to a server, made anew after a failure; for one thread."""
+class Client:
+    """One connection to a server, opened again after a failure; for one thread."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._connection: http.client.HTTPConnection | None = None
 
     def get(self, path: str) -> Reply:
-        """The reply; OSError or HTTPException if there was none, or not all of it."""
+        """The reply; raises OSError or HTTPException if it did not arrive completely."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         try:
@@ -107,9 +107,9 @@ class Wire:
 
 
 @contextmanager
-def wire(server: Server) -> Iterator[Wire]:
+def client(server: Server) -> Iterator[Client]:
     """A connection to `server` until the block ends."""
-    connection = Wire(server.port)
+    connection = Client(server.port)
     try:
         yield connection
     finally:
@@ -118,7 +118,10 @@ def wire(server: Server) -> Iterator[Wire]:
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """What trainers sent, and what was acknowledged to them, in the order of the replies."""
+    """What trainers sent, and what was acknowledged to them, in the order of the replies.
+
+    `keys` and `scores` were sent; the keys in `interrupted` were sent more than once.
+    """
 
     asked: tuple[Asked, ...]
     told: tuple[Told, ...]
@@ -130,9 +133,9 @@ class Ledger:
 class Trainers:
     """Clients in a closed loop of ask and tell, until the block ends.
 
-    A request that is cut off or refused with 503 is made again, an ask with the same key, until it
-    is acknowledged. One trial in ten is never told. Any other answer than 200 and 503 ends its
-    trainer and is raised by `check`.
+    A request that is cut off or refused with 503 is repeated until it is acknowledged, an ask with the
+    same key. One trial in ten is never told. Any reply but 200 and 503 ends its trainer and is raised
+    by `check`.
     """
 
     def __init__(self, port: int, clients: int = 16) -> None:
@@ -163,15 +166,15 @@ class Trainers:
         self.halt()
 
     def down(self) -> None:
-        """The server is gone: try again only after `up`."""
+        """The server is gone: send nothing until `up`."""
         self._served.clear()
 
     def up(self) -> None:
-        """The server is there again."""
+        """The server is running again."""
         self._served.set()
 
     def finish(self) -> None:
-        """Let every trainer have its last request acknowledged."""
+        """Wait until every trainer has its last request acknowledged."""
         self._ending.set()
         for thread in self._threads:
             thread.join(PATIENCE)
@@ -179,7 +182,7 @@ class Trainers:
         assert not any(thread.is_alive() for thread in self._threads), "a request has no answer"
 
     def halt(self) -> None:
-        """End every trainer, acknowledged or not."""
+        """End every trainer, whether its last request was acknowledged or not."""
         self._ending.set()
         self._halted.set()
         self._served.set()
@@ -187,11 +190,11 @@ class Trainers:
             thread.join()
 
     def check(self) -> None:
-        """Raise if an answer was not as it must be."""
+        """Raise if a reply was not as it must be."""
         assert not self._faults, self._faults[:3]
 
     def ledger(self) -> Ledger:
-        """All until now."""
+        """Everything until now."""
         with self._changed:
             return Ledger(
                 asked=tuple(self._asked),
@@ -202,13 +205,13 @@ class Trainers:
             )
 
     def wait_for_acknowledged(self, more: int) -> None:
-        """Wait for so many more acknowledged requests."""
+        """Wait until `more` further requests were acknowledged."""
         with self._changed:
             goal = sum(self._acknowledged) + more
         self._wait(lambda: sum(self._acknowledged) >= goal, f"{more} acknowledgements")
 
     def wait_for_each(self) -> None:
-        """Wait until every trainer has had another two requests acknowledged."""
+        """Wait until every trainer had two further requests acknowledged."""
         with self._changed:
             before = list(self._acknowledged)
         self._wait(
@@ -219,7 +222,7 @@ class Trainers:
         )
 
     def wait_for_refused(self, more: int) -> None:
-        """Wait for so many more requests refused with 503."""
+        """Wait until `more` further requests were refused with 503."""
         goal = len(self.refusals) + more
         self._wait(lambda: len(self.refusals) >= goal, f"{more} refusals")
 
@@ -227,10 +230,10 @@ class Trainers:
         with self._changed:
             came = self._changed.wait_for(lambda: bool(self._faults) or condition(), PATIENCE)
         self.check()
-        assert came, f"waited in vain for {what}; refused: {self.refusals[-1:]}"
+        assert came, f"timed out waiting for {what}; last refusal: {self.refusals[-1:]}"
 
     def _run(self, client: int) -> None:
-        chance, connection = random.Random(client), Wire(self._port)
+        chance, connection = random.Random(client), Client(self._port)
         try:
             while not self._ending.is_set() and self._trial(client, chance, connection):
                 pass
@@ -241,8 +244,8 @@ class Trainers:
         finally:
             connection.close()
 
-    def _trial(self, client: int, chance: random.Random, connection: Wire) -> bool:
-        """Ask, and mostly tell; False if halted before it was acknowledged."""
+    def _trial(self, client: int, chance: random.Random, connection: Client) -> bool:
+        """Ask, and mostly tell; False if halted before that was acknowledged."""
         key, score = uuid.uuid4().hex, chance.uniform(-1e3, 1e3)
         with self._changed:
             self._keys.add(key)
@@ -290,12 +293,12 @@ class Trainers:
                     assert reply.status == 503, reply
                     self.refusals.append(reply)
                     self._changed.notify_all()
-            self._halted.wait(0.05)  # shorter than Retry-After: the load is the point
+            self._halted.wait(0.05)  # shorter than Retry-After, to keep the load up
         return None
 
 
 def kill(server: Server) -> None:
-    """`kill -9`, and wait for its end."""
+    """`kill -9`, and wait until it has ended."""
     server.process.kill()
     server.process.wait()
 
@@ -304,12 +307,12 @@ def wait_until_begun(path: Path) -> None:
     """Return as soon as the file has its first table of studies."""
     deadline = time.monotonic() + PATIENCE
     while not _has_table(path, "studies"):
-        assert time.monotonic() < deadline, f"{path.name} was never begun"
-        time.sleep(0.001)  # what another process does to a file has no event to wait for
+        assert time.monotonic() < deadline, f"{path.name} got no tables"
+        time.sleep(0.001)  # there is no event for what another process does to a file
 
 
 def _has_table(path: Path, name: str) -> bool:
-    """Whether the file has it; not while somebody writes there."""
+    """Whether the file has this table; False while it is locked."""
     if not path.exists():
         return False
     address = f"{path.as_uri()}?mode=ro"
@@ -334,7 +337,7 @@ def trials_on_disk(path: Path) -> list[FrozenTrial]:
 
 
 def assert_sound(path: Path, n_trials: int) -> None:
-    """SQLite finds no fault with the file, and trials are numbered without gap or repetition."""
+    """SQLite finds no fault in the file, and trials are numbered without gaps or repetitions."""
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -343,9 +346,9 @@ def assert_sound(path: Path, n_trials: int) -> None:
 
 
 def assert_kept(path: Path, ledger: Ledger) -> list[FrozenTrial]:
-    """All that was acknowledged is in the file, once, and nothing that nobody sent; its trials.
+    """Everything acknowledged is in the file, once, and nothing that was not sent; return its trials.
 
-    Trials that others made beside the trainers may be there as well.
+    There may also be trials that others than the trainers created.
     """
     trials = trials_on_disk(path)
     assert_sound(path, len(trials))
@@ -370,7 +373,7 @@ def assert_kept(path: Path, ledger: Ledger) -> list[FrozenTrial]:
 
 
 def assert_kept_at_death(path: Path, ledger: Ledger, scratch: Path) -> None:
-    """`assert_kept` of a dead server's file, whose log is left for the next server to find."""
+    """`assert_kept` of a copy of a dead server's file, so that the next server finds the log as it was."""
     scratch.mkdir()
     for part in path.parent.glob(f"{path.name}*"):
         shutil.copy(part, scratch)
@@ -378,8 +381,8 @@ def assert_kept_at_death(path: Path, ledger: Ledger, scratch: Path) -> None:
         assert_kept(copy, ledger)
 
 
-def assert_answers_again(connection: Wire, ledger: Ledger, latest: int) -> None:
-    """The latest acknowledged requests get the same answer when they are made again."""
+def assert_answers_again(connection: Client, ledger: Ledger, latest: int) -> None:
+    """The latest acknowledged requests get the same reply when they are repeated."""
     for asked in ledger.asked[-latest:]:
         body = connection.ask(asked.key).body
         assert (body["trial_id"], body["params"]) == (asked.number, asked.params)
@@ -393,9 +396,9 @@ def assert_answers_again(connection: Wire, ledger: Ledger, latest: int) -> None:
 
 
 def assert_memory_equals_database(server: Server, path: Path) -> None:
-    """An idle server shows the trials, the counts and the best that the file holds, and goes on."""
+    """An idle server shows the trials, counts and best trial that the file holds, and serves an ask."""
     trials = trials_on_disk(path)
-    with wire(server) as connection:
+    with client(server) as connection:
         shown: list[dict[str, Any]] = []
         page: str | None = ""
         while page is not None:
@@ -421,7 +424,7 @@ def assert_memory_equals_database(server: Server, path: Path) -> None:
 
 
 def assert_refused_properly(reply: Reply, home: Path) -> None:
-    """A refusal says `storage-unavailable`, when to come again, and nothing about the server."""
+    """A refusal has the code `storage-unavailable` and Retry-After, and reveals nothing of the server."""
     assert reply.status == 503
     assert reply.headers["content-type"] == "application/problem+json"
     assert int(reply.headers["retry-after"]) >= 1

@@ -1,4 +1,4 @@
-"""A server killed, or a disk filled, in the middle of an upload leaves nothing that no trial lists."""
+"""A server that is killed, or a disk that is full, during an upload leaves no file without a trial."""
 
 import hashlib
 import os
@@ -36,7 +36,7 @@ def files(home: Path) -> set[str]:
 
 
 def assert_whole(client: httpx.Client, home: Path, *names: str) -> None:
-    """Just these are listed, each whole, and the folder holds nothing else."""
+    """Exactly these are listed, each is complete, and the folder holds nothing else."""
     known = listed(client)
     assert set(known) == set(names)
     assert files(home) == {item["artifact_id"] for item in known.values()}
@@ -53,19 +53,19 @@ def wait_for_bytes(home: Path) -> None:
 
 
 def test_an_upload_cut_off_by_kill_9_leaves_nothing(home: Path) -> None:
-    with running_server(home) as server, client(server) as wire:
-        wire.post(TRIALS).raise_for_status()
-        wire.put(f"{ARTIFACTS}/kept", content=CONTENT).raise_for_status()
+    with running_server(home) as server, client(server) as http:
+        http.post(TRIALS).raise_for_status()
+        http.put(f"{ARTIFACTS}/kept", content=CONTENT).raise_for_status()
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             head = f"PUT {ARTIFACTS}/cut HTTP/1.1\r\nHost: x\r\nContent-Length: {len(CONTENT)}\r\n"
             connection.sendall(f"{head}\r\n".encode() + CONTENT[:-1])
             wait_for_bytes(home)
             kill(server)
     assert len(files(home)) == 2
-    with running_server(home) as server, client(server) as wire:
-        assert_whole(wire, home, "kept")
-        wire.put(f"{ARTIFACTS}/cut", content=CONTENT).raise_for_status()
-        assert_whole(wire, home, "kept", "cut")
+    with running_server(home) as server, client(server) as http:
+        assert_whole(http, home, "kept")
+        http.put(f"{ARTIFACTS}/cut", content=CONTENT).raise_for_status()
+        assert_whole(http, home, "kept", "cut")
 
 
 @pytest.mark.parametrize("moment", ["before its trial had it", "after"])
@@ -73,33 +73,33 @@ def test_a_server_that_died_between_file_and_trial_leaves_no_file_without_a_tria
     home: Path, moment: str
 ) -> None:
     folder = home / "db" / "artifacts"
-    with running_server(home) as server, client(server) as wire:
-        wire.post(TRIALS).raise_for_status()
-        wire.put(f"{ARTIFACTS}/kept", content=CONTENT).raise_for_status()
-        kept = listed(wire)["kept"]["artifact_id"]
+    with running_server(home) as server, client(server) as http:
+        http.post(TRIALS).raise_for_status()
+        http.put(f"{ARTIFACTS}/kept", content=CONTENT).raise_for_status()
+        kept = listed(http)["kept"]["artifact_id"]
         kill(server)
-    # As it is when a server dies there: the file is in its place, and its mark still stands.
+    # What a server that dies at this moment leaves: the file is in its place, and so is its mark.
     artifact = kept if moment == "after" else "an-upload-s"
     (folder / artifact).touch()
     os.link(folder / artifact, folder / ".incoming" / STUDY / artifact)
-    with running_server(home) as server, client(server) as wire:
-        assert_whole(wire, home, "kept")
+    with running_server(home) as server, client(server) as http:
+        assert_whole(http, home, "kept")
 
 
 def test_an_upload_that_fills_the_disk_leaves_nothing(home: Path) -> None:
-    with small_disk(home / "db", "16m"), running_server(home) as server, client(server) as wire:
-        wire.post(TRIALS).raise_for_status()
-        wire.put(f"{ARTIFACTS}/kept", content=CONTENT).raise_for_status()
-        refused = wire.put(f"{ARTIFACTS}/large", content=CONTENT * 5)
+    with small_disk(home / "db", "16m"), running_server(home) as server, client(server) as http:
+        http.post(TRIALS).raise_for_status()
+        http.put(f"{ARTIFACTS}/kept", content=CONTENT).raise_for_status()
+        refused = http.put(f"{ARTIFACTS}/large", content=CONTENT * 5)
         assert refused.status_code == 503
         assert refused.json()["code"] == "storage-unavailable"
         assert str(home) not in refused.text
-        assert_whole(wire, home, "kept")
+        assert_whole(http, home, "kept")
         with full_disk(home / "db"):
-            assert wire.put(f"{ARTIFACTS}/small", content=b"x" * 10_000).status_code == 503
-            assert_whole(wire, home, "kept")
-        # Asking again succeeds when there is room, whoever had found the disk full before.
-        while (again := wire.put(f"{ARTIFACTS}/small", content=b"x")).status_code == 503:
+            assert http.put(f"{ARTIFACTS}/small", content=b"x" * 10_000).status_code == 503
+            assert_whole(http, home, "kept")
+        # A repeated request succeeds once there is room, also if the storage had found the disk full.
+        while (again := http.put(f"{ARTIFACTS}/small", content=b"x")).status_code == 503:
             pass
         assert again.status_code == 201
-        assert_whole(wire, home, "kept", "small")
+        assert_whole(http, home, "kept", "small")

@@ -1,4 +1,4 @@
-"""The disk fails under load: requests are refused, nothing acknowledged is lost, and service resumes."""
+"""The disk fails under load: requests are refused, nothing acknowledged is lost, service resumes."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ from tests.crash.support import (
     assert_kept,
     assert_memory_equals_database,
     assert_refused_properly,
+    client,
     database,
-    wire,
 )
 from tests.support import Server, running_server, scaled
 
@@ -36,7 +36,7 @@ def file_read_only(home: Path, _: Server) -> AbstractContextManager[None]:
 
 @contextmanager
 def own_disk(home: Path, fault: Fault) -> Iterator[None]:
-    """The databases on a disk that can be filled, where that is the fault."""
+    """A disk for the databases that can be filled, if that is the fault."""
     if fault is disk_full:
         with small_disk(home / "db", "12m"):
             yield
@@ -52,7 +52,7 @@ def test_a_failing_disk_refuses_under_load_and_service_resumes_by_itself(
         own_disk(home, fault),
         running_server(home) as server,
         Trainers(server.port) as trainers,
-        wire(server) as connection,
+        client(server) as connection,
     ):
         trainers.wait_for_acknowledged(200)
         for _ in range(2):
@@ -72,10 +72,12 @@ def test_a_failing_disk_refuses_under_load_and_service_resumes_by_itself(
         assert_memory_equals_database(server, database(home))
 
 
-def test_a_commit_that_fails_now_and_then_is_undone_without_reading_all_anew(home: Path) -> None:
+def test_a_commit_that_fails_now_and_then_is_undone_without_reading_everything_again(
+    home: Path,
+) -> None:
     with running_server(home) as server, Trainers(server.port) as trainers:
         trainers.wait_for_acknowledged(200)
-        # The attempt to recover, a tenth of a second later, finds nothing wrong any more.
+        # The attempt to recover, a tenth of a second later, succeeds.
         with failing_fsync(server.process.pid, when="7+11"):
             trainers.wait_for_refused(scaled(100, 1000))
             trainers.wait_for_each()
@@ -86,9 +88,11 @@ def test_a_commit_that_fails_now_and_then_is_undone_without_reading_all_anew(hom
         assert_memory_equals_database(server, database(home))
 
 
-def test_a_study_cannot_begin_on_a_full_disk_and_begins_when_there_is_room(home: Path) -> None:
+def test_a_study_cannot_be_created_on_a_full_disk_and_is_created_when_there_is_room(
+    home: Path,
+) -> None:
     folder = home / "db"
-    with small_disk(folder, "4m"), running_server(home) as server, wire(server) as connection:
+    with small_disk(folder, "4m"), running_server(home) as server, client(server) as connection:
         with full_disk(folder):
             for _ in range(3):
                 assert_refused_properly(connection.ask("a-key"), home)
@@ -97,15 +101,15 @@ def test_a_study_cannot_begin_on_a_full_disk_and_begins_when_there_is_room(home:
 
 
 @pytest.mark.parametrize("what", ["folder", "folder of an existing study", "file"])
-def test_what_cannot_be_written_refuses_a_study_and_serves_once_it_can(
+def test_a_study_whose_file_cannot_be_written_is_refused_and_served_once_it_can(
     home: Path, what: str
 ) -> None:
     path = database(home)
     path.parent.mkdir()
     if what != "folder":
-        with running_server(home) as server, wire(server) as connection:
+        with running_server(home) as server, client(server) as connection:
             assert connection.ask("a-key").body["trial_id"] == 0
-    with running_server(home) as server, wire(server) as connection:
+    with running_server(home) as server, client(server) as connection:
         with immutable(path if what == "file" else path.parent):
             for _ in range(3):
                 assert_refused_properly(connection.ask("a-key"), home)
@@ -114,7 +118,7 @@ def test_what_cannot_be_written_refuses_a_study_and_serves_once_it_can(
 
 
 @pytest.mark.parametrize("folder", ["", "db"], ids=["home", "folder of databases"])
-def test_a_server_that_could_never_write_does_not_start_and_says_so_in_a_line(
+def test_a_server_on_a_read_only_disk_does_not_start_and_says_so_in_a_line(
     home: Path, folder: str
 ) -> None:
     with small_disk(home / folder, "4m"), read_only_disk(home / folder):

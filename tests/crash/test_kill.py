@@ -1,4 +1,4 @@
-"""The server is killed, at any moment: what it had acknowledged is there afterwards, once."""
+"""The server is killed at any moment: what it had acknowledged is there afterwards, once."""
 
 import random
 import signal
@@ -13,10 +13,10 @@ from tests.crash.support import (
     assert_kept,
     assert_kept_at_death,
     assert_memory_equals_database,
+    client,
     database,
     kill,
     wait_until_begun,
-    wire,
 )
 from tests.support import free_port, running_server, scaled
 
@@ -30,11 +30,11 @@ def test_what_was_acknowledged_outlives_kill_9_at_random_moments(
         trainers.down()
         for life in range(scaled(5, 40)):
             with running_server(home, port=port) as server:
-                with wire(server) as connection:
+                with client(server) as connection:
                     assert_answers_again(connection, trainers.ledger(), latest=32)
                 trainers.up()
                 trainers.wait_for_acknowledged(chance.randint(1, 600))
-                # The moment within a commit is left to chance as well.
+                # The moment within a commit is random as well.
                 threading.Event().wait(chance.uniform(0, 0.05))
                 kill(server)
                 trainers.down()
@@ -48,7 +48,7 @@ def test_what_was_acknowledged_outlives_kill_9_at_random_moments(
             trials = assert_kept(path, ledger)
             assert ledger.interrupted, "no request was cut off"
             assert len(trials) == len(ledger.asked) == len(ledger.keys)
-            with wire(server) as connection:
+            with client(server) as connection:
                 for asked in ledger.asked:
                     if asked.key in ledger.interrupted:
                         assert connection.ask(asked.key).body["trial_id"] == asked.number
@@ -57,7 +57,7 @@ def test_what_was_acknowledged_outlives_kill_9_at_random_moments(
 
 
 @pytest.mark.parametrize("seed", [None, *range(scaled(2, 40))])
-def test_a_study_killed_while_it_is_made_is_made_by_the_next_server(
+def test_a_study_whose_creation_is_killed_is_created_by_the_next_server(
     home: Path, seed: int | None
 ) -> None:
     path, port = database(home), free_port()
@@ -79,7 +79,7 @@ def test_a_study_killed_while_it_is_made_is_made_by_the_next_server(
             assert len(assert_kept(path, ledger)) == len(ledger.asked) == len(ledger.keys)
 
 
-def test_a_stopped_server_answers_what_it_took_and_leaves_one_file(home: Path) -> None:
+def test_a_stopped_server_answers_what_it_accepted_and_leaves_one_file(home: Path) -> None:
     path = database(home)
     with running_server(home) as server, Trainers(server.port) as trainers:
         trainers.wait_for_acknowledged(300)

@@ -1,4 +1,4 @@
-"""Optuna works on the file of a running server, under load: both sides' work is there, once."""
+"""Optuna works on the file of a running server, under load: the work of both is there, once."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from tests.crash.support import (
 from tests.support import ROOT, running_server, scaled
 
 
-def test_optuna_beside_a_server_under_load_loses_nothing_and_doubles_nothing(home: Path) -> None:
+def test_optuna_and_a_server_under_load_lose_nothing_and_double_nothing(home: Path) -> None:
     path, n_trials = database(home), scaled(40, 400)
     with running_server(home) as server, Trainers(server.port, clients=8) as trainers:
         trainers.wait_for_acknowledged(20)

@@ -1,4 +1,4 @@
-"""A study's file has one owner; whoever comes second refuses, and takes over when the owner is dead."""
+"""A study's file has one owner; a second server refuses, and takes over when the owner is dead."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from tests.crash.support import (
     assert_kept,
     assert_memory_equals_database,
     assert_refused_properly,
+    client,
     database,
     kill,
-    wire,
 )
 from tests.support import running_server
 
@@ -33,7 +33,7 @@ def test_a_second_server_at_one_home_does_not_start_until_the_first_is_killed(ho
         trainers.check()
         assert not trainers.refusals
     with running_server(home) as second:
-        with wire(second) as connection:
+        with client(second) as connection:
             assert_answers_again(connection, trainers.ledger(), latest=200)
         assert_kept(path, trainers.ledger())
         assert_memory_equals_database(second, path)
@@ -47,7 +47,7 @@ def test_a_server_refuses_a_file_in_use_and_serves_it_when_its_owner_is_killed(h
         running_server(home, environment=alone) as owner,
         running_server(home) as other,
         Trainers(owner.port) as trainers,
-        wire(other) as connection,
+        client(other) as connection,
     ):
         trainers.wait_for_acknowledged(50)
         for _ in range(10):

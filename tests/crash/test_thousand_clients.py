@@ -1,7 +1,7 @@
-"""Many clients at once hold trials and renew their leases: no error, none lost, none in two hands.
+"""Many clients hold trials and renew their leases: no error, no trial lost or handed out twice.
 
-`make soak` runs it with a thousand for a minute and prints how long requests took and what memory the
-server needed; `pytest -s` shows that.
+`make soak` runs it with a thousand clients for a minute. It prints how long requests took and how much
+memory the server needed; `pytest -s` shows that.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ parameters:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What all the clients share: who holds which trial, what was told, how long requests took."""
+    """What all clients share: who holds which trial, what was told, how long requests took."""
 
     server: Server
     ends_at: float
@@ -54,7 +54,7 @@ class Load:
     seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     async def post(self, kind: str, path: str, status: int, **body: Any) -> Any:
-        """The content of a reply that must have this status, over a connection of its own."""
+        """The content of a reply, which must have this status; over a connection of its own."""
         content = json.dumps(body).encode()
         head = (
             f"POST /optunapi/v1/studies/{STUDY}{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
@@ -75,7 +75,7 @@ class Load:
         return json.loads(answer)
 
     async def client(self, name: str, chance: random.Random) -> None:
-        """Train one trial after the other until the time is up; who came later leaves later."""
+        """Train one trial after the other for the time of the test, which begins later for a later client."""
         delay = self.arrival * chance.random()
         await asyncio.sleep(delay)
         leaves_at = self.ends_at + delay
@@ -110,14 +110,14 @@ class Load:
             assert answer["lease"]["id"] == lease
 
     async def run(self) -> None:
-        """All of them, until the last has told its last trial."""
+        """Run all clients until each has told its last trial."""
         async with asyncio.TaskGroup() as clients:
             for number in range(CLIENTS):
                 clients.create_task(self.client(f"c{number}", random.Random(number)))
 
 
 def require_connections(number: int) -> None:
-    """Raise this process's limit of open files, which the server inherits; `missing` if it may not."""
+    """Raise this process's limit of open files, which the server inherits; `missing` if that is refused."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = number + 200
     if hard != resource.RLIM_INFINITY and hard < needed:
@@ -127,7 +127,7 @@ def require_connections(number: int) -> None:
 
 
 def peak_memory(pid: int) -> int:
-    """What the process has taken at most, in MB."""
+    """The process's peak memory in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) // 1024
