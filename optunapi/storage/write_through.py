@@ -143,7 +143,7 @@ class WriteThroughStorage(BaseStorage):
 
     # Units and commits
 
-    def unit(self) -> Unit:
+    def unit(self) -> AbstractContextManager[Unit]:
         """A block whose changes happen together or not at all; see the class for its rules.
 
         Its `commit`, known when the block has ended, is awaited or waited for with `result()`.
@@ -262,10 +262,11 @@ class WriteThroughStorage(BaseStorage):
             KeyError: there is no such study.
             ValueError: a parameter's distribution is not compatible with the study's.
         """
-        with self._units.unit() as unit:
-            return self._editor.add_trial(unit.changes, study_id, template)
+        return self._units.change(
+            lambda changes: self._editor.add_trial(changes, study_id, template)
+        )
 
-    def update_trial(self, trial_id: int, **changes: Unpack[TrialChanges]) -> FrozenTrial:
+    def update_trial(self, trial_id: int, **new: Unpack[TrialChanges]) -> FrozenTrial:
         """Change one trial in one step; outside a unit it does not wait for the commit.
 
         Any state may follow an unfinished one. Unless the times are given, a trial that begins to run
@@ -277,8 +278,7 @@ class WriteThroughStorage(BaseStorage):
                 `artifacts:` may be set or dropped.
             ValueError: a parameter's distribution is not compatible with the study's.
         """
-        with self._units.unit() as unit:
-            return self._editor.update_trial(unit.changes, trial_id, changes)
+        return self._units.change(lambda changes: self._editor.update_trial(changes, trial_id, new))
 
     def trial(self, study_id: int, number: int) -> FrozenTrial:
         """The trial with this number; KeyError if there is none."""

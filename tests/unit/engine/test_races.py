@@ -4,7 +4,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 
 import pytest
@@ -269,7 +269,7 @@ def test_a_configuration_that_changes_while_an_ask_comes_in_is_gone_by(
     other = new_life(parameters={"y": {"type": "float", "low": 5, "high": 6}}).study.spec
     unit = life.storage.unit
 
-    def held_outside() -> Unit:
+    def held_outside() -> AbstractContextManager[Unit]:
         if threading.current_thread() is not threading.main_thread():
             gate.pass_()
         return unit()
