@@ -56,12 +56,15 @@ FinishedReason = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What the limits are compared with. `leased` counts leases, expired ones too."""
+    """What the limits are compared with.
+
+    `places` counts trials that take a place of `max_trials`: all but failed ones. `leased` counts leases,
+    expired ones too.
+    """
 
     waiting: int
     running: int
-    complete: int
-    pruned: int
+    places: int
     leased: int
     failures: int
     cost: Fraction
@@ -69,11 +72,6 @@ class Usage:
     target_reached: bool
     unused_points: bool
     stopped: bool
-
-    @property
-    def places(self) -> int:
-        """How many of the places of `max_trials` are taken; a failed trial takes none."""
-        return self.waiting + self.running + self.complete + self.pruned
 
 
 def stop_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason | None:
@@ -115,10 +113,8 @@ def finished_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason 
     A full study with a leased trial is not finished: that trial may fail and free its place, or be
     handed on. Nor is one with a waiting trial, which is still handed out.
     """
-    return stop_reason(limits, usage, now) or _finally_full(limits, usage)
-
-
-def _finally_full(limits: Limits, usage: Usage) -> FinishedReason | None:
+    if reason := stop_reason(limits, usage, now):
+        return reason
     return None if usage.waiting or usage.leased else full_reason(limits, usage)
 
 
@@ -143,12 +139,11 @@ def allowance(
         StudyFinished: nothing is handed out any more; `finished_reason` says why.
         NoSlot: nothing is free now, but something may become free.
     """
-    if reason := stop_reason(limits, usage, now):
+    reason = stop_reason(limits, usage, now) if again else finished_reason(limits, usage, now)
+    if reason:
         raise study_finished(reason)
     again = min(again, count)
     room = count - again
-    if not again and (reason := _finally_full(limits, usage)):
-        raise study_finished(reason)
     if limits.max_running is not None:
         room = max(0, min(room, limits.max_running - usage.running))
         if not again and not room:

@@ -67,8 +67,11 @@ def constraint_attrs(
     constraints: Mapping[str, float], present: Mapping[str, Any]
 ) -> dict[str, float]:
     """Constraints as Optuna's `Trial.set_constraint` stores them; those `present` keep their first value."""
-    found = {f"constraints:{name}": value for name, value in constraints.items()}
-    return {key: value for key, value in found.items() if key not in present}
+    return {
+        key: value
+        for name, value in constraints.items()
+        if (key := f"constraints:{name}") not in present
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from optunapi.engine.reports.snapshot import Snapshot, snapshot_of
 from optunapi.engine.spec.diff import incompatibilities
 from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.state import transitions
 from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
@@ -97,7 +98,7 @@ class Study:
     def apply_deadlines(self) -> None:
         """Apply the leases and time-outs that are due, and notify listeners of what that changes."""
         with self._state.unit():
-            self._state.apply_deadlines()
+            transitions.apply_deadlines(self._state)
 
     def due_in(self) -> float | None:
         """Seconds until time alone may change what an ask gets, or None if it does not."""
@@ -201,7 +202,7 @@ class Study:
 
     def view(self) -> tuple[StudyView, Commit]:
         """The study as it is now."""
-        with self._state.unit_after_deadlines() as unit:
+        with transitions.unit_after_deadlines(self._state) as unit:
             view = self._state.study_view()
         return view, unit.commit
 
@@ -218,7 +219,7 @@ class Study:
     def trial(self, number: int) -> tuple[TrialView, Commit]:
         """One trial; raises TrialNotFound."""
         state = self._state
-        with state.unit_after_deadlines() as unit:
+        with transitions.unit_after_deadlines(state) as unit:
             view = state.view(state.trial(number))
         return view, unit.commit
 
@@ -233,7 +234,7 @@ class Study:
         state = self._state
         if "value" in selection.order and len(state.spec.objectives) > 1:
             raise _invalid("order", "trials with several objectives have no order by value")
-        with state.unit_after_deadlines() as unit:
+        with transitions.unit_after_deadlines(state) as unit:
             if after is not None and not 0 <= after.number < state.store.n_trials(state.id):
                 raise _invalid("page", "this page is of another study: begin without `page`")
             found = page_of(state.store, state.id, selection, after, limit)
@@ -249,7 +250,7 @@ class Study:
 
     def snapshot(self) -> tuple[Snapshot, Commit]:
         """All trials of the study as they are now."""
-        with self._state.unit_after_deadlines() as unit:
+        with transitions.unit_after_deadlines(self._state) as unit:
             found = snapshot_of(self._state)
         return found, unit.commit
 
@@ -297,7 +298,7 @@ class Study:
                 state.set_record(state=stored)
             if change.state == "finished":
                 for trial in state.running():
-                    state.request_stop(trial, TrialRecord.of(trial))
+                    transitions.request_stop(state, trial, TrialRecord.of(trial))
             if change.limits:
                 state.set_limits(change.limits)
             if change.lease_seconds != "unchanged":

@@ -22,6 +22,7 @@ from optunapi.api.serving.event_stream import EventStream
 from optunapi.api.serving.wakeups import Bell
 from optunapi.app import create_app
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.state import transitions
 from optunapi.engine.state.feed import Feed, UnitCommit
 from optunapi.settings import Settings
 from tests.api.server import serving_app
@@ -379,7 +380,7 @@ def test_a_client_that_falls_too_far_behind_is_dropped(new_life: NewLife) -> Non
         for _ in range(number):
             with life.state.unit() as unit:
                 commit = UnitCommit(unit)
-                feed.add([life.state.view(life.state.enqueue({"x": 0.5}))], commit)
+                feed.add([life.state.view(transitions.enqueue(life.state, {"x": 0.5}))], commit)
             commit.end()
         feed.notify()
 

@@ -1,4 +1,4 @@
-"""What is known of one live study, and each change that a trial can go through.
+"""One live study: its units, what is known of it, and the change of any part of it.
 
 Everything here happens inside a unit, which one thread at a time can enter: nothing happens between a
 look and the change that rests on it. What is derived from the trials is kept up change by change. It is
@@ -14,22 +14,15 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.lifecycle import (
-    LEASE_EXPIRED,
-    TIMEOUT,
-    FinishedReason,
-    Usage,
-    finished_reason,
-    meets_target,
-)
+from optunapi.engine.lifecycle import FinishedReason, Usage, finished_reason, meets_target
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.derived import Derived
 from optunapi.engine.state.feed import Feed, UnitChanges, UnitCommit
-from optunapi.engine.state.templates import Relative, waiting_trial
+from optunapi.engine.state.templates import Relative
 from optunapi.engine.store import Store, Unit
-from optunapi.engine.values import AskRequest, StudyView, TrialView
+from optunapi.engine.values import StudyView, TrialView
 from optunapi.errors import ConfigInvalid, SpecConflict, StudyNotFound, TrialNotFound
 
 Clock = Callable[[], float]
@@ -64,7 +57,7 @@ class StudyState:
         self.opened_at = clock()
         self.last_activity_at: float | None = None
         self.deadlines = Deadlines()
-        self._new_id = new_id
+        self.new_id = new_id
         self._apply(spec, StudyRecord())
         self.derived = Derived(spec, store, study_id, name)
         self._seen_reloads = -1
@@ -92,22 +85,6 @@ class StudyState:
         if events is not None:
             events.end()
             self.feed.notify()
-
-    @contextmanager
-    def unit_after_deadlines(self, *, expiries: bool = True) -> Iterator[Unit]:
-        """A unit before which `apply_deadlines` was called, if anything was due.
-
-        What that changed stays, even if the unit fails.
-        """
-        with self.unit() as unit:
-            due = self.deadlines.next(expiries=expiries)
-            if due is None or due > self.clock():
-                yield unit
-                return
-        with self.unit():
-            self.apply_deadlines(expiries=expiries)
-        with self.unit() as unit:
-            yield unit
 
     @contextmanager
     def try_exclusive(self) -> Iterator[bool]:
@@ -184,12 +161,12 @@ class StudyState:
     def usage(self) -> Usage:
         """The figures that the limits are compared with."""
         counts = self.store.counts(self.id)
+        waiting, running = counts[TrialState.WAITING], counts[TrialState.RUNNING]
         tally = self.derived.tally
         return Usage(
-            waiting=counts[TrialState.WAITING],
-            running=counts[TrialState.RUNNING],
-            complete=counts[TrialState.COMPLETE],
-            pruned=counts[TrialState.PRUNED],
+            waiting=waiting,
+            running=running,
+            places=waiting + running + counts[TrialState.COMPLETE] + counts[TrialState.PRUNED],
             leased=len(self.deadlines.leases),
             failures=tally.failures,
             cost=tally.cost,
@@ -268,15 +245,7 @@ class StudyState:
         by_hand = record.lease_seconds
         self.lease_seconds = by_hand[0] if by_hand else spec.lease_seconds
 
-    # Changes of a trial, to be made inside a unit
-
-    def enqueue(
-        self, point: Mapping[str, Any], user_attrs: Mapping[str, Any] | None = None
-    ) -> FrozenTrial:
-        """Add a waiting trial with these parameters fixed."""
-        template, record = waiting_trial(point, self.spec, self.clock())
-        template.user_attrs = dict(user_attrs or {})
-        return self.add(template, record)
+    # Changes of trials, to be made inside a unit: see `transitions` for those with a meaning
 
     def add(self, template: FrozenTrial, record: TrialRecord) -> FrozenTrial:
         """Add a trial; return it as stored."""
@@ -307,135 +276,11 @@ class StudyState:
             self.relative.pop(after.number, None)
         self.derived.replace(before, after)
 
-    def add_running(
-        self, template: FrozenTrial, request: AskRequest, *, place: int = 0
-    ) -> FrozenTrial:
-        """Add a trial that is handed out at once, at this place in the reply."""
-        record = self._next_attempt(TrialRecord(spec_version=self.spec.version), request, place)
-        template.user_attrs = dict(request.user_attrs)
-        template.datetime_start = self.local_time()
-        trial = self.add(template, record)
-        self._begin(trial.number, record)
-        return trial
-
-    def start(
-        self,
-        trial: FrozenTrial,
-        record: TrialRecord,
-        request: AskRequest,
-        *,
-        place: int = 0,
-        **changes: Any,
-    ) -> FrozenTrial:
-        """Hand out a trial that exists, at this place in the reply: its next attempt begins now."""
-        if self.deadlines.leases.has_expired(trial.number):
-            record = record.with_(expiries=record.expiries + 1)
-        record = self._next_attempt(record, request, place)
-        changed = self.update(
-            trial,
-            record,
-            state=TrialState.RUNNING,
-            user_attrs=request.user_attrs or None,
-            datetime_start=self.local_time(),
-            **changes,
-        )
-        self._begin(changed.number, record)
-        return changed
-
-    def _next_attempt(self, record: TrialRecord, request: AskRequest, place: int) -> TrialRecord:
-        attempt, worker = record.attempt + 1, request.worker
-        seconds = request.lease_seconds or self.lease_seconds if request.leased else None
-        # A stop by hand is meant for its worker, also when the worker comes back; a time-out was meant
-        # for the attempt.
-        is_back = worker is not None and worker == record.worker
-        key = {request.key: (attempt, request.digest, place)} if request.key else {}
-        return record.with_(
-            created_at=record.created_at or self.clock(),
-            worker=worker,
-            attempt=attempt,
-            lease=None if seconds is None else self._new_id(),
-            lease_seconds=seconds,
-            stop_requested=is_back and record.stop_requested and record.timed_out_at is None,
-            timed_out_at=None,
-            prune_at=None,
-            keys={**record.keys, **key},
-        )
-
-    def _begin(self, number: int, record: TrialRecord) -> None:
-        self.deadlines.begin(number, record, self.limits.trial_timeout, self.clock())
-
-    def close(
-        self, trial: FrozenTrial, record: TrialRecord, state: TrialState, **changes: Any
-    ) -> FrozenTrial:
-        """End an open trial."""
-        now = self.local_time()
-        changed = self.update(
-            trial,
-            record.with_(lease=None, lease_seconds=None),
-            state=state,
-            # Optuna accepts no finished trial without a start; a waiting trial has none.
-            datetime_start=trial.datetime_start or now,
-            datetime_complete=now,
-            **changes,
-        )
-        self.deadlines.end(trial.number)
-        return changed
-
-    def fail(
-        self, trial: FrozenTrial, record: TrialRecord, reason: str | None, **changes: Any
-    ) -> FrozenTrial:
-        """End an open trial without a result."""
-        return self.close(trial, record.with_(fail_reason=reason), TrialState.FAIL, **changes)
-
-    def renew(self, trial: FrozenTrial, record: TrialRecord, seconds: float | None = None) -> None:
-        """Start a new term of the trial's lease, if it has one; `seconds` changes the term's length."""
-        lease = self.deadlines.leases.get(trial.number)
-        if lease is None:
-            return
-        seconds = seconds or lease.seconds
-        if seconds != record.lease_seconds:
-            self.update(trial, record.with_(lease_seconds=seconds))
-        self.deadlines.leases.grant(trial.number, lease.id, seconds, self.clock())
-
-    def put_back(self, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
-        """Let a running trial wait for its next attempt."""
-        changed = self.update(
-            trial,
-            record.with_(lease=None, lease_seconds=None, worker=None, stop_requested=False),
-            state=TrialState.WAITING,
-        )
-        self.deadlines.end(trial.number)
-        return changed
-
-    def request_stop(self, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
-        """Let the trial's worker know, with its next report or renewal, that it should end."""
-        if record.stop_requested:
-            return trial
-        return self.update(trial, record.with_(stop_requested=True))
-
-    def apply_deadlines(self, *, expiries: bool = True) -> None:
-        """Stop the trials that timed out, fail those whose grace is over or whose last lease expired.
-
-        Without `expiries` only time-outs are applied: an expired lease counts until its trial is handed
-        on.
-        """
-        now = self.clock()
-        for number in self.deadlines.leases.expire(now) if expiries else ():
-            self._changes.lease_expired = True
-            trial = self.trial(number)
-            record = TrialRecord.of(trial)
-            if record.expiries + 1 >= self.spec.max_attempts:
-                self.fail(trial, record.with_(expiries=record.expiries + 1), LEASE_EXPIRED)
-        while (due := self.deadlines.timeouts.due(now)) is not None:
-            trial = self.trial(due)
-            record = TrialRecord.of(trial)
-            if record.timed_out_at is not None:
-                self.fail(trial, record, TIMEOUT)
-                continue
-            self.update(trial, record.with_(stop_requested=True, timed_out_at=now))
-            self.deadlines.begin_grace(due, record, now)
-
     # Events
+
+    def note_expiry(self) -> None:
+        """Notify listeners when the unit ends: an ask may get a trial whose lease has just expired."""
+        self._changes.lease_expired = True
 
     def keep_events(self) -> None:
         """Keep every change in the feed from now on."""

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 from optunapi.engine.lifecycle import CANCELLED, allowance
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec.points import checked_point, flaw
+from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import FIXED
 from optunapi.engine.store import Commit
@@ -69,7 +70,7 @@ class Asking:
         with ExitStack() as turn:
             has_turn = False
             while True:
-                with state.unit_after_deadlines() as unit:
+                with transitions.unit_after_deadlines(state) as unit:
                     # Another request with this key, a tell or an expiry may have come while this one
                     # waited for its turn or sampled.
                     found = trials_of_key(state, request.key, request.digest)
@@ -101,30 +102,30 @@ class Asking:
         """What the request gets if nothing changes; at least one trial, at most `count`."""
         state = self._state
         self._check(request)
-        own: list[int] = []
+        again = []
         if request.resume and request.worker is not None:
-            own = state.derived.tally.running_of(request.worker)
-        lost: list[int] = []
+            again = state.derived.tally.running_of(request.worker)
+        n_own = len(again)
         if not request.params:
-            lost = [n for n in state.deadlines.leases.expired() if n not in own]
+            again = list(dict.fromkeys(again + state.deadlines.leases.expired()))
         allowed = allowance(
             state.limits,
             state.usage(),
             state.clock(),
             count=count,
-            again=len(own) + len(lost),
+            again=len(again),
             takes_waiting=not request.params,
         )
-        again = [
-            Planned(trial=state.trial(number), keeps_reports=place < len(own))
-            for place, number in enumerate([*own, *lost][: allowed.again])
-        ]
-        # A trial that was given back keeps its parameters: a result for it may still come.
-        waiting = [
-            Planned(trial=trial, needs_sample=not TrialRecord.of(trial).attempt)
-            for trial in (state.waiting()[: allowed.waiting] if allowed.waiting else ())
-        ]
-        return [*again, *waiting, *[_NEW] * allowed.new]
+        plan = []
+        for place, number in enumerate(again[: allowed.again]):
+            plan.append(Planned(trial=state.trial(number), keeps_reports=place < n_own))
+        if allowed.waiting:
+            # A trial that was given back keeps its parameters: a result for it may still come.
+            plan.extend(
+                Planned(trial=trial, needs_sample=not TrialRecord.of(trial).attempt)
+                for trial in state.waiting()[: allowed.waiting]
+            )
+        return plan + [_NEW] * allowed.new
 
     def _check(self, request: AskRequest) -> None:
         """Refuse a request that gets nothing whatever is free."""
@@ -150,7 +151,7 @@ class Asking:
                 logger.warning(
                     "trial %d of study %s is cancelled: %s", trial.number, state.name, reason
                 )
-                state.fail(trial, TrialRecord.of(trial), CANCELLED)
+                transitions.fail(state, trial, TrialRecord.of(trial), CANCELLED)
                 dropped = True
         return dropped
 
@@ -164,7 +165,8 @@ class Asking:
             if planned.trial is None or planned.needs_sample:
                 trial = self._start_sampled(next(sampled), request, place)
             else:
-                trial = self._state.start(
+                trial = transitions.start(
+                    self._state,
                     planned.trial,
                     TrialRecord.of(planned.trial),
                     request,
@@ -181,9 +183,10 @@ class Asking:
         if state.record.first_ask_at is None:
             state.set_record(first_ask_at=state.clock())
         if waiting is None:
-            trial = state.add_running(draft.trial, request, place=place)
+            trial = transitions.start_new(state, draft.trial, request, place=place)
         else:
-            trial = state.start(
+            trial = transitions.start(
+                state,
                 waiting,
                 TrialRecord.of(waiting).with_(spec_version=state.spec.version),
                 request,

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.lifecycle import CANCELLED, check_lease
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
 from optunapi.engine.values import Answer, TrialView
@@ -60,11 +61,11 @@ class HeldTrials:
         A step that is reported again keeps its first value and gets the same answer.
         """
         state = self._state
-        with state.unit_after_deadlines(expiries=False) as unit:
+        with transitions.unit_after_deadlines(state, expiries=False) as unit:
             trial, record = held_trial(state, number, lease)
             if step not in trial.intermediate_values:
                 trial = state.update(trial, intermediate_values={step: value})
-            state.renew(trial, record)
+            transitions.renew(state, trial, record)
             should_prune = self._should_prune(trial, record, step)
             answer = self._answer(number, record, should_prune=should_prune)
         return answer, unit.commit
@@ -86,9 +87,9 @@ class HeldTrials:
     def renew(self, number: int, lease: str, seconds: float | None) -> tuple[Answer, Commit]:
         """Start a new term of the lease, of `seconds` if given."""
         state = self._state
-        with state.unit_after_deadlines(expiries=False) as unit:
+        with transitions.unit_after_deadlines(state, expiries=False) as unit:
             trial, record = held_trial(state, number, lease)
-            state.renew(trial, record, seconds)
+            transitions.renew(state, trial, record, seconds)
             answer = self._answer(number, record)
         return answer, unit.commit
 
@@ -103,7 +104,7 @@ class HeldTrials:
         """Let the trial wait, to be handed out again."""
         state = self._state
         with state.unit() as unit:
-            view = state.view(state.put_back(*held_trial(state, number, lease)))
+            view = state.view(transitions.put_back(state, *held_trial(state, number, lease)))
         return view, unit.commit
 
     def give_back(self, views: Sequence[TrialView]) -> Commit:
@@ -118,7 +119,7 @@ class HeldTrials:
                 record, known = TrialRecord.of(trial), TrialRecord.of(view.trial)
                 same_attempt = (record.attempt, record.lease) == (known.attempt, known.lease)
                 if trial.state == TrialState.RUNNING and same_attempt:
-                    state.put_back(trial, record)
+                    transitions.put_back(state, trial, record)
         return unit.commit
 
     # By hand
@@ -136,7 +137,7 @@ class HeldTrials:
             trial = _open_trial(state, number)
             if trial.state == TrialState.WAITING:
                 raise TrialWaiting(f"trial {number} is queued: no worker has it that could stop")
-            view = state.view(state.request_stop(trial, TrialRecord.of(trial)))
+            view = state.view(transitions.request_stop(state, trial, TrialRecord.of(trial)))
         return view, unit.commit
 
     def cancel(self, states: Container[TrialState]) -> tuple[int, Commit]:
@@ -145,7 +146,7 @@ class HeldTrials:
         with state.unit() as unit:
             chosen = [t for t in state.store.open_trials(state.id) if t.state in states]
             for trial in chosen:
-                state.fail(trial, TrialRecord.of(trial), CANCELLED)
+                transitions.fail(state, trial, TrialRecord.of(trial), CANCELLED)
         return len(chosen), unit.commit
 
     def set_user_attrs(

@@ -12,6 +12,7 @@ from optunapi.engine.lifecycle import CANCELLED, check_places, stop_reason, stud
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point, of_item
+from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import FIXED
 from optunapi.engine.store import Commit
@@ -94,7 +95,7 @@ class Queue:
             trial = state.trial(number)
             record = TrialRecord.of(trial)
             if trial.state == TrialState.WAITING:
-                state.fail(trial, record, CANCELLED)
+                transitions.fail(state, trial, record, CANCELLED)
             elif trial.state == TrialState.RUNNING:
                 raise TrialNotFound(f"trial {number} is not in the queue: it was handed out")
             elif record.fail_reason != CANCELLED:
@@ -108,7 +109,7 @@ class Queue:
         state = self._state
         with state.unit() as unit:
             for trial in state.waiting():
-                state.fail(trial, TrialRecord.of(trial), CANCELLED)
+                transitions.fail(state, trial, TrialRecord.of(trial), CANCELLED)
         return unit.commit
 
     def _add_all(self, points: Sequence[QueuedPoint]) -> list[FrozenTrial]:
@@ -120,7 +121,9 @@ class Queue:
         self._check_room(sum(is_new))
         found = []
         for point, params, mark, new in zip(points, fitted, marks, is_new, strict=True):
-            trial = self._state.enqueue(params, point.user_attrs) if new else known[mark]
+            trial = (
+                transitions.enqueue(self._state, params, point.user_attrs) if new else known[mark]
+            )
             known.setdefault(mark, trial)
             found.append(trial)
         return found

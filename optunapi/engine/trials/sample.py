@@ -16,6 +16,7 @@ from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.space import sample_conditional
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point
+from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import Point, Points, point_of
 from optunapi.engine.state.templates import FIXED, blank_trial
@@ -74,13 +75,10 @@ class Sampling:
         return self._state.derived.native is not None
 
     @property
-    def _is_instant(self) -> bool:
-        return self.is_quick and self.policy.spec.sampler["name"] == "random"
-
-    @property
     def may_prepare(self) -> bool:
         """Whether the next ask's point can be drawn now: no trial runs or waits."""
-        if not self.is_quick or self._is_instant:
+        is_random = self.policy.spec.sampler["name"] == "random"  # drawing ahead gains nothing
+        if self._state.derived.native is None or is_random:
             return False
         counts = self._state.store.counts(self._state.id)
         return not (counts[TrialState.RUNNING] or counts[TrialState.WAITING])
@@ -106,7 +104,7 @@ class Sampling:
                     state.set_spec(spec)
                     self.policy = policy
                     for point in added:
-                        state.enqueue(point)
+                        transitions.enqueue(state, point)
                 unit.commit.result()
             except BaseException:
                 self.policy = former_policy
@@ -119,11 +117,12 @@ class Sampling:
         """What samples for the wanted trials are drawn from now."""
         native, points = self._state.derived.native, self._state.derived.points
         is_batch = len(wanted) > 1
+        is_random = self.policy.spec.sampler["name"] == "random"
         return Basis(
             policy=self.policy,
             native=native,
             points=points.copy() if is_batch else points,
-            is_instant=not is_batch and self._is_instant,
+            is_instant=native is not None and is_random and not is_batch,
             needs_turn=is_batch or native is None,
         )
 
@@ -135,18 +134,24 @@ class Sampling:
         A sample no longer fits if the specification or its waiting trial has changed since, or if
         another trial took its point.
         """
-        points = self._state.derived.points
-        fitting = [
-            each
-            for each in samples
-            if each and each.policy is self.policy and each.point not in points
-        ]
-        queued = {each.waiting.number: each for each in fitting if each.waiting}
-        new = (each for each in fitting if not each.waiting)
+        queued: dict[int, Sample] = {}
+        new: list[Sample] = []
+        for sample in samples:
+            if sample is None or sample.policy is not self.policy:
+                continue
+            if sample.point in self._state.derived.points:
+                continue
+            if sample.waiting is None:
+                new.append(sample)
+            else:
+                queued[sample.waiting.number] = sample
         found: list[Sample | None] = []
         for trial in wanted:
-            sample = next(new, None) if trial is None else queued.get(trial.number)
-            found.append(sample if sample and sample.waiting is trial else None)
+            if trial is None:
+                found.append(new.pop(0) if new else None)
+            else:
+                kept = queued.get(trial.number)
+                found.append(kept if kept and kept.waiting is trial else None)
         return found
 
     # Outside of a unit

@@ -22,6 +22,7 @@ from optunapi.engine.documents.document import Document, quoted
 from optunapi.engine.samplers.checks import suits
 from optunapi.engine.space import Parameter, allowed, fitted
 from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import EXHAUSTIVE
 from optunapi.engine.state.templates import FIXED, Relative
@@ -88,7 +89,7 @@ class Suggesting:
             ValueInvalid: the name is another kind of parameter, or the sampler cannot sample it.
         """
         state = self._state
-        with state.unit_after_deadlines(expiries=False) as unit:
+        with transitions.unit_after_deadlines(state, expiries=False) as unit:
             known = self._known(number, name, distribution, lease)
         if known is not None:
             return known[0], unit.commit
@@ -131,11 +132,11 @@ class Suggesting:
         if name not in trial.params:
             fixed = trial.system_attrs.get(FIXED) or {}
             if name not in fixed:
-                self._state.renew(trial, record)
+                transitions.renew(self._state, trial, record)
                 return None
             value = _as_fixed(name, distribution, fixed[name])
             trial = self._set(number, name, distribution, value)
-        self._state.renew(trial, record)
+        transitions.renew(self._state, trial, record)
         return (value,)
 
     def _set(

@@ -6,6 +6,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.lifecycle import Result, Verdict, check_values, filled_in, judge
 from optunapi.engine.records import TrialRecord, constraint_attrs
+from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.values import TrialView
@@ -60,8 +61,8 @@ def _close(
         "system_attrs": constraint_attrs(result.constraints, trial.system_attrs),
     }
     if result.state == TrialState.FAIL:
-        return state.fail(trial, record, result.reason, **notes)
-    return state.close(trial, record, result.state, values=result.values, **notes)
+        return transitions.fail(state, trial, record, result.reason, **notes)
+    return transitions.close(state, trial, record, result.state, values=result.values, **notes)
 
 
 def _keep_late(

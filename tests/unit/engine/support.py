@@ -20,6 +20,7 @@ from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.pages import Cursor, Selection
 from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.spec.read import spec_from_mapping
+from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import Points
 from optunapi.engine.state.tally import Tally
@@ -179,7 +180,7 @@ class Life:
 
     def enqueue(self, **point: Any) -> int:
         with self.state.unit() as unit:
-            number = self.state.enqueue(point).number
+            number = transitions.enqueue(self.state, point).number
         unit.commit.result()
         return number
 

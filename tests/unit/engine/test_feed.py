@@ -8,6 +8,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
+from optunapi.engine.state import transitions
 from optunapi.engine.state.feed import Event, Feed, UnitCommit
 from optunapi.engine.values import StudyView, TrialView
 from optunapi.errors import (
@@ -208,7 +209,7 @@ def test_a_failing_unit_is_not_told(new_life: NewLife) -> None:
 
     def fail() -> None:
         with life.state.unit():
-            life.state.enqueue({"x": 0.5})
+            transitions.enqueue(life.state, {"x": 0.5})
             raise Fault
 
     with pytest.raises(Fault):

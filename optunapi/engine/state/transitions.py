@@ -1,0 +1,182 @@
+"""What a trial can go through, each transition in one place: the edges of the diagram in `lifecycle`.
+
+Call every function inside a unit of the state, but for `unit_after_deadlines`, which makes one.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.engine.lifecycle import LEASE_EXPIRED, TIMEOUT
+from optunapi.engine.records import TrialRecord
+from optunapi.engine.state.state import StudyState
+from optunapi.engine.state.templates import waiting_trial
+from optunapi.engine.store import Unit
+from optunapi.engine.values import AskRequest
+
+
+def enqueue(
+    state: StudyState, point: Mapping[str, Any], user_attrs: Mapping[str, Any] | None = None
+) -> FrozenTrial:
+    """Add a waiting trial with these parameters fixed."""
+    template, record = waiting_trial(point, state.spec, state.clock())
+    template.user_attrs = dict(user_attrs or {})
+    return state.add(template, record)
+
+
+def start_new(
+    state: StudyState, template: FrozenTrial, request: AskRequest, *, place: int
+) -> FrozenTrial:
+    """Add a trial that is handed out at once, at this place in the reply."""
+    record = _next_attempt(state, TrialRecord(spec_version=state.spec.version), request, place)
+    template.user_attrs = dict(request.user_attrs)
+    template.datetime_start = state.local_time()
+    trial = state.add(template, record)
+    state.deadlines.begin(trial.number, record, state.limits.trial_timeout, state.clock())
+    return trial
+
+
+def start(
+    state: StudyState,
+    trial: FrozenTrial,
+    record: TrialRecord,
+    request: AskRequest,
+    *,
+    place: int,
+    **changes: Any,
+) -> FrozenTrial:
+    """Hand out a trial that exists, at this place in the reply: its next attempt begins now."""
+    if state.deadlines.leases.has_expired(trial.number):
+        record = record.with_(expiries=record.expiries + 1)
+    record = _next_attempt(state, record, request, place)
+    changed = state.update(
+        trial,
+        record,
+        state=TrialState.RUNNING,
+        user_attrs=request.user_attrs or None,
+        datetime_start=state.local_time(),
+        **changes,
+    )
+    state.deadlines.begin(trial.number, record, state.limits.trial_timeout, state.clock())
+    return changed
+
+
+def _next_attempt(
+    state: StudyState, record: TrialRecord, request: AskRequest, place: int
+) -> TrialRecord:
+    attempt, worker = record.attempt + 1, request.worker
+    seconds = request.lease_seconds or state.lease_seconds if request.leased else None
+    # A stop by hand is meant for its worker, also when the worker comes back; a time-out was meant for
+    # the attempt.
+    is_back = worker is not None and worker == record.worker
+    key = {request.key: (attempt, request.digest, place)} if request.key else {}
+    return record.with_(
+        created_at=record.created_at or state.clock(),
+        worker=worker,
+        attempt=attempt,
+        lease=None if seconds is None else state.new_id(),
+        lease_seconds=seconds,
+        stop_requested=is_back and record.stop_requested and record.timed_out_at is None,
+        timed_out_at=None,
+        prune_at=None,
+        keys={**record.keys, **key},
+    )
+
+
+def renew(
+    state: StudyState, trial: FrozenTrial, record: TrialRecord, seconds: float | None = None
+) -> None:
+    """Start a new term of the trial's lease, if it has one; `seconds` changes the term's length."""
+    leases = state.deadlines.leases
+    lease = leases.get(trial.number)
+    if lease is None:
+        return
+    seconds = seconds or lease.seconds
+    if seconds != record.lease_seconds:
+        state.update(trial, record.with_(lease_seconds=seconds))
+    leases.grant(trial.number, lease.id, seconds, state.clock())
+
+
+def request_stop(state: StudyState, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
+    """Let the trial's worker know, with its next report or renewal, that it should end."""
+    if record.stop_requested:
+        return trial
+    return state.update(trial, record.with_(stop_requested=True))
+
+
+def put_back(state: StudyState, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
+    """Let a running trial wait for its next attempt."""
+    record = record.with_(lease=None, lease_seconds=None, worker=None, stop_requested=False)
+    changed = state.update(trial, record, state=TrialState.WAITING)
+    state.deadlines.end(trial.number)
+    return changed
+
+
+def close(
+    state: StudyState,
+    trial: FrozenTrial,
+    record: TrialRecord,
+    final: TrialState,
+    **changes: Any,
+) -> FrozenTrial:
+    """End an open trial."""
+    now = state.local_time()
+    changed = state.update(
+        trial,
+        record.with_(lease=None, lease_seconds=None),
+        state=final,
+        # Optuna accepts no finished trial without a start; a waiting trial has none.
+        datetime_start=trial.datetime_start or now,
+        datetime_complete=now,
+        **changes,
+    )
+    state.deadlines.end(trial.number)
+    return changed
+
+
+def fail(
+    state: StudyState, trial: FrozenTrial, record: TrialRecord, reason: str | None, **changes: Any
+) -> FrozenTrial:
+    """End an open trial without a result."""
+    return close(state, trial, record.with_(fail_reason=reason), TrialState.FAIL, **changes)
+
+
+def apply_deadlines(state: StudyState, *, expiries: bool = True) -> None:
+    """Stop the trials that timed out, fail those whose grace is over or whose last lease expired.
+
+    Without `expiries` only time-outs are applied: an expired lease counts until its trial is handed on.
+    """
+    deadlines, now = state.deadlines, state.clock()
+    for number in deadlines.leases.expire(now) if expiries else ():
+        state.note_expiry()
+        trial = state.trial(number)
+        record = TrialRecord.of(trial)
+        if record.expiries + 1 >= state.spec.max_attempts:
+            fail(state, trial, record.with_(expiries=record.expiries + 1), LEASE_EXPIRED)
+    while (due := deadlines.timeouts.due(now)) is not None:
+        trial = state.trial(due)
+        record = TrialRecord.of(trial)
+        if record.timed_out_at is not None:
+            fail(state, trial, record, TIMEOUT)
+            continue
+        state.update(trial, record.with_(stop_requested=True, timed_out_at=now))
+        deadlines.begin_grace(due, record, now)
+
+
+@contextmanager
+def unit_after_deadlines(state: StudyState, *, expiries: bool = True) -> Iterator[Unit]:
+    """A unit before which `apply_deadlines` was called, if anything was due.
+
+    What that changed stays, even if the unit fails.
+    """
+    with state.unit() as unit:
+        due = state.deadlines.next(expiries=expiries)
+        if due is None or due > state.clock():
+            yield unit
+            return
+    with state.unit():
+        apply_deadlines(state, expiries=expiries)
+    with state.unit() as unit:
+        yield unit
