@@ -77,46 +77,34 @@ class OpenStudies:
         if not NAME.fullmatch(name):
             raise StudyNotFound(f"no study can be called {name!r}")
         found = self._open.get(name)
-        if (
-            found is not None
-            and found.config is self._configs.find(name)
-            and not found.study.is_gone()
-        ):
+        if found is not None and self._is_current(name, found):
             return found.study
         with self.lock(name):
-            config = self._configs.find(name)
             study = self.stored(name)
             if study is None:
                 spec = self._configs.spec(name)
-                if not create:
-                    return None
-                study = self.create(name, spec)
+                study = self.create(name, spec) if create else None
+        return study
+
+    def _is_current(self, name: str, found: _Open) -> bool:
+        return found.config is self._configs.find(name) and not found.study.is_gone()
+
+    def stored(self, name: str) -> Study | None:
+        """The study with its configuration as it is now; None if it is not stored."""
+        found = self._open.get(name)
+        if found is not None and found.study.is_gone():  # another process deleted it
+            self._forget(name)
+            found.study.feed.close()
+            found = None
+        config = self._configs.find(name)
+        study = self._load(name, config) if found is None else found.study
+        if study is not None and (found is None or found.config is not config):
             if config is None:
                 study.follow(study.spec)  # an error in a file that is gone does not count
             else:
                 config.apply(study)
             self._open[name] = _Open(study, config)
         return study
-
-    def stored(self, name: str) -> Study | None:
-        """The study, opened if it is not open yet; None if it is not stored.
-
-        A configuration that has changed is not applied.
-        """
-        found = self._open.get(name)
-        if found is not None and not found.study.is_gone():
-            return found.study
-        if found is not None:  # another process deleted it
-            self._forget(name)
-            found.study.feed.close()
-        own_name, stored = name, self._stores.find(name)
-        if stored is None:
-            slugged = (each for each in self._stores.names() if slug_of(each) == name != each)
-            own_name = next(slugged, name)
-            stored = None if own_name == name else self._stores.find(own_name)
-        if stored is None:
-            return None
-        return self._serve(name, own_name, *stored, self._stored_spec(name, *stored))
 
     def create(
         self,
@@ -129,46 +117,35 @@ class OpenStudies:
         """A new study; see `create_study`."""
         store, now = self._stores.for_new(name), self._clock()
         study_id = create_study(store, name, spec, now, origin=origin, history=history)
-        return self._serve(name, name, store, study_id, spec)
-
-    def _serve(
-        self, name: str, own_name: str, store: Store, study_id: int, spec: StudySpec
-    ) -> Study:
-        study = Study(
-            StudyState(
-                store,
-                study_id,
-                name=own_name,
-                spec=spec,
-                clock=self._clock,
-                new_id=self._new_id,
-                feed=self.feed(name),
-            )
-        )
+        study = self._study(name, name, store, study_id, spec)
         self._open[name] = _Open(study, config=None)
-        logger.info(
-            "study %s is open: sampler %s by %s",
-            own_name,
-            spec.sampler["name"],
-            engine_of(spec.problem),
-        )
         return study
 
-    def _stored_spec(self, name: str, store: Store, study_id: int) -> StudySpec:
-        """The specification that was in force when the study was last open.
+    def _load(self, name: str, config: Config | None) -> Study | None:
+        own_name, stored = name, self._stores.find(name)
+        if stored is None:
+            slugged = (each for each in self._stores.names() if slug_of(each) == name != each)
+            own_name = next(slugged, name)
+            stored = None if own_name == name else self._stores.find(own_name)
+        if stored is None:
+            return None
+        return self._study(name, own_name, *stored, _stored_spec(*stored, config))
 
-        A study that Optuna created has none: it is inferred from the trials, and the configuration
-        names the objectives.
-        """
-        stored = store.get_study_system_attrs(study_id).get(SPEC)
-        if stored is not None:
-            return spec_from_mapping(stored)
-        config = self._configs.find(name)
-        names: list[str] = []
-        if config is not None and isinstance(config.content, StudySpec):
-            names = [objective.name for objective in config.content.objectives]
-        trials = store.get_all_trials(study_id, deepcopy=False)
-        return spec_of_history(store.get_study_directions(study_id), trials, names)
+    def _study(
+        self, name: str, own_name: str, store: Store, study_id: int, spec: StudySpec
+    ) -> Study:
+        sampler, engine = spec.sampler["name"], engine_of(spec.problem)
+        logger.info("study %s is open: sampler %s by %s", own_name, sampler, engine)
+        state = StudyState(
+            store,
+            study_id,
+            name=own_name,
+            spec=spec,
+            clock=self._clock,
+            new_id=self._new_id,
+            feed=self.feed(name),
+        )
+        return Study(state)
 
     def feed(self, name: str) -> Feed:
         """The feed of the study's events, also if it is not open. Its ids rise over a restart too."""
@@ -237,3 +214,19 @@ class OpenStudies:
         """Open nothing from now on."""
         self._is_shut_down = True
         self._open.clear()
+
+
+def _stored_spec(store: Store, study_id: int, config: Config | None) -> StudySpec:
+    """The specification that was in force when the study was last open.
+
+    A study that Optuna created has none: it is inferred from the trials, and the configuration names
+    the objectives.
+    """
+    stored = store.get_study_system_attrs(study_id).get(SPEC)
+    if stored is not None:
+        return spec_from_mapping(stored)
+    names: list[str] = []
+    if config is not None and isinstance(config.content, StudySpec):
+        names = [objective.name for objective in config.content.objectives]
+    trials = store.get_all_trials(study_id, deepcopy=False)
+    return spec_of_history(store.get_study_directions(study_id), trials, names)

@@ -436,7 +436,7 @@ def test_a_fault_before_asks_are_served_together_is_a_problem_to_each(
     client: Client, app: FastAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
     ask(client)
-    app.state.catalog._configs = None  # as above
+    app.state.catalog._studies._configs = None  # as above
     response = client.get("/optunapi/hparams/m")
     assert_problem(response, 500, "internal")
     assert response.json()["request_id"] in caplog.text
