@@ -7,14 +7,12 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.records import TRIAL, StudyRecord, TrialRecord
+from optunapi.engine.records import LATE_FOR, TRIAL, StudyRecord, TrialRecord
 from optunapi.engine.space import fitted
 from optunapi.engine.spec.model import Objective, StudySpec
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.trials.artifacts import ARTIFACT
-
-LATE_FOR = "late_for"
 
 Values = list[float] | None
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.lifecycle import Result, Verdict, check_values, filled_in, judge
-from optunapi.engine.records import TrialRecord, constraint_attrs
+from optunapi.engine.records import LATE_FOR, TrialRecord, constraint_attrs
 from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import blank_trial
@@ -83,7 +83,7 @@ def _keep_late(
     template.distributions = dict(trial.distributions)
     # The trial's cost so far is counted with that trial already.
     known = {key: value for key, value in trial.user_attrs.items() if key != "cost"}
-    template.user_attrs = {**known, **result.user_attrs, "late_for": trial.number}
+    template.user_attrs = {**known, **result.user_attrs, LATE_FOR: trial.number}
     template.system_attrs = constraint_attrs(result.constraints, {})
     template.datetime_complete = state.local_time()
     template.values = list(result.values or ())
