@@ -87,6 +87,6 @@ class Editor:
 
 def _is_late(new: TrialChanges) -> bool:
     """Whether a finished trial may be changed so."""
-    keys = [*(new.get("system_attrs") or ()), *new.get("drop_system_attrs", ())]
+    keys = [*new.get("system_attrs", ()), *new.get("drop_system_attrs", ())]
     others = new.keys() - {"system_attrs", "drop_system_attrs"}
     return bool(keys) and not others and all(key.startswith(LATE_PREFIXES) for key in keys)

@@ -14,20 +14,20 @@ _INT64 = range(-(2**63), 2**63)
 
 
 class TrialChanges(TypedDict, total=False):
-    """What can be changed of a trial. What is absent, or None, stays as it is.
+    """What can be changed of a trial. What is absent stays as it is, and so does what is None.
 
-    Mappings are merged into what the trial has, after `clear_intermediate_values` and
-    `drop_system_attrs` have removed something. `params` and `distributions` have the same keys.
+    Mappings are merged into those of the trial, after `clear_intermediate_values` and
+    `drop_system_attrs` are applied. `params` and `distributions` have the same keys.
     """
 
-    state: TrialState | None
+    state: TrialState
     values: Sequence[float] | None
-    params: Mapping[str, Any] | None
-    distributions: Mapping[str, BaseDistribution] | None
-    intermediate_values: Mapping[int, float] | None
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    intermediate_values: Mapping[int, float]
     clear_intermediate_values: bool
-    user_attrs: Mapping[str, Any] | None
-    system_attrs: Mapping[str, Any] | None
+    user_attrs: Mapping[str, Any]
+    system_attrs: Mapping[str, Any]
     drop_system_attrs: Collection[str]
     datetime_start: datetime | None
     datetime_complete: datetime | None
@@ -68,15 +68,13 @@ def changed_trial(trial: FrozenTrial, known: Distributions, new: TrialChanges) -
     Raises:
         TypeError, ValueError: the database could not hold it.
     """
-    state, start, complete = new.get("state"), new.get("datetime_start"), trial.datetime_complete
-    if state is None or state == trial.state:
-        start = start or trial.datetime_start
-    elif state == TrialState.RUNNING:
-        start = start or datetime.now()
-    elif state.is_finished():
-        start = start or trial.datetime_start
+    state = new.get("state", trial.state)
+    start, complete = trial.datetime_start, trial.datetime_complete
+    if state != trial.state and state.is_finished():
         complete = datetime.now()
-    params, distributions = new.get("params") or {}, new.get("distributions") or {}
+    elif state != trial.state:
+        start = datetime.now() if state == TrialState.RUNNING else None
+    params, distributions = new.get("params", {}), new.get("distributions", {})
     _check_same_names(params, distributions)
     all_params, all_distributions = trial.params, trial.distributions
     if params:
@@ -92,10 +90,10 @@ def changed_trial(trial: FrozenTrial, known: Distributions, new: TrialChanges) -
     values = new.get("values")
     return FrozenTrial(
         number=trial.number,
-        state=trial.state if state is None else state,
+        state=state,
         value=None,
         values=trial.values if values is None else _values(values),
-        datetime_start=start,
+        datetime_start=new.get("datetime_start") or start,
         datetime_complete=new.get("datetime_complete") or complete,
         params=all_params,
         distributions=all_distributions,
