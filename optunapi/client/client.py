@@ -22,8 +22,7 @@ Spec = Mapping[str, Any] | str | os.PathLike[str]
 class Client:
     """A server. A client may be shared by threads, and used in forks.
 
-    Results that are kept on disk for this server are delivered when a client is made, and before each
-    request.
+    Results kept on disk for this server are delivered when a client is made, and before each request.
 
     Args:
         url: Such as `http://head:8000`; by default `OPTUNAPI_URL`, else a profile's.
@@ -152,10 +151,8 @@ def _directions(direction: Any, directions: Sequence[Any] | None) -> list[StudyD
     only = BY_DEFAULT if direction is None else [StudyDirection.of(direction)]
     if directions is None:
         return only
-    if only != BY_DEFAULT:
-        raise ValueError("give `direction` or `directions`, not both")
-    if not directions:
-        raise ValueError("`directions` is empty: each objective needs one")
+    if only != BY_DEFAULT or not directions:
+        raise ValueError("give `direction`, or `directions` with one for each objective")
     return [StudyDirection.of(each) for each in directions]
 
 

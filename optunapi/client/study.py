@@ -20,10 +20,9 @@ LONGEST_POLL = 5.0
 
 
 class Study:
-    """A study. Methods that send a request raise what the server refuses, and `ServerUnavailable` if it
-    was not reached for the client's `retry_for` seconds.
+    """A study. Its name and directions are known; everything else is requested when it is used.
 
-    The name and the directions are known from the start; everything else is requested when it is used.
+    Requests raise what the server refuses, and `ServerUnavailable` after the client's `retry_for` seconds.
     """
 
     def __init__(self, connection: Connection, document: Mapping[str, Any]) -> None:
@@ -77,8 +76,7 @@ class Study:
     @property
     def finished_reason(self) -> str | None:
         """Why it is finished, such as max_trials, target or stopped; None while it is not."""
-        reason: str | None = self.document()["finished_reason"]
-        return reason
+        return self.document()["finished_reason"]  # type: ignore[no-any-return]
 
     @property
     def user_attrs(self) -> dict[str, Any]:
@@ -136,10 +134,10 @@ class Study:
 
         Args:
             worker: The worker's name; by default this host's name and the process id.
-            resume: Whether a restarted worker of this name gets its running trial back, with its reports.
-            lease_seconds: How long the trial stays this worker's without a renewal; it is renewed in the
-                background. None means the study's own lease, if it has one.
-            wait: Seconds to wait for a trial or a place that becomes free.
+            resume: Return the running trial of a restarted worker with this name, with its reports.
+            lease_seconds: Seconds until the trial may be handed on; the lease is renewed in the background.
+                None means the study's own lease, if it has one.
+            wait: Seconds to wait until a trial or a place is free.
             fixed_params: Values of some parameters; the others are sampled.
             user_attrs: Attributes to keep with the trial.
 
@@ -189,16 +187,14 @@ class Study:
 
         Args:
             number: The trial, or its number.
-            values: A number for each objective; numpy's and torch's are accepted. A value that is NaN or
-                infinite fails the trial, with a warning.
-            state: `complete`, `pruned` (without values: the last report's) or `fail`, or Optuna's
-                TrialState.
-            lease: The lease's id, which `pruned` and `fail` need; by default that of the lease which
-                this client holds.
+            values: A number for each objective, also of numpy or torch. NaN and infinite values fail the
+                trial, with a warning.
+            state: `complete`, `pruned` (its value is the last report's), `fail`, or Optuna's TrialState.
+            lease: The lease's id, which `pruned` and `fail` need; by default the one this client holds.
             reason: Why the trial failed.
 
         Returns: the closed trial. If the server was not reached for `retry_for` seconds, the result is
-            kept on disk, with a warning, until a client delivers it; the trial is returned as it will be.
+            kept on disk, with a warning, and the trial is returned as it will be.
 
         Raises:
             TypeError: a value is not a number.
@@ -253,8 +249,7 @@ class Study:
 
         Raises: as `best_trial`.
         """
-        value = self.best_trial.value
-        if value is None:  # Optuna allows infinite values, but JSON has none
+        if (value := self.best_trial.value) is None:  # Optuna allows infinite values, JSON does not
             raise ValueError("the best trial's value is not finite")
         return value
 
@@ -280,11 +275,8 @@ class Study:
             ValueInvalid: a value is not in the search space.
             StudyFinished: the study's limits leave no place for it.
         """
-        body = {
-            "params": dict(params),
-            "user_attrs": dict(user_attrs or {}),
-            "skip_if_exists": skip_if_exists,
-        }
+        point = {"params": dict(params), "user_attrs": dict(user_attrs or {})}
+        body = {**point, "skip_if_exists": skip_if_exists}
         return self._frozen(self._post_once("queue", body, *TRIAL_FIELDS))
 
     def enqueue_trial(
@@ -299,8 +291,8 @@ class Study:
     def import_trials(self, items: Iterable[Mapping[str, Any]]) -> int:
         """Import finished trials, all or none; return how many. Limits do not apply.
 
-        Each has `params`, and `values` or `state`. It may have what else the wire's import allows:
-        distributions, user_attrs, constraints, intermediate_values, started_at, finished_at, reason.
+        Each has `params`, and `values` or `state`, and may have distributions, user_attrs, constraints,
+        intermediate_values, started_at, finished_at and reason, as on the wire.
 
         Raises:
             ValueInvalid: a trial does not fit the study.
@@ -326,13 +318,12 @@ class Study:
     ) -> None:
         """Run an objective written for Optuna on trials of this study.
 
-        The call ends when the study is finished, after `n_trials` trials of this call, or when no trial
-        was begun within `timeout` seconds. While every place is taken or the study is paused, it waits.
-        `stop()`, called by the objective or a callback, ends the call.
+        The call ends when the study is finished, after `n_trials` or `timeout`, or when the objective or a
+        callback calls `stop()`. While every place is taken or the study is paused, it waits.
 
         A NaN, None or the wrong number of values fails the trial with a warning, and the call goes on, as
-        in Optuna. The call also goes on after a trial that was handed on or cancelled. Any other exception
-        fails the trial and, unless it is in `catch`, ends the call when the other threads are done.
+        in Optuna. It also goes on after a trial that was handed on or cancelled. Any other exception fails
+        the trial and, unless it is in `catch`, ends the call when the other threads are done.
 
         Args:
             objective: Takes a `Trial`; returns a value, or a sequence with one for each objective.

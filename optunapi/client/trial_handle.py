@@ -136,19 +136,18 @@ class TrialHandle:
             told, numbers = TrialState.FAIL, None
         elif (
             reason is not None
-        ):  # an exception's message may hold anything, half a surrogate pair too
+        ):  # it may be an exception's message, even with half a surrogate pair
             text = reason.replace("\0", "\ufffd").encode(errors="replace").decode()
             reason = text[:LONGEST_REASON]
         given = {
             "values": numbers,
             "reason": reason,
             "lease": self.held.lease,
-            "user_attrs": dict(self.held.unsent_attrs) or None,
-            "constraints": dict(self.held.constraints) or None,
+            "user_attrs": self.held.unsent_attrs or None,
+            "constraints": self.held.constraints or None,
         }
-        document = self._send_or_keep(
-            {"state": told.word} | {k: v for k, v in given.items() if v is not None}
-        )
+        body = {"state": told.word} | {k: v for k, v in given.items() if v is not None}
+        document = self._send_or_keep(body)
         if diverged:
             warnings.warn(f"{self} failed: {reason}", RuntimeWarning, stacklevel=3)
         if document is not None:
@@ -221,14 +220,10 @@ class TrialHandle:
         """
         connection, held = self.study_handle.connection, self.held
         connection.held.remove(held)
-        request = Request(
-            method="POST",
-            path=(*held.path, "release"),
-            body={"lease": held.lease},
-            fields=TRIAL_FIELDS,
-            # Short: this process was asked to end, and may be killed soon.
-            timeout=min(connection.session.timeout, RELEASE_SECONDS),
-        )
+        body, path = {"lease": held.lease}, (*held.path, "release")
+        # Short: this process may have been asked to end, and be killed soon.
+        timeout = min(connection.session.timeout, RELEASE_SECONDS)
+        request = Request(method="POST", path=path, body=body, fields=TRIAL_FIELDS, timeout=timeout)
         retries = Retries(seconds=min(connection.retries.seconds, RELEASE_SECONDS))
         with suppress(LeaseLost, TrialWaiting):  # the reply of an earlier attempt was lost
             retries.run(lambda: connection.session.send(request))
@@ -244,9 +239,7 @@ class TrialHandle:
         enter_block(self.end_soon)
 
     def end_block(self, error: BaseException | None) -> bool:
-        """End the block that `error` left, and with it the trial if that is open; return whether the
-        error goes no further.
-        """
+        """End the block and, if it is open, the trial; return whether `error` goes no further."""
         if generation() != self._process:  # a fork that leaves the block is not the trainer
             return False
         try:
@@ -265,11 +258,8 @@ class TrialHandle:
         if self.stop_requested and (error is None or (is_pruning and not self.should_prune)):
             self.release() if self.held.ending else self.tell(None, "fail", STOPPED)
         elif error is None:
-            warnings.warn(
-                f"{self} ended without a result: it fails with the reason {NO_VALUE}",
-                RuntimeWarning,
-                stacklevel=4,
-            )
+            text = f"{self} ended without a result: it fails with the reason {NO_VALUE}"
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
             self.tell(None, "fail", NO_VALUE)
         elif isinstance(error, TAKEN_AWAY):
             self.study_handle.connection.held.remove(self.held)

@@ -8,18 +8,6 @@ from typing import Any, Self
 from optunapi.client.optuna_types.distributions import Distribution
 from optunapi.client.optuna_types.states import TrialState
 
-AS_ON_THE_WIRE = (
-    "number",
-    "values",
-    "constraints",
-    "user_attrs",
-    "worker",
-    "attempt",
-    "stop_requested",
-    "fail_reason",
-    "spec_version",
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenTrial:
@@ -58,13 +46,21 @@ class FrozenTrial:
         }
         return cls(
             study=study,
+            number=document["number"],
             state=TrialState.of(document["state"]),
             params=params,
+            values=document["values"],
             distributions={n: d for n, d in distributions.items() if n in params},
             intermediate_values={int(k): v for k, v in document["intermediate_values"].items()},
             datetime_start=local_time(document["started_at"]),
             datetime_complete=local_time(document["finished_at"]),
-            **{name: document[name] for name in AS_ON_THE_WIRE},
+            constraints=document["constraints"],
+            user_attrs=document["user_attrs"],
+            worker=document["worker"],
+            attempt=document["attempt"],
+            stop_requested=document["stop_requested"],
+            fail_reason=document["fail_reason"],
+            spec_version=document["spec_version"],
         )
 
     @property
