@@ -95,7 +95,7 @@ class Client:
             spec: What a configuration file has: a mapping, or the path of a YAML file. Without one, the
                 objective names its parameters as it runs (define-by-run).
             direction: `minimize` or `maximize`, or Optuna's StudyDirection. A direction in the spec
-                replaces the default; another direction cannot be given beside it.
+                replaces the default, and then no other direction can be given.
             directions: One for each of several objectives, which are then called value_0, value_1 …
             load_if_exists: Whether to return an existing study with the same spec; if no spec is given,
                 with the same directions.

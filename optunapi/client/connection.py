@@ -16,7 +16,7 @@ from optunapi.client.leases import HeldTrials
 from optunapi.client.spool import Spool
 
 PAGE = 500
-# Some keys of a reply, whatever others it has. The login page of a network has none of them.
+# Keys that the replies have. A reply without them, such as a network's login page, is not the server's.
 STUDY_FIELDS = ("slug", "spec_version")
 TRIAL_FIELDS = ("number", "spec_version")
 

@@ -18,9 +18,9 @@ RECONNECT_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class StudyEvent:
-    """One change: `data` is the trial or the study after it, as on the wire; `type` says which.
+    """One change. `data` is the trial or the study after it, as on the wire; `type` says which of the two.
 
-    A `reset` has no data: events were missed, and what is of interest has to be read again.
+    A `reset` has no data: events were missed, so read again what you need.
     """
 
     id: str

@@ -155,7 +155,7 @@ class Spool:
 
     def _deliver_all(self, session: Session) -> None:
         delivered = 0
-        if not self.waiting():  # there may be no folder for the lock
+        if not self.waiting():  # if there never were any, there is no folder for the lock
             return
         with self._alone() as alone:
             for path in self.waiting() if alone else ():
@@ -167,11 +167,9 @@ class Spool:
                 except TryLater:
                     raise
                 except (BadRequest, Conflict, NotFound) as error:
-                    where = self._set_aside(path)
-                    warnings.warn(
-                        f"the server refuses the kept result of trial {tell.number} of study "
-                        f"{tell.study!r} ({error.code}: {error.detail}); it is now in {where}",
-                        stacklevel=2,
+                    kept = f"the kept result of trial {tell.number} of study {tell.study!r}"
+                    self._set_aside(
+                        path, f"the server refuses {kept} ({error.code}: {error.detail})"
                     )
                 except OptunAPIError as error:
                     logger.warning("%s stays: %s: %s", path, error.code, error.detail)
@@ -190,15 +188,13 @@ class Spool:
             logger.warning("%s stays: %s", path, error)
             return None
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            where = self._set_aside(path)
-            text = f"a kept result cannot be read ({error!r}); it is now in {where}"
-            warnings.warn(text, stacklevel=2)
+            self._set_aside(path, f"a kept result cannot be read ({error!r})")
             return None
 
-    def _set_aside(self, path: Path) -> Path:
+    def _set_aside(self, path: Path, reason: str) -> None:
         aside = path.with_suffix(".refused")
         path.replace(aside)
-        return aside
+        warnings.warn(f"{reason}; it is now in {aside}", stacklevel=2)
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:

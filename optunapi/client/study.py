@@ -235,7 +235,7 @@ class Study:
         """The best trial that is complete and feasible.
 
         Raises:
-            ValueError: there is none.
+            ValueError: no trial is complete and feasible.
             RuntimeError: the study has several objectives.
         """
         self._refuse_several("best_trial", "best_trials")

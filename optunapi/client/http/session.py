@@ -99,14 +99,9 @@ class Session:
             ServerUnavailable: the server was not reached.
         """
         with request.opened() as content:
-            reply = self._exchange(
-                request.method,
-                request.url_path,
-                (request.timeout or self.timeout) + request.patience,
-                data=content,
-                headers=request.headers,
-                params=request.query,
-            )
+            timeout = (request.timeout or self.timeout) + request.patience
+            options = {"data": content, "headers": request.headers, "params": request.query}
+            reply = self._exchange(request.method, request.url_path, timeout, **options)
         if reply.status_code == 204 and not request.fields:
             return None
         document = _json(reply)

@@ -32,7 +32,7 @@ class WireEnum(IntEnum):
         """The member for a word, a number or Optuna's member.
 
         Raises:
-            ValueError: there is none.
+            ValueError: no member matches.
         """
         name = value if isinstance(value, str) else getattr(value, "name", None)
         try:

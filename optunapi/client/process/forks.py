@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-Made = TypeVar("Made")
+Owned = TypeVar("Owned")
 
 # Not the process id, which the system may use again.
 _generation = 0
@@ -24,20 +24,20 @@ def generation() -> int:
     return _generation
 
 
-class PerProcess(Generic[Made]):
+class PerProcess(Generic[Owned]):
     """One object for each process, made when it is first used. Thread-safe.
 
     A child does not touch its parent's object: another thread may have held its lock at the fork, and
     its connections are still the parent's. The object is kept, so that nothing closes it.
     """
 
-    def __init__(self, make: Callable[[], Made]) -> None:
+    def __init__(self, make: Callable[[], Owned]) -> None:
         self._make = make
-        self._made: dict[int, Made] = {}
+        self._objects: dict[int, Owned] = {}
 
-    def get(self) -> Made:
+    def get(self) -> Owned:
         """Return this process's object."""
-        found = self._made.get(_generation)
+        found = self._objects.get(_generation)
         if found is None:
-            found = self._made.setdefault(_generation, self._make())
+            found = self._objects.setdefault(_generation, self._make())
         return found
