@@ -215,8 +215,8 @@ class Catalog:
         study = self.find(name)
         if study is None:
             return False
-        self._studies.delete(name, study, force=force)
-        self.artifacts.remove(study.orphaned.ids)
+        removed = self._studies.delete(name, study, force=force)
+        self.artifacts.remove(removed.ids)
         return True
 
     def listen(

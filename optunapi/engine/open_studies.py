@@ -24,6 +24,7 @@ from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import Clock, NewId, StudyState
 from optunapi.engine.store import Store, Stores
 from optunapi.engine.study import Study
+from optunapi.engine.trials.artifacts import Removed
 from optunapi.errors import StorageUnavailable, StudyNotFound
 
 logger = logging.getLogger(__name__)
@@ -163,18 +164,20 @@ class OpenStudies:
         for feed in list(self._feeds.values()):
             feed.close()
 
-    def delete(self, name: str, study: Study, *, force: bool) -> None:
-        """Remove a study and its trials for good.
+    def delete(self, name: str, study: Study, *, force: bool) -> Removed:
+        """Remove a study and its trials for good; return the artifacts that they had.
 
         Raises:
             StudyBusy: trials are running, and `force` is not set.
         """
         with self.lock(name):
-            study.delete(force=force).result()
+            removed, commit = study.delete(force=force)
+            commit.result()
             if self.get(name) is study:
                 self._forget(name)
             study.feed.close()
             self._stores.discard(study.name)
+        return removed
 
     def sweep(self, idle_seconds: float) -> int:
         """See `Catalog.sweep`."""

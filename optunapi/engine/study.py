@@ -62,7 +62,6 @@ class Study:
         self._importances = Importances()
         self.queue = Queue(state)
         self.artifacts = Artifacts(state)
-        self.orphaned = Removed()
         # After the latest tell: whether the next ask's point can be drawn ahead. It is read without a
         # lock: a reader that is too late only draws a point that is not used.
         self.is_awaiting_ask = False
@@ -306,8 +305,8 @@ class Study:
             state.set_user_attrs(change.user_attrs)
         return unit.commit
 
-    def delete(self, *, force: bool) -> Commit:
-        """Remove the study and all its trials; `orphaned` then has the artifacts to remove.
+    def delete(self, *, force: bool) -> tuple[Removed, Commit]:
+        """Remove the study and all its trials; return the artifacts that they had.
 
         Raises:
             StudyBusy: trials are running, and `force` is False.
@@ -319,9 +318,9 @@ class Study:
                 raise StudyBusy(
                     f"{running} trial(s) are running: cancel them, or delete with force=true"
                 )
-            self.orphaned = self.artifacts.all()
+            removed = self.artifacts.all()
             state.delete()
-        return unit.commit
+        return removed, unit.commit
 
     def conflicts(self, spec: StudySpec) -> list[dict[str, Any]]:
         """Where `spec` does not fit the study's trials or the specification in force."""

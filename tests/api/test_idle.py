@@ -121,12 +121,12 @@ def test_a_request_whose_study_is_deleted_under_it_is_served_by_the_next(
         if study is None:
             return catalog.for_ask("m")
         if at == "before":
-            study.delete(force=True).result()
+            study.delete(force=True)[1].result()
         return study
 
     def operation(study: Study) -> tuple[TrialView, Commit]:
         if study is found and at == "while":
-            study.delete(force=True).result()
+            study.delete(force=True)[1].result()
             raise NoSlot("it had no place")
         return study.ask(AskRequest())
 

@@ -205,8 +205,7 @@ def test_with_several_objectives_the_front_is_best(new_life: NewLife, clock: Clo
 def test_a_deleted_study_tells_which_files_are_to_go(life: Life, files: Files) -> None:
     files.add(0, "a")
     files.add(1, "b")
-    life.study.delete(force=True).result()
-    assert life.study.orphaned.ids == ["id-0", "id-1"]
+    assert done(life.study.delete(force=True)).ids == ["id-0", "id-1"]
 
 
 # The folder

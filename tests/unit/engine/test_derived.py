@@ -7,7 +7,7 @@ import pytest
 from optunapi.engine.reports.pages import Cursor
 from optunapi.errors import RequestInvalid, StudyBusy, StudyNotFound
 from tests.unit.engine.conftest import NewLife
-from tests.unit.engine.support import Clock, Life, Seen, optuna_study
+from tests.unit.engine.support import Clock, Life, Seen, done, optuna_study
 
 TWO = {"a": "maximize", "b": "minimize"}
 
@@ -218,7 +218,7 @@ def test_a_study_is_not_deleted_while_trials_run_unless_forced(new_life: NewLife
         life.study.delete(force=False)
     assert life.dump() == before
     life.complete(0, 1.0)
-    life.study.delete(force=False).result()
+    done(life.study.delete(force=False))
     with pytest.raises(StudyNotFound):
         life.view()
     assert life.storage.get_all_studies() == []
@@ -227,7 +227,7 @@ def test_a_study_is_not_deleted_while_trials_run_unless_forced(new_life: NewLife
 def test_a_forced_deletion_takes_running_trials_along(new_life: NewLife) -> None:
     life = new_life()
     life.ask("w")
-    life.study.delete(force=True).result()
+    done(life.study.delete(force=True))
     for call in (life.view, lambda: life.complete(0, 1.0), lambda: life.ask("w")):
         with pytest.raises(StudyNotFound):
             call()

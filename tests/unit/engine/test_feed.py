@@ -358,7 +358,7 @@ def test_a_deleted_study_says_nothing_more(new_life: NewLife) -> None:
     life = new_life()
     feed = followed(life)
     life.ask()
-    life.study.delete(force=True).result(30)
+    done(life.study.delete(force=True))
     assert seen(feed) == [(0, "running")]
 
 

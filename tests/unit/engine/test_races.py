@@ -31,6 +31,7 @@ from tests.unit.engine.support import (
     Clock,
     Gate,
     Life,
+    done,
     held_at,
     optuna_study,
     put_gate,
@@ -217,7 +218,7 @@ def test_a_study_deleted_while_sampling_is_not_found(new_life: NewLife) -> None:
     life.ask("w")
     with held_at(put_gate(life), lambda: life.ask("w")) as asking:
         second = Caller(lambda: life.ask("w"))
-        life.study.delete(force=True).result()
+        done(life.study.delete(force=True))
     for caller in (asking, second):
         with pytest.raises(StudyNotFound):
             caller.outcome()
@@ -418,7 +419,7 @@ def test_a_refused_deletion_leaves_the_study_as_it_was(new_life: NewLife) -> Non
     life = new_life(sampler={"name": "random", "seed": 3})
     life.ask("w")
     with somebody_writes(life) as connection:
-        deletion = life.study.delete(force=True)
+        _, deletion = life.study.delete(force=True)
         with pytest.raises(StudyNotFound):
             life.view()
         insert_trial(connection, life, 1)
