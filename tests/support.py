@@ -1,4 +1,4 @@
-"""What tests share: a real server in a process of its own, on a free loopback port."""
+"""What all tests share: a real server in its own process, on a free loopback port."""
 
 import os
 import subprocess
@@ -18,19 +18,19 @@ SOAK = bool(os.environ.get("OPTUNAPI_SOAK"))
 
 
 def scaled(usual: int, soak: int) -> int:
-    """A test's size: `usual` in `make test`, `soak` in `make soak`."""
+    """Return a test's size: `usual` in `make test`, `soak` in `make soak`."""
     return soak if SOAK else usual
 
 
 def missing(reason: str) -> NoReturn:
-    """Skip a test whose real component cannot be had here; with OPTUNAPI_REQUIRE_ALL=1, fail it."""
+    """Skip a test that needs a component that is missing; fail it with OPTUNAPI_REQUIRE_ALL=1."""
     if os.environ.get("OPTUNAPI_REQUIRE_ALL") == "1":
         pytest.fail(f"OPTUNAPI_REQUIRE_ALL=1, and {reason}")
     pytest.skip(reason)
 
 
 def clean_environment(**changes: str) -> dict[str, str]:
-    """This process's environment without any OPTUNAPI_ setting, plus `changes`."""
+    """Return this process's environment without OPTUNAPI_ variables, plus `changes`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("OPTUNAPI_")}
     return kept | changes
 
@@ -49,7 +49,7 @@ class Server:
 
 
 def wait_until_serving(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Return when the server answers; raise with its log when it ended or took over 60 s."""
+    """Return once the server answers; raise with its log if it ends or takes over 60 s."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -57,14 +57,14 @@ def wait_until_serving(url: str, process: subprocess.Popen[bytes], log: Path) ->
         try:
             httpx.get(f"{url}/optunapi/ping", timeout=5)
         except httpx.TransportError:
-            time.sleep(0.05)  # a process that starts has no event to wait for
+            time.sleep(0.05)  # there is no event to wait for
         else:
             return
     raise RuntimeError(f"server did not answer:\n{log.read_text()}")
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on now."""
+    """Return a loopback port that is free now."""
     import socket
 
     with socket.socket() as probe:

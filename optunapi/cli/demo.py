@@ -138,9 +138,9 @@ def optimise(url: str, trials: int) -> Reply:
 )
 @json_option
 def demo(trials: int) -> None:
-    """Start a server and two trainers, and search the minimum of x² + y².
+    """Run a server and two trainers on this machine.
 
-    Everything runs on this machine, in a temporary folder that is kept.
+    The trainers search the minimum of x² + y². The study is kept in a temporary folder.
     """
     home = Path(tempfile.mkdtemp(prefix="optunapi-demo-"))
     (home / "config").mkdir()

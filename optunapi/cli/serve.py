@@ -34,9 +34,10 @@ def require_certificate(certificate: Path | None, key: Path | None) -> None:
         # An empty password keeps OpenSSL from asking for one on the terminal.
         context.load_cert_chain(certificate, key, password="")  # nosec B106
     except ssl.SSLError as error:
+        files = f"{certificate} and {key}" if key else f"{certificate}"
         raise CommandFailed(
-            f"{certificate} and {key or certificate} do not contain a PEM certificate and its "
-            f"unencrypted key: {error.reason or error}."
+            f"{files} must contain a PEM certificate and its unencrypted key: "
+            f"{error.reason or error}."
         ) from None
     except OSError as error:
         raise CommandFailed(f"TLS files cannot be read: {error.strerror}.") from None

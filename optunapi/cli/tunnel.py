@@ -44,11 +44,13 @@ def tunnel(
     known_hosts: Path | None,
     accept_new: bool,
 ) -> None:
-    """Reach the server at REMOTE (host:port) through the SSH server GATEWAY (user@host:port).
+    """Open a tunnel through an SSH gateway.
+
+    GATEWAY is user@host:port of the SSH server, or a name in ~/.ssh/config. REMOTE is host:port of
+    the OptunAPI server as the gateway sees it.
 
     Prints the URL to use on this machine and keeps the tunnel open until Ctrl-C or SIGTERM. When
-    the SSH connection is lost, the tunnel reconnects on the same port. GATEWAY may be a name in
-    ~/.ssh/config.
+    the SSH connection is lost, the tunnel reconnects on the same port.
     """
     from optunapi.tunnel import open_tunnel
 

@@ -1,4 +1,4 @@
-"""The `optunapi` command as a user runs it: a process of its own."""
+"""The `optunapi` command as a user runs it, in its own process."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ OPTUNAPI = str(Path(sys.executable).with_name("optunapi"))
 
 
 def optunapi(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The finished command, with what it printed."""
+    """Run a command to its end and return what it printed."""
     return subprocess.run(
         [OPTUNAPI, *map(str, words)],
         capture_output=True,

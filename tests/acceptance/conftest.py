@@ -1,4 +1,4 @@
-"""What acceptance tests share: a home of their own, a checkout of their own, an SSH gateway."""
+"""What acceptance tests share: a home folder, a checkout, an SSH gateway."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ from tests.support import ROOT
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """An OPTUNAPI_HOME with the studies that the repository ships."""
+    """An OPTUNAPI_HOME with the repository's studies."""
     shutil.copytree(ROOT / "config", tmp_path / "home" / "config")
     return tmp_path / "home"
 
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    """A real sshd on loopback, and the keys to log in there."""
+    """A real sshd on loopback, and the keys to log in."""
     with running_gateway(tmp_path) as running:
         yield running
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what a wheel is built from and what a checkout serves, for a test to change."""
+    """A copy of the files that a wheel is built from and a checkout serves; a test may change it."""
     copy = tmp_path / "checkout"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for folder in ("optunapi", "config"):

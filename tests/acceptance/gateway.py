@@ -1,4 +1,4 @@
-"""A real sshd on a high loopback port, for tests of what goes through an SSH gateway."""
+"""A real sshd on a loopback port, for tests through an SSH gateway."""
 
 import getpass
 import os
@@ -27,7 +27,7 @@ PermitRootLogin prohibit-password
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """A running SSH server: where it is, how to log in, and what it logs."""
+    """A running SSH server: its address, its keys and its log."""
 
     port: int
     user: str
@@ -41,13 +41,13 @@ class Gateway:
 
 
 def make_key(path: Path) -> str:
-    """Make an ed25519 key pair; gives the public line."""
+    """Create an ed25519 key pair and return the public line."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
     return path.with_name(f"{path.name}.pub").read_text()
 
 
 def known_hosts_line(port: int, public_key: str) -> str:
-    """What known_hosts says of a host on this port that has this key."""
+    """Return the line of known_hosts for this port and key."""
     return f"[127.0.0.1]:{port} {public_key}"
 
 
@@ -57,7 +57,7 @@ def wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path)
         try:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()
         except OSError:
-            time.sleep(0.05)  # a process that starts has no event to wait for
+            time.sleep(0.05)  # there is no event to wait for
         else:
             return
     raise RuntimeError(f"sshd did not start:\n{log.read_text()}")
@@ -65,7 +65,7 @@ def wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path)
 
 @contextmanager
 def running_gateway(folder: Path) -> Iterator[Gateway]:
-    """Run sshd until the block ends, its keys and log in `folder`."""
+    """Run sshd until the block ends, with its keys and log in `folder`."""
     sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     if sshd is None:
         missing("there is no sshd (apt-get install openssh-server)")

@@ -1,4 +1,4 @@
-"""`optunapi demo`: from nothing to the best point, and nothing left running."""
+"""`optunapi demo`: it finds a point and leaves no process behind."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.support import clean_environment
 
 
 def port_in(text: str) -> int:
-    """The port that the demo says its server is on."""
+    """Read the port of the demo's server from its first message."""
     found = re.search(r"http://127\.0\.0\.1:(\d+)", text)
     assert found, text
     return int(found[1])
@@ -64,7 +64,7 @@ def test_on_a_terminal_the_demo_draws_a_progress_bar(tmp_path: Path) -> None:
         try:
             while part := os.read(ours, 4096):
                 shown += part
-        except OSError:  # EIO: on Linux, how a terminal says that nobody has its other end open
+        except OSError:  # EIO: on Linux, a terminal whose other end is closed
             pass
     os.close(ours)
     assert process.returncode == 0
@@ -99,7 +99,7 @@ def test_a_demo_that_is_interrupted_ends_its_server_and_keeps_its_study(
 
 
 def test_a_server_that_cannot_start_is_not_reached(tmp_path: Path) -> None:
-    # A module that ends the server as it starts, found before the real one.
+    # A module that Python finds before the real one, and that ends the server when it starts.
     (tmp_path / "uvicorn.py").write_text("raise SystemExit('no server today')")
     finished = optunapi("demo", TMPDIR=str(tmp_path), PYTHONPATH=str(tmp_path))
     assert finished.returncode == 3

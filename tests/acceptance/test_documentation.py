@@ -36,19 +36,19 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """Somebody who does what a page says, in a checkout with an environment of its own."""
+    """Follows a page step by step, in a checkout with its own environment."""
 
     checkout: Path
     environment: dict[str, str]
     port: int
 
     def here(self, text: str) -> str:
-        """The text of a block with this reader's port for the documented one."""
+        """Return the text of a block with this reader's port instead of the documented one."""
         serving = text.replace("optunapi serve", f"optunapi serve --port {self.port}")
         return serving.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
 
     def run(self, block: Block) -> None:
-        """Do what the block says; fails if it does not work."""
+        """Run the block, or fail."""
         match block.kind:
             case "yaml":
                 first_line, _, _ = block.text.partition("\n")
@@ -60,7 +60,7 @@ class Reader:
             case "python":
                 self.succeed("python", "-W", "error", "-c", self.here(block.text))
             case kind:
-                assert kind in {"text", "json"}, f"nobody knows how to run a block of {kind!r}"
+                assert kind in {"text", "json"}, f"blocks of {kind!r} cannot be run"
 
     def succeed(self, *command: str) -> None:
         finished = subprocess.run(
@@ -76,7 +76,7 @@ class Reader:
 
     @contextmanager
     def running(self, block: Block) -> Iterator[None]:
-        """Keep the block's one command running, a server, until the `with` block ends."""
+        """Run the block's only command, a server, until the `with` block ends."""
         log = self.checkout / "server.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -108,7 +108,7 @@ def reader(checkout: Path) -> Reader:
         (checkout / name).symlink_to(ROOT / name)
     environment = checkout / ".venv"
     venv.create(environment, symlinks=True)
-    # What pip would download is here already: the packages of the environment we run in.
+    # pip must not download anything: the packages of our own environment are used.
     ours = sysconfig.get_path("purelib")
     theirs = sysconfig.get_path("purelib", vars={"base": str(environment)})
     Path(theirs, "installed.pth").write_text(ours)
@@ -151,7 +151,7 @@ def test_every_link_within_the_documentation_leads_somewhere(page: Path) -> None
             assert heading in anchors
 
 
-def test_no_block_of_the_readme_is_only_to_look_at() -> None:
+def test_every_block_of_the_readme_can_be_run() -> None:
     assert {block.kind for block in blocks(ROOT / "README.md")} == {"sh", "python", "yaml"}
 
 

@@ -1,4 +1,4 @@
-"""Every example runs as its first lines say, against a real server."""
+"""Every example runs as its docstring says, against a real server."""
 
 import ast
 import os
@@ -19,7 +19,7 @@ PARABOLOID = "optunapi-test"
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """The finished command, which fails the test if it did not succeed."""
+    """Run a command to its end; the test fails if the command does."""
     finished = run_unchecked(*command)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return finished
@@ -36,7 +36,7 @@ def run_unchecked(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def completed(home: Path, study: str) -> list[optuna.trial.FrozenTrial]:
-    """The study's trials, all of which have to be complete."""
+    """Return the study's trials, after checking that all are complete."""
     trials = optuna.load_study(study_name=study, storage=f"sqlite:///{home}/db/{study}.db").trials
     assert all(t.state is optuna.trial.TrialState.COMPLETE for t in trials)
     return trials
@@ -119,7 +119,7 @@ SECURED = {"secured_trainer.py": PARABOLOID, "ssh_gateway.py": "behind-a-gateway
 def through(
     gateway: Gateway, server: str, known_hosts: Path, example: str
 ) -> tuple[str | Path, ...]:
-    """The command of a trainer whose only way to the server is the gateway."""
+    """Return the command of a trainer that reaches the server through the gateway only."""
     files = ("--key", gateway.key, "--known-hosts", known_hosts)
     return (sys.executable, EXAMPLES / example, gateway.address, server, *files, "--trials", "3")
 

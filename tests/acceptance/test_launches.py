@@ -1,4 +1,4 @@
-"""Every way the documentation gives to launch the server serves the same studies."""
+"""Every documented way to start the server serves the same studies."""
 
 import shutil
 import subprocess
@@ -13,11 +13,11 @@ from tests.support import Server, clean_environment, running_server
 
 STUDY = "optunapi-test"
 LAUNCHES = [("optunapi", "server:optunapi"), (".", "optunapi.server:optunapi")]
-IN_CHECKOUT = {"OPTUNAPI_HOME": ""}  # empty counts as unset: the server has to find its home
+IN_CHECKOUT = {"OPTUNAPI_HOME": ""}  # empty counts as unset: the server finds its home by itself
 
 
 def ask(server: Server) -> None:
-    """One trial, asked and told."""
+    """Ask for a trial and tell its score."""
     with httpx.Client(base_url=f"{server.url}/optunapi", timeout=60) as client:
         trial = client.get(f"/hparams/{STUDY}").raise_for_status().json()
         query = {"trial_id": trial["trial_id"], "score": 1.5}
@@ -48,14 +48,14 @@ def test_reload_starts_and_serves_changed_code(checkout: Path, folder: str, targ
             code.write("\nprint('the changed code', flush=True)\n")
         deadline = time.monotonic() + 60
         while "the changed code" not in server.log.read_text() and time.monotonic() < deadline:
-            time.sleep(0.1)  # the reloader looks at files now and then, and tells nobody
+            time.sleep(0.1)  # the reloader polls files; there is no event to wait for
         assert "the changed code" in server.log.read_text()
         ask(server)
 
 
 @pytest.fixture
 def installed(checkout: Path, tmp_path: Path) -> Path:
-    """The folder into which a wheel built from the checkout is installed."""
+    """A folder in which a wheel built from the checkout is installed."""
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     alone = ["--no-deps", "--no-index", "--no-build-isolation"]
     wheels, target = tmp_path / "wheels", tmp_path / "installed"

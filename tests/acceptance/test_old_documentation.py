@@ -1,4 +1,4 @@
-"""The main job: trainers written for OptunAPI 0.1 run unchanged, many at once, however launched."""
+"""Trainers written for OptunAPI 0.1 run unchanged, many at once, however the server is started."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ OLD_TRAINER = Path(__file__).with_name("old_trainer.py")
 
 
 def run_trainers(url: str) -> list[dict[str, Any]]:
-    """What TRAINERS processes at once were answered in TRIALS trials, by trial number."""
+    """Run TRAINERS parallel processes of TRIALS trials; return their replies by trial number."""
     shares = [(TRIALS + i) // TRAINERS for i in range(TRAINERS)]
     processes = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""`optunapi serve`: its options, and its refusals in one line."""
+"""`optunapi serve`: its options, and its one-line error messages."""
 
 import datetime
 import ipaddress
@@ -94,7 +94,7 @@ def test_it_says_where_the_studies_are(home: Path) -> None:
 
 
 def one_line_error(*options: str | Path, code: int, **environment: str) -> str:
-    """What `serve` with these options says when it refuses to start."""
+    """Return the message of `serve` with these options, which must refuse to start."""
     finished = optunapi("serve", *options, **environment)
     assert finished.returncode == code
     assert finished.stdout == ""

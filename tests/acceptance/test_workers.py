@@ -1,4 +1,4 @@
-"""`uvicorn --workers 2`: a sibling behind the same socket could answer no request."""
+"""`uvicorn --workers 2` is refused: the second process does not own the studies."""
 
 import subprocess
 import sys

@@ -1,10 +1,10 @@
-"""The table of what OptunAPI must reach, measured on this machine side by side with its peers.
+"""Measure OptunAPI against its floors, its goals and its peers, on this machine.
 
     python -m tests.benchmarks [--only NAME …] [--quick] [--json FILE] [--write]
 
-Prints each line with its floor, its goal and whether it holds, writes the same as JSON, and draws how an
-ask's time grows with a study beside it. `--write` puts all that into docs/performance.md. Ends with 1 if
-something is below its floor, with 2 if something could not be measured for a fault.
+Prints each line with its floor, its goal and whether they are met, and writes the same as JSON, with a
+picture of how the time of an ask grows with the study. `--write` puts all of it into
+docs/performance.md. The exit code is 1 if something is below its floor, 2 if a measurement failed.
 """
 
 import argparse
@@ -91,7 +91,7 @@ class Machine:
 
 
 def main() -> int:
-    """Measure, print, write; the exit status."""
+    """Measure, print and write; return the exit code."""
     options = _options()
     machine = Machine.this()
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
@@ -114,14 +114,14 @@ def main() -> int:
 
 
 def _measured(run: Run, names: Sequence[str]) -> tuple[Found, bool]:
-    """What the benchmarks of these names found, and whether none had a fault."""
+    """Run the benchmarks of these names; return what they found and whether none failed."""
     parts, sound = [], True
     for name in names:
         try:
             parts.append(BENCHMARKS[name](run))
         except Missing as reason:
             parts.append(_nothing(name, str(reason)))
-        except Exception as error:  # the others are worth having all the same
+        except Exception as error:  # the other benchmarks still run
             traceback.print_exc()
             parts.append(_nothing(name, f"failed: {type(error).__name__}"))
             sound = False
@@ -153,7 +153,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
     if options.write and (options.quick or options.only):
-        parser.error("--write wants all of one run: without --quick and --only")
+        parser.error("--write needs a complete run, without --quick and --only")
     return options
 
 

@@ -1,4 +1,4 @@
-"""The ceiling: the stack we run on, answering a constant of the same shape, with nothing behind it."""
+"""The ceiling: the same server stack, answering with constants of the same shape."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""docs/performance.md: what stands between its marks is what a run has measured."""
+"""docs/performance.md: a run writes its results between the page's marks."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ PICTURE_LINK = "![Milliseconds of an ask against trials in the study](figures/pe
 
 
 def rewritten(text: str, sections: Mapping[str, str]) -> str:
-    """The text with these sections in place of what was between their marks; ValueError without marks."""
+    """Return the text with these sections between their marks; ValueError if a mark is missing."""
     for name, content in sections.items():
         mark = re.compile(rf"<!-- measured: {name} -->\n.*?<!-- end -->", re.DOTALL)
         places = mark.findall(text)

@@ -1,8 +1,8 @@
-"""Closed-loop load: clients that each ask, score, tell and ask again, over connections they keep.
+"""Closed-loop load: each client asks, scores, tells and asks again, over its own connection.
 
     python -m tests.benchmarks.driver PORT STUDY CLIENTS (--pairs N | --seconds S)
 
-Runs in a process of its own, with the standard library alone, so that it costs every server the same.
+Runs in its own process, with the standard library only, so that it costs every server the same.
 The last line it prints is its `Load` as JSON.
 """
 
@@ -23,7 +23,7 @@ PATIENCE = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What a closed loop achieved; latencies in milliseconds."""
+    """The result of a closed loop; latencies in milliseconds."""
 
     pairs: int
     distinct: int  # trials; fewer than pairs if one was handed out twice
@@ -39,13 +39,13 @@ class Load:
 
 
 class Connection:
-    """A client's connection: replies, and how long they took."""
+    """A client's connection; each call returns the reply and its latency."""
 
     def __init__(self, port: int) -> None:
         self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[Any, float]:
-        """The content of a reply that must be a success, and its milliseconds."""
+        """Return a successful reply's content and its milliseconds; RuntimeError otherwise."""
         content = None if body is None else json.dumps(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
         began = time.perf_counter()
@@ -80,7 +80,7 @@ class Connection:
 
 @dataclass(kw_only=True)
 class _Clients:
-    """The clients of one run: what they share, and what they found."""
+    """The clients of one run: what they share, and their results."""
 
     port: int
     study: str
@@ -94,7 +94,7 @@ class _Clients:
     faults: list[str] = field(default_factory=list)
 
     def _another(self) -> bool:
-        """Whether a client may begin a pair, which is then counted."""
+        """Return whether a client may start another pair, and count it."""
         with self.lock:
             if self.faults or (self.ends_at is not None and time.perf_counter() >= self.ends_at):
                 return False
@@ -126,7 +126,7 @@ def p99(values: Sequence[float]) -> float:
 
 
 def main() -> None:
-    """Load a server, and print what came of it."""
+    """Load a server and print the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("port", type=int)
     parser.add_argument("study")
@@ -165,7 +165,7 @@ def command(port: int, study: str, clients: int, *length: str) -> list[str]:
 
 
 def closed_loop(port: int, study: str, *, clients: int, pairs: int) -> Load:
-    """Run the load to its end; RuntimeError if a request failed."""
+    """Run the load to its end; raises RuntimeError if a request failed."""
     words = command(port, study, clients, "--pairs", str(pairs))
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     if ended.returncode:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Missing(Exception):
-    """Something is not measured; the message says why."""
+    """Something cannot be measured; the message says why."""
 
 
 class Verdict(StrEnum):
@@ -21,9 +21,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of the table: what was measured, and what it had to reach.
+    """One line of the table: the measured value, its floor and its goal.
 
-    `value` is None if it was not measured; then `detail` says why.
+    `value` is None if it could not be measured; `detail` then says why.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Line:
     unit: str = ""
     floor: float | None = None
     goal: float | None = None
-    at_least: bool = False  # the bounds are to be reached, not to be kept under
+    at_least: bool = False  # the value has to reach the bounds, not stay below them
     detail: str
 
     @property
@@ -72,7 +72,7 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """All that one benchmark found, or all of a run."""
+    """The results of one benchmark, or of a whole run."""
 
     lines: tuple[Line, ...] = ()
     curves: tuple[Curve, ...] = ()
@@ -93,13 +93,13 @@ class Found:
 
 
 def figure(value: float) -> str:
-    """Three digits, and thousands apart: 0.412, 3.07, 1,254."""
+    """Format with three digits and thousands separators: 0.412, 3.07, 1,254."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def spread(values: Iterable[float]) -> str:
-    """The least and the greatest of some rounds."""
+    """Return the least and the greatest of some rounds as text."""
     values = sorted(values)
     return f"rounds from {figure(values[0])} to {figure(values[-1])}"

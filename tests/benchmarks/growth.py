@@ -1,4 +1,4 @@
-"""How long an ask takes as a study grows, beside a ping of the same server, and beside Optuna alone."""
+"""How the time of an ask grows with the study, compared with a ping and with Optuna alone."""
 
 import time
 from collections import defaultdict
@@ -56,7 +56,7 @@ def measure(run: Run) -> Found:
 def _latencies(
     home: Path, histories: list[History], rounds: int
 ) -> tuple[list[float], dict[int, list[float]]]:
-    """Milliseconds of pings and of asks, each round of which goes through all studies."""
+    """Milliseconds of pings and of asks; each round goes through all studies."""
     pings: list[float] = []
     asks: defaultdict[int, list[float]] = defaultdict(list)
     with ours(home) as server:
@@ -74,7 +74,7 @@ def _latencies(
 
 
 def _of_optuna(run: Run, home: Path, histories: list[History]) -> dict[int, float]:
-    """Milliseconds of Optuna's own ask from the same databases, which no server holds now."""
+    """Milliseconds of Optuna's own ask on the same databases, with no server running."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     found = {}
     for history in histories:

@@ -1,4 +1,4 @@
-"""Studies with a history: the old documentation's seven parameters, and as many trials as wanted."""
+"""Studies with a history: seven parameters, and any number of finished trials."""
 
 import random
 import shutil
@@ -29,7 +29,7 @@ def spec(sampler: str, **more: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """A study that is made once in a run."""
+    """A study that is created once per run."""
 
     trials: int
     steps: int = 0
@@ -43,7 +43,7 @@ class History:
 
 
 def home_with(run: Run, *histories: History) -> Path:
-    """A home of a server that has these studies; those that the run has not made yet are made now."""
+    """Return a server's home with these studies; those not created yet are created now."""
     made = run.folder / "made"
     if lacking := [h for h in histories if not (made / f"{h.study}.db").exists()]:
         _make(run, made, lacking)
@@ -56,7 +56,7 @@ def home_with(run: Run, *histories: History) -> Path:
 
 
 def _make(run: Run, made: Path, histories: list[History]) -> None:
-    """Put the studies' databases into a folder, all or none."""
+    """Create the studies' databases in a folder, all or none."""
     begun = run.new_folder("begun")
     with ours(begun) as server:
         connection = Connection(server.port)
@@ -71,7 +71,7 @@ def _make(run: Run, made: Path, histories: list[History]) -> None:
 
 
 def import_trials(connection: Connection, history: History) -> None:
-    """Give a study finished trials, in some large requests."""
+    """Import finished trials into a study, in a few large requests."""
     chance = random.Random(0)
     path = f"/optunapi/v1/studies/{history.study}/import"
     at_once = max(1, IMPORTED_AT_ONCE // max(1, history.steps // 5))

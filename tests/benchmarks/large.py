@@ -13,7 +13,7 @@ ASKS = 50
 
 
 def measure(run: Run) -> Found:
-    """Memory over the idle server, and seconds to the first ask; the server started several times."""
+    """Memory above the idle server's, and seconds to the first ask, over several starts."""
     history = History(trials=run.size(100_000, 5_000))
     home = home_with(run, history)
     memory, pings, starts = [], [], []

@@ -1,4 +1,4 @@
-"""A thousand clients that renew their leases: the crash suite's test of it, with its figures."""
+"""A thousand clients that renew their leases: runs the crash suite's test and reads its figures."""
 
 import re
 import subprocess

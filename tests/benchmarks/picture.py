@@ -31,7 +31,7 @@ circle.c2 { fill: #8c959f; stroke: none }
 
 
 def draw(curves: Sequence[Curve], title: str) -> str:
-    """The SVG; each curve's name stands beside a piece of its line, above the plot."""
+    """Return the SVG; the legend is above the plot."""
     xs = [trials for curve in curves for trials in curve.points]
     ys = [ms for curve in curves for ms in curve.points.values()]
     decades = range(math.floor(math.log10(min(ys))), math.ceil(math.log10(max(ys))) + 1)

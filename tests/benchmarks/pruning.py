@@ -1,4 +1,4 @@
-"""How long a report takes where the median pruner has many trials and steps to look at."""
+"""How long a report takes when the median pruner has many trials and steps."""
 
 from tests.benchmarks.driver import Connection, p50
 from tests.benchmarks.findings import Found, Line, figure

@@ -1,4 +1,4 @@
-"""One run of the benchmarks: how large, where its files are, and what it says meanwhile."""
+"""One run of the benchmarks: its sizes, its folder and its progress messages."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ class Run:
     began: float = field(default_factory=time.monotonic)
 
     def size(self, full: int, quick: int) -> int:
-        """A number of trials, rounds or seconds."""
+        """Return a number of trials, rounds or seconds; smaller with `--quick`."""
         return quick if self.quick else full
 
     def say(self, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether a slow sampler delays anybody else: pings and another study's asks while GP is at work."""
+"""Whether a slow sampler delays others: pings and another study's asks while GP samples."""
 
 import subprocess
 import time
@@ -18,13 +18,13 @@ BETWEEN_SECONDS = 0.01
 
 @dataclass(kw_only=True)
 class Latencies:
-    """Milliseconds of others' requests."""
+    """Milliseconds of the other requests."""
 
     pings: list[float] = field(default_factory=list)
     asks: list[float] = field(default_factory=list)
 
     def take(self, connection: Connection, study: str, going_on: Callable[[], bool]) -> None:
-        """Ping, and every tenth time ask and tell, for as long as something goes on."""
+        """Ping while `going_on()`, and ask and tell after every tenth ping."""
         while going_on():
             self.pings.append(connection.ping())
             if len(self.pings) % 10 == 0:
@@ -35,7 +35,7 @@ class Latencies:
 
 
 def measure(run: Run) -> Found:
-    """Ping p99, and p50 of another study's asks over what it is when all is quiet."""
+    """Ping p99, and p50 of another study's asks, compared with a quiet server."""
     slow = History(trials=200, spec=spec("gp"))
     other = History(trials=1_000)
     seconds = float(run.size(30, 5))
@@ -84,7 +84,7 @@ def measure(run: Run) -> Found:
 
 @contextmanager
 def _load(port: int, study: str) -> Iterator[None]:
-    """Clients that ask and tell until the block ends, and are cut off then: an ask may take long."""
+    """Clients that ask and tell until the block ends; then they are cut off, since asks may be slow."""
     with subprocess.Popen(command(port, study, CLIENTS, "--seconds", "3600")) as process:
         try:
             yield

@@ -1,4 +1,4 @@
-"""What was found, as text for a terminal and as tables for a document."""
+"""Format results: as text for a terminal, and as tables for a page."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from tests.benchmarks.findings import Line, Share, figure
 
 
 def as_text(lines: Iterable[Line]) -> str:
-    """Each line's verdict, value and work, and below them the figures behind it."""
+    """Return each line's verdict, value and work, with the figures behind it on the next line."""
     rows = []
     for line in lines:
         bounds = ", ".join(_bounds(line))
@@ -16,7 +16,7 @@ def as_text(lines: Iterable[Line]) -> str:
 
 
 def table(lines: Iterable[Line]) -> str:
-    """The same as a table."""
+    """Return the lines as a table."""
     rows = [
         [line.work, _measured(line), _floor(line), _goal(line), line.verdict, line.detail]
         for line in lines
@@ -25,7 +25,7 @@ def table(lines: Iterable[Line]) -> str:
 
 
 def shares_table(shares: Sequence[Share]) -> str:
-    """Milliseconds of processor time by part, and their share of the whole."""
+    """Return a table of the processor time of each part, and its share of the whole."""
     asks, pairs = sum(share.ask for share in shares), sum(share.pair for share in shares)
     rows = [
         [

@@ -1,4 +1,4 @@
-"""Pairs a second of 32 closed-loop clients, against the ceiling in alternating short rounds."""
+"""Pairs per second of 32 closed-loop clients, in short rounds that alternate with the ceiling."""
 
 import statistics
 from dataclasses import dataclass

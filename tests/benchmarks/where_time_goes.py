@@ -1,7 +1,7 @@
 """Where the server's processor time goes: by part, for one client's ask and for a pair of 32 clients.
 
-The kernel says what each thread has used. py-spy looks a hundred times a second at what it is doing,
-native code included; what it sees counts for the innermost frame that belongs to a part.
+The kernel reports the processor time of each thread. py-spy samples a hundred times a second what the
+thread is doing, native code included. A sample counts for the innermost frame that belongs to a part.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.benchmarks.run import Run
 from tests.benchmarks.servers import ours, put_study
 
 CLIENTS = 32
-# The first that a frame matches, `function (file:line)`; one that matches none counts for its caller.
+# A frame, `function (file:line)`, counts for the first part that it matches, else for its caller.
 PARTS = {
     "between threads": r"_write_to_self|call_soon_threadsafe|Condition\.notify"
     r"|/(anyio|concurrent/futures|queue)[/.]",
@@ -35,12 +35,12 @@ PARTS = {
 }
 OTHER = "threads that are not Python's"
 THREAD = re.compile(r"thread \((\d+)\)")
-# py-spy takes a thread that waits for the interpreter after it was woken for one that runs.
+# py-spy counts a woken thread that waits for the interpreter as running.
 WAITS = re.compile(r"\b(wait \(.*/threading|select \(.*/selectors)\.py")
 
 
 def measure(run: Run) -> Found:
-    """Milliseconds of the server's processor time, by part."""
+    """Measure the milliseconds of the server's processor time, by part."""
     history = History(trials=1_000)
     with ours(home_with(run, history)) as server:
         connection = Connection(server.port)
@@ -64,7 +64,7 @@ def measure(run: Run) -> Found:
 
 
 def _asks(connection: Connection, study: str, seconds: float) -> int:
-    """Ask and never tell, for some seconds; how often. What is open is cancelled now and then."""
+    """Ask without telling for some seconds and return how often; open trials are cancelled at times."""
     done, ends_at = 0, time.perf_counter() + seconds
     while time.perf_counter() < ends_at:
         connection.ask(study)
@@ -75,7 +75,7 @@ def _asks(connection: Connection, study: str, seconds: float) -> int:
 
 
 def _during(load: Callable[[], int], pid: int, stacks: Path) -> dict[str, float]:
-    """A process's milliseconds by part while it serves a load, for each of what the load counts."""
+    """Return a process's milliseconds by part while it serves a load, per item the load counts."""
     spy = Path(sys.executable).with_name("py-spy")
     if not spy.exists():
         raise Missing("py-spy is not installed: pip install -e '.[bench]'")
@@ -107,7 +107,7 @@ def _during(load: Callable[[], int], pid: int, stacks: Path) -> dict[str, float]
 
 
 def by_part(stacks: Iterable[str], spent: Mapping[int, float]) -> dict[str, float]:
-    """What threads spent, divided among the parts as py-spy saw them: `thread (1);outer;inner count`."""
+    """Divide the threads' time among the parts by py-spy's samples: `thread (1);outer;inner count`."""
     seen: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for line in stacks:
         stack, _, count = line.rpartition(" ")
@@ -132,7 +132,7 @@ def _part(frames: list[str]) -> str:
 
 
 def _processor_ms(pid: int) -> dict[int, float]:
-    """What each thread of the process has used until now."""
+    """Return the processor time that each thread of the process has used so far."""
     ticks_ms = 1e3 / os.sysconf("SC_CLK_TCK")
     used = {}
     for thread in Path(f"/proc/{pid}/task").iterdir():

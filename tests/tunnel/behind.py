@@ -1,4 +1,4 @@
-"""What a tunnel leads to: small TCP servers on loopback, each with one habit."""
+"""Servers behind a tunnel: small TCP servers on loopback, each with one behaviour."""
 
 import contextlib
 import hashlib
@@ -20,7 +20,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def serving(habit: Habit) -> Iterator[int]:
-    """Serve each connection by `habit`; gives the port. All have to have ended with the block."""
+    """Serve each connection with `habit` until the block ends, and yield the port."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -37,7 +37,7 @@ def serving(habit: Habit) -> Iterator[int]:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Everything until the other side's end."""
+    """Read until the other side finishes sending."""
     parts = []
     while part := connection.recv(CHUNK):
         parts.append(part)
@@ -45,7 +45,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def echo(connection: socket.socket) -> None:
-    """Send back what comes, until the client ends."""
+    """Send back what arrives, until the client finishes sending."""
     try:
         while part := connection.recv(CHUNK):
             connection.sendall(part)
@@ -54,12 +54,12 @@ def echo(connection: socket.socket) -> None:
 
 
 def digest_at_the_end(connection: socket.socket) -> None:
-    """Answer only when the client has sent its last byte."""
+    """Answer only after the client has finished sending."""
     connection.sendall(hashlib.sha256(read_all(connection)).hexdigest().encode())
 
 
 def exchange(port: int, content: bytes) -> bytes:
-    """Send `content` in a connection of its own, end sending, and read the whole answer."""
+    """Send `content` over a new connection, finish sending, and read the whole answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(content)
         client.shutdown(socket.SHUT_WR)
@@ -67,7 +67,7 @@ def exchange(port: int, content: bytes) -> bytes:
 
 
 def is_echoed(port: int, content: bytes = b"hello") -> bool:
-    """Whether a new connection to an `echo` comes through."""
+    """Return whether a new connection to an `echo` works."""
     try:
         return exchange(port, content) == content
     except OSError:
@@ -75,7 +75,7 @@ def is_echoed(port: int, content: bytes = b"hello") -> bool:
 
 
 def slow_way_to(port: int) -> Habit:
-    """Pass on what the client sends, at half a megabyte a second, and all that comes back."""
+    """Forward what the client sends, at half a megabyte per second, and everything in return."""
 
     def bring_back(client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):

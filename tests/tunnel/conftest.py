@@ -1,4 +1,4 @@
-"""What tests of the tunnel share: a gateway, a server behind it, and that nothing is left over."""
+"""What tests of the tunnel share: a gateway, a server behind it, and a check for left-over threads."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ Opener = Callable[..., Tunnel]
 def _every_thread_ends() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    # Less than the time-outs of a handshake, whose timers would end by themselves.
+    # Shorter than a handshake's time-out, whose timer would end by itself.
     until(lambda: set(threading.enumerate()) <= before, f"{threading.enumerate()} to end", 10.0)
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user with no keys, no agent and no configuration."""
+    """A user without keys, agent and configuration."""
     (tmp_path / "user").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
@@ -41,14 +41,14 @@ def gateway(tmp_path: Path) -> Iterator[Sshd]:
 
 @pytest.fixture
 def behind() -> Iterator[int]:
-    """The port of a server that sends back what it gets."""
+    """The port of a server that sends back what it receives."""
     with serving(echo) as port:
         yield port
 
 
 @pytest.fixture
 def opened(behind: int) -> Iterator[Opener]:
-    """Opens tunnels through an Sshd, to `behind` unless said otherwise; closes them at the end."""
+    """Opens tunnels through an Sshd, by default to `behind`, and closes them at the end."""
     with ExitStack() as tunnels:
 
         def open_one(sshd: Sshd, remote: str = f"127.0.0.1:{behind}", **options: Any) -> Tunnel:

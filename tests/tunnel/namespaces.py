@@ -1,4 +1,4 @@
-"""Three machines in one: a trainer, a gateway, and a private server that only the gateway reaches."""
+"""Three network namespaces: a trainer, a gateway, and a private server behind the gateway."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ TRAINER, PRIVATE = "10.213.1.2", "10.213.2.2"
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What to put before a command so that it runs on that machine."""
+    """The command prefixes that run a command on each machine."""
 
     trainer: tuple[str, ...]
     gateway: tuple[str, ...]
     private: tuple[str, ...]
 
     def set_link(self, state: str) -> None:
-        """Plug the gateway's cable to the trainer in (`up`) or out (`down`)."""
+        """Connect (`up`) or disconnect (`down`) the gateway and the trainer."""
         _run(*self.gateway, "ip", "link", "set", "outside", state)
 
 
@@ -32,7 +32,7 @@ def _run(*command: str) -> None:
 
 @contextmanager
 def _machine(name: str) -> Iterator[tuple[str, ...]]:
-    """A network namespace that has nothing but its loopback."""
+    """A network namespace with only a loopback interface."""
     _run("ip", "netns", "add", name)
     try:
         within = ("ip", "netns", "exec", name)
@@ -43,14 +43,14 @@ def _machine(name: str) -> Iterator[tuple[str, ...]]:
 
 
 def _cable(left: str, left_name: str, right: str, right_name: str) -> None:
-    """A link between two machines; it goes with them."""
+    """Link two machines; the link disappears with them."""
     end = ("type", "veth", "peer", "name", right_name, "netns", right)
     _run("ip", "link", "add", left_name, "netns", left, *end)
 
 
 @contextmanager
 def three_machines() -> Iterator[Network]:
-    """Make them, and remove them at the end of the block, with whatever happened there."""
+    """Create the machines, and remove them at the end of the block."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         missing("network namespaces need root and ip (apt-get install iproute2)")
     trainer, gateway, private = (f"optunapi-{os.getpid()}-{n}" for n in ("t", "g", "p"))
@@ -71,7 +71,7 @@ def three_machines() -> Iterator[Network]:
         ):
             _run(*within, "ip", "address", "add", f"{address}/24", "dev", link)
             _run(*within, "ip", "link", "set", link, "up")
-        # The way is known, and yet the gateway passes nothing on.
+        # Both sides have a route, but the gateway does not forward packets.
         _run(*on_trainer, "ip", "route", "add", "default", "via", GATEWAY_OUTSIDE)
         _run(*on_private, "ip", "route", "add", "default", "via", GATEWAY_INSIDE)
         _run(*on_gateway, "sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_forward")

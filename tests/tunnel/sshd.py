@@ -1,4 +1,4 @@
-"""Real SSH servers that a test can refuse, break, kill and bring back."""
+"""Real SSH servers that a test can configure, stop, kill and restart."""
 
 import contextlib
 import getpass
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support import free_port, missing
 
-PATIENCE = 30.0  # seconds for what must happen, on a machine that does other things as well
+PATIENCE = 30.0  # seconds; the machine may be busy
 CONFIG = """
 ListenAddress {host}:{port}
 AuthorizedKeysFile {authorized}
@@ -27,22 +27,22 @@ LogLevel VERBOSE
 
 
 def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait for what other processes or threads do, of which there is no event here."""
+    """Wait for a condition that other processes or threads fulfil, without an event to wait for."""
     deadline = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"timed out waiting for {what}"
         time.sleep(0.02)
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "", *options: str) -> str:
-    """Make a key pair; gives the public line's type and key."""
+    """Create a key pair and return the type and key of its public line."""
     command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", str(path), *options]
     subprocess.run(command, check=True)
     return " ".join(path.with_name(f"{path.name}.pub").read_text().split()[:2])
 
 
 def fingerprint(path: Path) -> str:
-    """As ssh-keygen shows that of a key file."""
+    """Return a key file's fingerprint as ssh-keygen prints it."""
     shown = subprocess.run(
         ["ssh-keygen", "-l", "-f", str(path)], check=True, capture_output=True, text=True
     )
@@ -50,7 +50,7 @@ def fingerprint(path: Path) -> str:
 
 
 class Sshd:
-    """An SSH server on one port, with keys of its own; `options` are lines of sshd_config."""
+    """An SSH server on one port, with its own keys; `options` are lines of sshd_config."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Sshd:
 
     @property
     def name(self) -> str:
-        """How known_hosts calls it."""
+        """The server's name in known_hosts."""
         return f"[{self.host}]:{self.port}"
 
     @property
@@ -83,12 +83,12 @@ class Sshd:
         return f"{getpass.getuser()}@{self.host}:{self.port}"
 
     def know(self, *kinds: str) -> None:
-        """Have just these host keys in known_hosts."""
+        """Write only these host keys to known_hosts."""
         lines = [f"{self.name} {self.host_keys[kind]}\n" for kind in kinds]
         self.known_hosts.write_text("".join(lines))
 
     def change_host_key(self, kind: str = "ed25519") -> None:
-        """Get another key of that type; a server that runs has to be started again."""
+        """Replace the host key of that type; a running server has to be restarted."""
         path = self._folder / f"host_{kind}"
         path.unlink()
         path.with_name(f"{path.name}.pub").unlink()
@@ -102,7 +102,7 @@ class Sshd:
         config = self._folder / "sshd_config"
         text = CONFIG.format(host=self.host, port=self.port, authorized=self.authorized)
         keys = [f"HostKey {self._folder}/host_{kind}\n" for kind in self.host_keys]
-        # Of several values sshd takes the first.
+        # sshd uses the first of several values.
         config.write_text("\n".join(self._options) + text + "".join(keys))
         with self.log.open("wb") as output:
             command = [*self._within, sshd, "-D", "-e", "-f", str(config)]
@@ -115,14 +115,14 @@ class Sshd:
         assert process.poll() is None, self.log.read_text()
 
     def sessions(self) -> list[int]:
-        """The processes that serve one connection each."""
+        """Return the processes that serve one connection each."""
         if self._process is None:
             return []
         pid = self._process.pid
         return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def signal_sessions(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Kill, stop or continue what serves the connections there are."""
+        """Send a signal to the processes that serve connections."""
         for pid in self.sessions():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -139,7 +139,7 @@ class Sshd:
 
 @contextmanager
 def running(sshd: Sshd) -> Iterator[Sshd]:
-    """Have it run until the block ends."""
+    """Run the server until the block ends."""
     try:
         sshd.start()
         yield sshd

@@ -21,7 +21,7 @@ PROGRAM = "from optunapi.cli import main; main()"
 
 @contextmanager
 def command(*words: object) -> Iterator[subprocess.Popen[str]]:
-    """A running `optunapi tunnel`, which is ended with the block."""
+    """Run `optunapi tunnel` until the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PROGRAM, "tunnel", *map(str, words)],
         env=clean_environment(HOME=os.environ["HOME"]),

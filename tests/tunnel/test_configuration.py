@@ -1,4 +1,4 @@
-"""`~/.ssh/config` and known_hosts mean to a tunnel what they mean to ssh."""
+"""A tunnel reads `~/.ssh/config` and known_hosts as ssh does."""
 
 import getpass
 import os

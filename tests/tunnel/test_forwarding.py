@@ -1,4 +1,4 @@
-"""What goes through a tunnel arrives whole, both ways, from many connections at once."""
+"""A tunnel forwards everything completely, in both directions, for many connections at once."""
 
 import gc
 import hashlib
@@ -79,7 +79,7 @@ def test_a_server_that_has_sent_its_last_byte_still_gets_the_rest(
 
     with serving(answer_first) as port:
         tunnel = opened(gateway, f"127.0.0.1:{port}")
-        got.clear()  # what the tunnel's own look left
+        got.clear()  # the tunnel itself connected once when it opened
         with connection(tunnel) as client:
             assert read_all(client) == b"enough"
             client.sendall(b"the rest")
@@ -99,7 +99,7 @@ def test_a_client_that_goes_away_is_gone_for_the_server_too(gateway: Sshd, opene
 
     with serving(send_for_ever) as port:
         tunnel = opened(gateway, f"127.0.0.1:{port}")
-        assert ended.wait(30)  # the tunnel's own look
+        assert ended.wait(30)  # the connection that the tunnel made when it opened
         ended.clear()
         with connection(tunnel) as client:
             client.recv(1)
@@ -116,7 +116,7 @@ def test_closing_ends_clients_that_neither_read_nor_write(gateway: Sshd, opened:
                 assert client.recv(1) == b"x"
             stuck.settimeout(0.5)
             with pytest.raises(TimeoutError):
-                stuck.sendall(b"x" * 100_000_000)  # more than fits on the way there and back
+                stuck.sendall(b"x" * 100_000_000)  # more than all buffers hold
             tunnel.close()
             with pytest.raises(ConnectionResetError):
                 idle.recv(1)

@@ -1,4 +1,4 @@
-"""Nobody is logged in at before their host key is a known one."""
+"""The tunnel logs in only at a gateway whose host key is known."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""Which keys are offered to a gateway, and what a refusal says."""
+"""The keys that are offered to a gateway, and the message when it refuses them."""
 
 import contextlib
 import os
@@ -24,14 +24,14 @@ PASSPHRASE = "correct horse"
 
 @contextmanager
 def agent_with(monkeypatch: pytest.MonkeyPatch, folder: Path, *keys: Path) -> Iterator[None]:
-    """A running ssh-agent that holds these keys."""
+    """A running ssh-agent with these keys."""
     if not shutil.which("ssh-agent"):
         missing("there is no ssh-agent (apt-get install openssh-client)")
     socket = folder / "agent.sock"
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.PIPE)
     try:
         assert agent.stdout is not None
-        agent.stdout.readline()  # it says where it listens when it does
+        agent.stdout.readline()  # it prints its address once it listens
         monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
         subprocess.run(["ssh-add", "-q", *map(str, keys)], check=True)
         yield
@@ -95,14 +95,14 @@ def test_a_terminal_is_asked_for_the_passphrase(gateway: Sshd, behind: int, tmp_
             stdin=inside,
             stdout=inside,
             stderr=inside,
-            start_new_session=True,  # without our own terminal
+            start_new_session=True,  # detached from our own terminal
         )
     said = b""
     try:
         while b"Passphrase of" not in said:
             said += os.read(terminal, 1024)
         os.write(terminal, f"{PASSPHRASE}\n".encode())
-        with contextlib.suppress(OSError):  # what the last reader of a terminal gets
+        with contextlib.suppress(OSError):  # raised at the end of a terminal
             while part := os.read(terminal, 1024):
                 said += part
     finally:

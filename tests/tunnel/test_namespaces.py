@@ -1,4 +1,4 @@
-"""The whole of it on three machines, of which the trainer's reaches only the gateway's."""
+"""A whole job on three machines; the trainer can reach only the gateway."""
 
 import json
 import os
@@ -33,8 +33,10 @@ class Site:
     def running(
         self, within: tuple[str, ...], log: Path, *words: object, is_read: bool
     ) -> Iterator["subprocess.Popen[str]"]:
-        """A Python program on that machine, which is ended with the block; the log has stderr, and stdout
-        too unless that is read: a pipe that nobody empties would hold the program up.
+        """Run a Python program on that machine until the block ends.
+
+        The log gets stderr. It also gets stdout unless the test reads it: a full pipe would block
+        the program.
         """
         with log.open("w") as errors:
             process = subprocess.Popen(
@@ -53,11 +55,11 @@ class Site:
 
     @property
     def log(self) -> Path:
-        """What the trainer says on stderr."""
+        """The trainer's stderr."""
         return self.home / "trainer.log"
 
     def fetched(self, within: tuple[str, ...], path: str) -> "subprocess.CompletedProcess[str]":
-        """What curl gets on that machine straight from the server."""
+        """Run curl on that machine, directly to the server."""
         return subprocess.run(
             [*within, "curl", "-sf", "--max-time", "2", f"http://{PRIVATE}:{PORT}{path}"],
             capture_output=True,
@@ -68,7 +70,7 @@ class Site:
     def training(
         self, study: str, known_hosts: Path
     ) -> AbstractContextManager["subprocess.Popen[str]"]:
-        """A trainer of a study of its own."""
+        """Run a trainer of a new study."""
         config = self.home / "config"
         shutil.copy(config / "optunapi-test.yaml", config / f"{study}.yaml")
         words = [self.gateway.address, f"{PRIVATE}:{PORT}", self.gateway.key]
@@ -114,7 +116,7 @@ def lose_sshd(site: Site) -> None:
 
 
 def lose_network(site: Site) -> None:
-    """Pull the cable: nobody tells the trainer, whose tunnel has to ask."""
+    """Disconnect the network: only the tunnel's own checks can notice it."""
     noticed = site.log.read_text().count("connection was lost")
     site.network.set_link("down")
     until(
@@ -147,7 +149,7 @@ def test_every_trial_is_finished_once_whatever_is_lost_on_the_way(
     assert {state: n for state, n in states.items() if n} == {"complete": TRIALS}
     path = f"/optunapi/v1/studies/{study}/trials?limit=1000"
     stored = json.loads(site.fetched(site.network.private, path).stdout)["items"]
-    assert [trial["attempt"] for trial in stored] == [1] * TRIALS  # and none handed on
+    assert [trial["attempt"] for trial in stored] == [1] * TRIALS  # no trial was handed out again
     assert {len(trial["intermediate_values"]) for trial in stored} == {STEPS}
     assert "is told later" not in site.log.read_text()
 
@@ -155,7 +157,7 @@ def test_every_trial_is_finished_once_whatever_is_lost_on_the_way(
 def test_a_gateway_with_another_host_key_gets_neither_login_nor_request(
     site: Site, tmp_path: Path
 ) -> None:
-    lose_sshd(site)  # whose log begins anew
+    lose_sshd(site)  # its log starts empty
     known_hosts = tmp_path / "known_hosts"
     known_hosts.write_text(f"{GATEWAY_OUTSIDE} {make_key(tmp_path / 'key')}\n")
     with site.training("refused", known_hosts) as trainer:

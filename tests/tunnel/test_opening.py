@@ -1,4 +1,4 @@
-"""What a tunnel that cannot be opened says: the reason, and what to do."""
+"""The messages of a tunnel that cannot be opened: the reason, and what to do."""
 
 import socket
 import subprocess
@@ -38,7 +38,7 @@ def test_a_gateway_that_never_answers() -> None:
         port = full.getsockname()[1]
         waiting = [socket.socket() for _ in range(3)]
         try:
-            for one in waiting:  # as many as fit; the next one gets no answer at all
+            for one in waiting:  # fill the backlog; the next connection gets no answer
                 one.setblocking(False)
                 one.connect_ex(("127.0.0.1", port))
             with pytest.raises(GatewayUnreachable, match=r"not answer within 0\.5 s"):

@@ -1,7 +1,7 @@
-"""A trainer on a machine that reaches the server only by a tunnel: one process of its own.
+"""A trainer that can reach the server only through a tunnel, in its own process.
 
 `trainer.py GATEWAY REMOTE KEY KNOWN_HOSTS STUDY TRIALS` prints a JSON line for each trial it told.
-Whatever request gets lost is the client's to make again.
+The client repeats lost requests by itself.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What every command has in common: what it imports, where --json may stand, its exit codes."""
+"""What all commands have in common: imports, help, version and exit codes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`optunapi fork` and `optunapi artifacts prune`: on the server's folders, or through a server."""
+"""`optunapi fork` and `optunapi artifacts prune`, on the server's folders and through a server."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A command in that home."""
+    """Runs a command in that home."""
     for name in ("CONFIG_DIR", "DB_DIR", "ARTIFACTS_DIR", "STORAGE"):
         monkeypatch.delenv(f"OPTUNAPI_{name}", raising=False)
     monkeypatch.setenv("OPTUNAPI_HOME", str(home))
@@ -49,7 +49,7 @@ def url_of(wire: Wire) -> str:
 
 
 def kept(wire: Wire) -> list[int]:
-    """How many files each trial of `old` has."""
+    """Return the number of files of each trial of `old`."""
     path = "/studies/old/trials/{}/artifacts"
     return [len(wire.ok("GET", path.format(n))["items"]) for n in range(2)]
 

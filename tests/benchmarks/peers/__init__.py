@@ -1,6 +1,6 @@
-"""What others achieve at the same work on the same cores, in the same run.
+"""What peers achieve at the same work on the same cores, in the same run.
 
-Every round of theirs is in a new study, and so at their fastest; ours grows to 2,000 trials.
+Each of their rounds starts a new study, which is their fastest case; ours grows to 2,000 trials.
 """
 
 from collections.abc import Callable

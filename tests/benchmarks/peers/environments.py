@@ -1,4 +1,4 @@
-"""Environments of other projects' packages, made once, inside our own: `make clean` removes both."""
+"""Environments with the peers' packages, created once inside ours; `make clean` removes them too."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ PATIENCE = 300
 
 
 def python_with(name: str, *packages: str) -> Path:
-    """The interpreter of an environment that has these packages; Missing if they cannot be had."""
+    """Return the interpreter of an environment with these packages; raises Missing if unavailable."""
     folder = PEERS / name
     python, complete = folder / "bin" / "python", folder / "complete"
     if complete.exists() and complete.read_text().split() == list(packages):
@@ -32,5 +32,5 @@ def python_with(name: str, *packages: str) -> Path:
 
 
 def last_line(text: str) -> str:
-    """Where a program mostly says why it failed."""
+    """Return the last line of an output, where a program usually says why it failed."""
     return (text.strip().splitlines() or ["it said nothing"])[-1]

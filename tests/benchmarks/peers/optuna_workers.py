@@ -87,7 +87,7 @@ def _rate(run: Run, interpreter: Path, storage: str) -> float:
     words = [*script, storage, next(STUDIES), str(seconds), json.dumps(PARAMETERS)]
     workers = []
     try:
-        for _ in range(WORKERS):  # one after the other, so that the first has made the tables
+        for _ in range(WORKERS):  # one after the other, so that the first one creates the tables
             worker = subprocess.Popen(words, stdin=PIPE, stdout=PIPE, text=True)
             workers.append(worker)
             if worker.stdout is None or worker.stdout.readline() != "ready\n":

@@ -1,4 +1,4 @@
-"""OptunAPI 0.1.4, by the same driver. Its package on PyPI is empty: the code is a tag of its repository."""
+"""OptunAPI 0.1.4 under the same driver. Its package on PyPI is empty, so its repository is cloned."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ MEASURES: dict[Peer, Callable[[Run, Peer], Line]] = {
 
 
 def _checkout() -> Path:
-    """The folder of its code, fetched if it is not there; Missing if it cannot be had."""
+    """Return the folder of its code, cloned if missing; raises Missing if it is not available."""
     if not CHECKOUT.exists():
         PEERS.mkdir(exist_ok=True)
         words = ["git", "clone", "--quiet", "--depth", "1", "--branch", TAG, REPOSITORY]
@@ -67,7 +67,7 @@ def _checkout() -> Path:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            shutil.rmtree(CHECKOUT, ignore_errors=True)  # what a clone that was cut off has left
+            shutil.rmtree(CHECKOUT, ignore_errors=True)  # remove an incomplete clone
             raise Missing(f"not installed: no code on PyPI, and {error}") from None
         if ended.returncode:
             raise Missing(f"not installed: no code on PyPI, and {last_line(ended.stderr)}")
@@ -75,7 +75,7 @@ def _checkout() -> Path:
 
 
 def _entries() -> dict[str, dict[str, object]]:
-    """The seven parameters as it wants them, every key present."""
+    """Return the seven parameters in its form, with every key present."""
     return {
         name: {"name": name}
         | {key: wire.get(key) for key in KEYS}
@@ -86,7 +86,7 @@ def _entries() -> dict[str, dict[str, object]]:
 
 @contextmanager
 def _serving(interpreter: Path, folder: Path) -> Iterator[int]:
-    """Its port until the block ends."""
+    """Run it until the block ends and yield its port."""
     port, log = free_port(), folder / "server.log"
     words = [str(interpreter), "-m", "uvicorn", "server:optunapi", "--port", str(port), *QUIET]
     with log.open("wb") as output:

@@ -1,4 +1,4 @@
-"""OSS Vizier: its server in one process, 32 clients in another; random search, which costs it least."""
+"""OSS Vizier: its server in one process, 32 clients in another; random search, its fastest algorithm."""
 
 import json
 import subprocess
@@ -45,7 +45,7 @@ def _beside(run: Run, peer: Peer, database: str) -> Line:
 
 @contextmanager
 def _serving(interpreter: Path, database: str) -> Iterator[str]:
-    """The server's address until the block ends."""
+    """Run the server until the block ends and yield its address."""
     words = [str(interpreter), str(SERVER), database]
     with subprocess.Popen(words, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process:
         try:

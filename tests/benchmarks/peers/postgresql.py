@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own in a temporary folder, with the settings it comes with."""
+"""A separate PostgreSQL server in a temporary folder, with default settings."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ DEBIAN = Path("/usr/lib/postgresql")
 
 
 def programs() -> Path:
-    """The folder of initdb and pg_ctl; Missing if there is none."""
+    """Return the folder of initdb and pg_ctl; raises Missing if there is none."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
     versions = sorted(DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
@@ -26,7 +26,7 @@ def programs() -> Path:
 
 @contextmanager
 def running_postgresql() -> Iterator[str]:
-    """The URL of an empty database until the block ends."""
+    """Run a server until the block ends and yield the URL of an empty database."""
     bin_folder, port = programs(), free_port()
     user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
     with tempfile.TemporaryDirectory() as name:

@@ -14,7 +14,7 @@ from vizier.service import pyvizier as vz
 
 
 def study_config(parameters: dict[str, dict[str, Any]]) -> Any:
-    """Random search over our parameters; a step has no counterpart for integers but a list of values."""
+    """Random search over our parameters; an integer with a step becomes a list of values."""
     config = vz.StudyConfig(algorithm="RANDOM_SEARCH")
     config.metric_information.append(
         vz.MetricInformation("score", goal=vz.ObjectiveMetricGoal.MINIMIZE)

@@ -3,10 +3,10 @@
     python -m tests.benchmarks.quality [--group judged|tuning] [--seeds 20] [--trials 200]
         [--workers 1 8 32] [--json FILE] [--figure FILE] [--document FILE] [--curves FILE] [--only …]
 
-For every problem and number of parallel workers both sides have the same seeds, the same simulated
-times and the same random points to begin with. Ours runs on the engine, with a SQLite file; that HTTP
-changes nothing is looked at with one problem. `--curves` keeps every regret in a file and takes from it
-what it has of Optuna's. Prints a table; ends with 1 if a comparison does not hold.
+For each problem and number of parallel workers, both sides use the same seeds, the same simulated times
+and the same random points at the start. Ours runs on the engine, with a SQLite file; one problem is
+repeated over HTTP to check that the result is the same. `--curves` stores all regrets in a file, and
+reuses Optuna's from there. Prints a table; the exit code is 1 if a comparison does not hold.
 """
 
 import argparse
@@ -71,13 +71,13 @@ class Regrets:
 
 
 def regrets(side: Side, problem: Problem, workers: int, trials: int, seed: int) -> list[float]:
-    """How much the best known loss is above the least, after each result."""
+    """Return the regret after each result: the best loss so far minus the optimum."""
     best = best_losses(side, problem, workers=workers, trials=trials, seed=seed)
     return [max(0.0, loss - problem.optimum) for loss in best]
 
 
 def main() -> int:
-    """Compare, print, write; 1 if a comparison does not hold."""
+    """Compare, print and write; return 1 if a comparison does not hold."""
     options = _options()
     started = time.monotonic()
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -88,7 +88,9 @@ def main() -> int:
     verdicts, cells = [], []
     print(row(None), flush=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        stack.enter_context(one_core_a_draw())  # as in a server: sums are of another order else
+        stack.enter_context(
+            one_core_a_draw()
+        )  # as in a server: more cores would sum in other order
         storage = stack.enter_context(engine(Path(folder)))
         studies = iter(range(10**9))
 
@@ -124,7 +126,7 @@ def main() -> int:
 
 
 def _same_over_http(ours: Make, trials: int) -> bool:
-    """Whether a study asked and told over HTTP goes as it does on the engine, seed by seed."""
+    """Return whether a study over HTTP runs exactly as on the engine, for each seed."""
     problem = next(each for each in problems.JUDGED if each.name == OVER_HTTP)
     workers = WORKERS_OVER_HTTP
     same = True
@@ -146,7 +148,7 @@ def _print_outcome(verdicts: Sequence[Verdict], same: bool | None) -> None:
     by_interval = sum(verdict.within for verdict in verdicts)
     print(f"{held} of {len(verdicts)} comparisons hold, {by_interval} of them by their interval")
     if same is not None:
-        print(f"over HTTP {OVER_HTTP} goes {'the same' if same else 'ANOTHER'} way")
+        print(f"over HTTP, {OVER_HTTP} gives {'the same' if same else 'OTHER'} trials")
 
 
 def _options() -> Any:

@@ -1,4 +1,4 @@
-"""The regrets of both sides along the way, as a picture: a panel for each problem and count of workers."""
+"""A picture of both sides' regrets: a panel for each problem and number of workers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT, GAP, LEFT, TOP = 150, 92, 16, 52, 58
 COLOURS = {"optuna": "#d0622d", "ours": "#1f6fb4"}
 NAMES = {"optuna": "Optuna's default TPE, local", "ours": "OptunAPI's tpe"}
-LEAST, MOST = 0.02, 5.0  # the ends of the logarithmic axis; what is beyond is drawn at the end
+LEAST, MOST = 0.02, 5.0  # the ends of the logarithmic axis; values beyond are drawn at the end
 
 
 def figure(cells: Sequence[Mapping[str, Any]]) -> str:

@@ -14,10 +14,10 @@ Curves = Sequence[Sequence[float]]  # for each seed the regret after each trial
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """How one problem with so many workers came out; regrets in units of random search's.
+    """The comparison on one problem with some number of workers; regrets in units of random search's.
 
-    `difference` is the median over the seeds of ours less theirs, `low` and `high` its 90 % interval,
-    by the percentile bootstrap over seeds.
+    `difference` is the median over the seeds of our regret minus theirs. `low` and `high` are its 90 %
+    interval, by the percentile bootstrap over the seeds.
     """
 
     problem: str
@@ -30,12 +30,12 @@ class Verdict:
 
     @property
     def within(self) -> bool:
-        """Whether the whole interval says that ours is as good, to within what is allowed."""
+        """Whether even the upper end of the interval is within the allowed difference."""
         return self.high <= ALLOWED
 
     @property
     def holds(self) -> bool:
-        """Whether ours is as good, to within what is allowed, or better."""
+        """Whether ours is better, or worse by no more than the allowed difference."""
         return self.within or self.difference <= 0
 
 

@@ -1,4 +1,4 @@
-"""Problems with a known optimum: those judged, and others on which defaults were set."""
+"""Problems with a known optimum: those that are judged, and others that defaults were tuned on."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A loss to be minimised: its parameters as a configuration has them, and its least value."""
+    """A loss to minimise: its parameters, as in a configuration, and its optimum."""
 
     name: str
     parameters: Mapping[str, Mapping[str, Any]]
@@ -78,7 +78,7 @@ def _rosenbrock(x: Sequence[float]) -> float:
 
 
 def _ackley(x: Sequence[float]) -> float:
-    # Its optimum is not in the middle, where TPE's prior has its greatest weight.
+    # The optimum is not in the middle, where TPE's prior has its greatest weight.
     shifted = [v - 5.0 for v in x]
     square = math.sqrt(sum(v * v for v in shifted) / len(x))
     waves = sum(math.cos(2 * math.pi * v) for v in shifted) / len(x)
@@ -168,7 +168,7 @@ def _schwefel(x: Sequence[float]) -> float:
 
 
 def _training(params: Params) -> float:
-    """What training a network is like: a rate that matters most, sizes that saturate, kinds."""
+    """Like training a network: one rate matters most, sizes saturate, and there are categories."""
     rate = math.log10(params["rate"]) + (2.2 if params["optimizer"] == "adam" else 1.3)
     kinds = {"adam": 0.0, "sgd": 0.04, "rmsprop": 0.09}
     width = math.log2(params["width"]) - 8

@@ -12,7 +12,7 @@ BEGIN, END = "<!-- quality: begin -->", "<!-- quality: end -->"
 
 
 def row(verdict: Verdict | None) -> str:
-    """A line of the printed table; the headings for None."""
+    """Return a line of the printed table, or the headings for None."""
     cells = HEADINGS if verdict is None else _cells(verdict)
     return " ".join(f"{cell:>17}" for cell in cells)
 
@@ -28,7 +28,7 @@ def described(verdict: Verdict, ours: Any, theirs: Any) -> dict[str, Any]:
 
 
 def write_between_marks(document: Path, verdicts: Sequence[Verdict]) -> None:
-    """Put the table where the document has its marks."""
+    """Write the table between the page's marks."""
     before, rest = document.read_text().split(BEGIN)
     _, after = rest.split(END)
     lines = [

@@ -27,9 +27,9 @@ N_STARTUP_TRIALS = 10  # the default of both
 
 
 class OptunaStudy:
-    """A study of Optuna's in this process's memory.
+    """An Optuna study in this process's memory.
 
-    Until so many trials are told, what is asked for are the points of `start`, by their number.
+    Until N_STARTUP_TRIALS results are told, trials get the points of `start`, by their number.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class OptunaStudy:
 
 
 class RandomPoints:
-    """The random points with which the server's TPE begins: drawn by the law that Optuna's has too.
+    """The random points that the server's TPE starts with, from the same distribution as Optuna's.
 
-    Both sides get the same ones, as they get the same times: what is left of chance is the samplers'.
+    Both sides get the same points and the same times, so only the samplers' randomness differs.
     """
 
     def __init__(self, spec: StudySpec) -> None:
         found = native_sampler(spec.problem)
         assert found is not None, "rustuna is not installed"
-        self._sampler = found  # is never told of a trial, so that it never begins with TPE
+        self._sampler = found  # is never given a trial, so it stays at its random start
 
     def point(self, number: int) -> dict[str, Any]:
         """The point of trial `number`."""
@@ -82,7 +82,7 @@ def optuna_tpe(problem: Problem, seed: int) -> OptunaStudy:
 
 
 def optuna_random(problem: Problem, seed: int) -> OptunaStudy:
-    """Random search, the scale of all regrets."""
+    """Random search, the unit of all regrets."""
     return OptunaStudy(problem, RandomSampler(seed=seed))
 
 
@@ -116,7 +116,7 @@ class EngineStudy:
         self._wait_for(commit)
 
     def _wait_for(self, commit: Commit) -> None:
-        # What is decided next is decided in memory: commits need not be waited for one by one.
+        # The next decisions are made in memory, so there is no need to wait for each commit.
         self._commits.append(commit)
         if len(self._commits) >= 50:
             for each in self._commits:
@@ -139,7 +139,7 @@ def engine(folder: Path) -> Iterator[WriteThroughStorage]:
 
 
 class ServedStudy:
-    """A study on a server, reached as a trainer reaches it."""
+    """A study on a server, over HTTP like a trainer."""
 
     def __init__(
         self, session: requests.Session, url: str, name: str, spec: Mapping[str, Any]

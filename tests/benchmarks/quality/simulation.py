@@ -1,4 +1,4 @@
-"""Parallel workers, simulated: who finishes when follows from the seed, and is the same on every side."""
+"""Simulated parallel workers: the seed decides which trial finishes when, the same on every side."""
 
 import heapq
 import random
@@ -20,9 +20,9 @@ class Side(Protocol):
 def best_losses(
     side: Side, problem: Problem, *, workers: int, trials: int, seed: int
 ) -> list[float]:
-    """The least loss known after each of `trials` results, where `workers` work at the same time.
+    """Return the best loss so far after each of `trials` results of `workers` parallel workers.
 
-    Each trial takes a time of its own, log-normal, as trainings do.
+    The duration of each trial is log-normal, like that of trainings.
     """
     durations = random.Random(f"{problem.name} {workers} {seed}")
     running: list[tuple[float, int, Params]] = []

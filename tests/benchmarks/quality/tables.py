@@ -1,4 +1,4 @@
-"""Problems from `tables.json`: models of scikit-learn on its data sets, as `tabulate` has trained them."""
+"""Problems from `tables.json`: scikit-learn models on its data sets, trained by `tabulate`."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ TABLES = Path(__file__).with_name("tables.json")
 
 
 class Table:
-    """Losses on a grid. Between the points of a number they are interpolated, so that it has no steps."""
+    """Losses on a grid. Between grid points of numerical parameters, losses are interpolated."""
 
     def __init__(
         self, grid: Mapping[str, Sequence[Any]], log: Sequence[str], losses: Sequence[float]
@@ -26,7 +26,7 @@ class Table:
         return {name: self._parameter(name, values) for name, values in self._grid.items()}
 
     def loss(self, params: Params) -> float:
-        """The loss at a point: at the corners around it, weighted by how near they are."""
+        """Return the loss at a point: the surrounding grid points', weighted by distance."""
         corners = [self._corners(name, params[name]) for name in self._grid]
         return sum(
             math.prod(weight for _, weight in corner)
@@ -41,7 +41,7 @@ class Table:
         return {"type": kind, "low": values[0], "high": values[-1], "log": name in self._log}
 
     def _corners(self, name: str, value: Any) -> list[tuple[int, float]]:
-        """The places of the values to either side, each with its weight; one where there is but one."""
+        """Return the index of the value or of its two neighbours on the grid, each with a weight."""
         values = self._grid[name]
         if isinstance(value, str | bool):
             return [(values.index(value), 1.0)]

@@ -1,10 +1,10 @@
-"""Make `tables.json`: what scikit-learn's models lose on its own data sets, at every point of a grid.
+"""Make `tables.json`: the losses of scikit-learn models on its data sets, at every point of a grid.
 
     python -m tests.benchmarks.quality.tabulate [NAME …]
 
-A loss is the mean over three folds: of the log loss for classes, of the squared error relative to the
-variance for numbers. Takes some minutes; its result is committed, so that a benchmark trains nothing.
-With names, only those tables are made, and the others stay.
+A loss is the mean over three folds: the log loss for classes, or the squared error relative to the
+variance for numbers. It takes some minutes; the result is committed, so that benchmarks train nothing.
+With names, only those tables are made, and the others are kept.
 """
 
 import argparse
@@ -341,7 +341,7 @@ TUNING = (
 
 def main() -> None:
     """Write the file."""
-    warnings.simplefilter("ignore")  # a network that has not converged is one of the losses
+    warnings.simplefilter("ignore")  # a network that did not converge has a loss, too
     names = {task.name for task in (*JUDGED, *TUNING)}
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", metavar="NAME")
