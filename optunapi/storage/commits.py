@@ -55,7 +55,7 @@ class Commit:
         _wake(loop, [call])
 
     def resolve(self, refusal: StorageUnavailable | None = None) -> None:
-        """Notify everyone who waits."""
+        """Notify every waiting thread and event loop."""
         with self._lock:
             self._refusal = refusal
             self._resolved.set()

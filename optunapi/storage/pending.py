@@ -1,11 +1,11 @@
 """Units that wait for the writer, in groups that are committed together.
 
 Units gather while a commit is under way, and go to the database together in the next one. So the number
-of commits a second limits nobody. The order of the commits is the order of the units.
+of commits a second does not limit the number of units. Units are committed in the order in which they end.
 
 A commit costs about as much as a hundred units do, so units that come close together share one. Units
-made by callbacks of an event loop wait until the loop has nothing more to add, those inside `one_commit`
-until the end of the block. A unit of any other thread is due at once.
+that callbacks of an event loop make wait until the loop has nothing more to add, and those inside
+`one_commit` until the end of the block. A unit of any other thread is due at once.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from optunapi.storage.commits import Commit, committed
 from optunapi.storage.memory.changes import Changes
 from optunapi.storage.memory.model import Memory
 
-MAX_PENDING = 4096  # units; a thread with another one waits
+MAX_PENDING = 4096  # units; beyond it, a thread waits before it makes another one
 QUIET_TURNS = 3  # turns an event loop takes from a request's arrival to its unit
 GATHER_SECONDS = 0.005  # how long a busy event loop may add to a group
 

@@ -1,4 +1,4 @@
-"""The one thread that writes to a database: it commits what is pending and notifies those who wait."""
+"""The one thread that writes to a database: it commits what is pending, and notifies the callers."""
 
 import logging
 import threading
@@ -21,8 +21,8 @@ HOLD_SECONDS = (
     0.05,
     2.0,
 )  # how long others are kept from writing for refused callers: first, longest
-COMPANY_SECONDS = 5.0  # how long others who wrote are expected to write again
-MAX_YIELD_SECONDS = 0.02
+OTHERS_SECONDS = 5.0  # how long another process that wrote is expected to write again
+MAX_YIELD_SECONDS = 0.02  # the longest wait between two groups for such a process
 REMEMBERED_COMMITS = 512
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Writer:
         self._distributions = distributions
         self._loader = Loader(database.statements, distributions)
         self._refused_in_a_row = 0
-        self._company_until = 0.0
+        self._others_until = 0.0
         self._last_seconds = 0.0
         self._seconds: deque[float] = deque(maxlen=REMEMBERED_COMMITS)
         self._closing = threading.Event()
@@ -80,14 +80,14 @@ class Writer:
 
     def _write(self) -> None:
         """Commit one group."""
-        if time.monotonic() < self._company_until:
+        if time.monotonic() < self._others_until:
             # Others wait for SQLite's lock with ever longer sleeps, and would hardly ever find it free
             # between two groups: leave it free for as long as we had it.
             time.sleep(min(self._last_seconds, MAX_YIELD_SECONDS))
         changed = self._connection.begin(write=True)
         began = time.monotonic()
         if changed:
-            self._company_until = began + COMPANY_SECONDS
+            self._others_until = began + OTHERS_SECONDS
         if changed and not self._take_in_foreign_writes(set()):
             # Others cannot write before this transaction ends. Callers that were just refused get the
             # chance to repeat their work on what is known now; else a busy process could have them

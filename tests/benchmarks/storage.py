@@ -1,6 +1,6 @@
-"""The storage alone: pairs a second for 1, 8, 32 and 100 callers, each change a durable commit.
+"""The storage alone: pairs a second for 1, 8, 32 and 100 callers, which wait for each durable commit.
 
-A pair is a trial added with seven parameters and then completed, each waited for.
+A pair is one trial: it is added with seven parameters, and then completed.
 """
 
 import random

@@ -1,9 +1,11 @@
-"""Optuna's tables: the only code that knows SQL. Read statements.py first, then loading.py and saving.py.
+"""Optuna's tables: the only code that knows SQL.
 
-sqlite.py      a SQLite database: opening, connections, transactions
-schema.py      Optuna's schema: its version, and the script that creates it
-ownership.py   one process per database
-statements.py  the SQL, made from the reflected tables
-loading.py     tables → memory
-saving.py      changes → tables
+Read statements.py first, then loading.py and saving.py.
+
+    sqlite.py      a SQLite database: opening, connections, transactions
+    schema.py      Optuna's schema: its version, and the script that creates it
+    ownership.py   one process per database
+    statements.py  the SQL, made from the reflected tables
+    loading.py     tables → memory
+    saving.py      changes → tables
 """

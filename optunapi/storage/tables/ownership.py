@@ -42,7 +42,7 @@ class Ownership:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             # It is removed while still locked: a process that opened it before finds out in `_take`.
-            # On a disk that can no longer be written it stays, and is then locked by nobody.
+            # On a disk that can no longer be written it stays, without a lock.
             with suppress(OSError):
                 self._lock.unlink()
             os.close(descriptor)
