@@ -7,7 +7,6 @@ happened meanwhile counts. A request for one trial is a request for n trials wit
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
@@ -20,7 +19,7 @@ from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import FIXED
 from optunapi.engine.store import Commit
 from optunapi.engine.trials.idempotency import trials_of_key
-from optunapi.engine.trials.sample import Sample, Sampling
+from optunapi.engine.trials.sample import Sample, Samples, Sampling
 from optunapi.engine.values import AskRequest, TrialView
 from optunapi.errors import SpecConflict, StudyPaused
 
@@ -65,10 +64,8 @@ class Asking:
             KeyReused: the key came before with another request.
             LeaseLost: a trial that this key got before was handed on since.
         """
-        state, sampling = self._state, self._sampling
-        samples: Sequence[Sample | None] = ()
-        with ExitStack() as turn:
-            has_turn = False
+        state = self._state
+        with Samples(state, self._sampling, request) as samples:
             while True:
                 with transitions.unit_after_deadlines(state) as unit:
                     # Another request with this key, a tell or an expiry may have come while this one
@@ -78,25 +75,13 @@ class Asking:
                         plan = self._plan(request, count)
                         if self._drop_flawed(plan):
                             continue
-                        wanted = [each.trial for each in plan if each.needs_sample]
-                        samples = sampling.still_fitting(samples, wanted)
-                        if None in samples:
-                            basis = sampling.basis(wanted)
-                            if basis.is_instant:
-                                samples = sampling.fill(samples, wanted, basis, request)
-                        ready = [sample for sample in samples if sample is not None]
-                        if len(ready) == len(wanted):
-                            found = self._hand_out(plan, ready, request)
+                        fitting = samples.fit([each.trial for each in plan if each.needs_sample])
+                        if fitting is not None:
+                            found = self._hand_out(plan, fitting, request)
                     views = [state.view(trial) for trial in found]
                 if views:
                     return views, unit.commit
-                if basis.needs_turn and not has_turn:
-                    turn.enter_context(sampling.lock)
-                    has_turn = True
-                    continue
-                samples = sampling.fill(samples, wanted, basis, request)
-                # The space may have fewer points left than were wanted.
-                count = max(1, count - len(wanted) + len(samples))
+                count = max(1, count - samples.draw())
 
     def _plan(self, request: AskRequest, count: int) -> list[Planned]:
         """What the request gets if nothing changes; at least one trial, at most `count`."""

@@ -9,16 +9,16 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.space import sample_conditional
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point
 from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
-from optunapi.engine.state.taken_points import Point, Points, point_of
+from optunapi.engine.state.taken_points import Point, point_of
 from optunapi.engine.state.templates import FIXED, blank_trial
 from optunapi.engine.trials.draft import Draft, Drafted, drawn
 from optunapi.engine.trials.policy import Policy
@@ -27,21 +27,6 @@ from optunapi.engine.values import AskRequest
 SAMPLER_TRIES = 4
 
 Wanted = Sequence[FrozenTrial | None]  # a waiting trial, or None for a new one
-
-
-@dataclass(frozen=True, kw_only=True)
-class Basis:
-    """What samples are drawn from, all of one specification, as it was inside a unit.
-
-    `is_instant` says that drawing takes microseconds and may be done inside the unit; `needs_turn` that
-    it must be done under `Sampling.lock`.
-    """
-
-    policy: Policy
-    native: NativeSampler | None
-    points: Points
-    is_instant: bool
-    needs_turn: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +43,15 @@ class Sample:
 
 
 class Sampling:
-    """Samples trials of one study. `lock` is held while Optuna's samplers run.
+    """What the trials of one study are sampled with. Every method may be called from any thread.
 
-    `policy` is replaced under the lock and inside a unit: it may be read in either.
+    `lock` is held while Optuna's samplers run. `policy` is replaced under the lock and inside a unit, so
+    it may be read in either. `random` is for points that no sampler chooses.
     """
 
     def __init__(self, state: StudyState) -> None:
         self._state = state
-        self._random = random.Random(state.spec.sampler.get("seed"))  # nosec B311  # no secret
+        self.random = random.Random(state.spec.sampler.get("seed"))  # nosec B311  # no secret
         self.lock = threading.Lock()
         self.policy = Policy.of(state.spec, state.store.n_trials(state.id))
 
@@ -75,10 +61,14 @@ class Sampling:
         return self._state.derived.native is not None
 
     @property
+    def is_instant(self) -> bool:
+        """Whether drawing a point takes microseconds, so that it may be done inside a unit."""
+        return self.is_quick and self.policy.spec.sampler["name"] == "random"
+
+    @property
     def may_prepare(self) -> bool:
         """Whether the next ask's point can be drawn now: no trial runs or waits."""
-        is_random = self.policy.spec.sampler["name"] == "random"  # drawing ahead gains nothing
-        if self._state.derived.native is None or is_random:
+        if not self.is_quick or self.is_instant:
             return False
         counts = self._state.store.counts(self._state.id)
         return not (counts[TrialState.RUNNING] or counts[TrialState.WAITING])
@@ -111,127 +101,135 @@ class Sampling:
                 state.restore_spec(former_spec)
                 raise
 
-    # Inside a unit
 
-    def basis(self, wanted: Wanted) -> Basis:
-        """What samples for the wanted trials are drawn from now."""
-        native, points = self._state.derived.native, self._state.derived.points
-        is_batch = len(wanted) > 1
-        is_random = self.policy.spec.sampler["name"] == "random"
-        return Basis(
-            policy=self.policy,
-            native=native,
-            points=points.copy() if is_batch else points,
-            is_instant=native is not None and is_random and not is_batch,
-            needs_turn=is_batch or native is None,
-        )
+class Samples:
+    """The samples for one request, `Sampling.lock` while they need it, and what they are drawn from.
 
-    def still_fitting(
-        self, samples: Sequence[Sample | None], wanted: Wanted
-    ) -> list[Sample | None]:
-        """For each wanted trial its sample, or None where there is none that still fits.
+    Use it as a context manager around looks at the study and draws: call `fit` inside a unit, `draw`
+    outside of it, until `fit` returns all samples. At the end, samples that were drawn and not used no
+    longer count as running trials.
+    """
 
-        A sample no longer fits if the specification or its waiting trial has changed since, or if
-        another trial took its point.
+    def __init__(self, state: StudyState, sampling: Sampling, request: AskRequest) -> None:
+        self._state = state
+        self._sampling = sampling
+        self._request = request
+        self._samples: list[Sample | None] = []
+        self._wanted: Wanted = ()
+        self._has_lock = False
+        self._drawn: list[int] = []  # the numbers of the trials that were drafted
+        self._n_used = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._has_lock:
+            self._sampling.lock.release()
+        native = self._state.derived.native
+        if native is not None and len(self._drawn) != self._n_used:
+            for number in self._drawn:
+                native.forget(number)
+
+    def fit(self, wanted: Wanted) -> list[Sample] | None:
+        """The samples for the wanted trials, or None if some have to be drawn first.
+
+        A sample that was drawn before does not fit any more if the specification or its waiting trial
+        has changed since, or if another trial took its point.
         """
+        derived = self._state.derived
         queued: dict[int, Sample] = {}
         new: list[Sample] = []
-        for sample in samples:
-            if sample is None or sample.policy is not self.policy:
+        for sample in self._samples:
+            if sample is None or sample.policy is not self._sampling.policy:
                 continue
-            if sample.point in self._state.derived.points:
+            if sample.point in derived.points:
                 continue
             if sample.waiting is None:
                 new.append(sample)
             else:
                 queued[sample.waiting.number] = sample
-        found: list[Sample | None] = []
+        self._wanted, self._samples = wanted, []
         for trial in wanted:
             if trial is None:
-                found.append(new.pop(0) if new else None)
+                self._samples.append(new.pop(0) if new else None)
             else:
                 kept = queued.get(trial.number)
-                found.append(kept if kept and kept.waiting is trial else None)
+                self._samples.append(kept if kept and kept.waiting is trial else None)
+        if None in self._samples:
+            # All of one specification: `Sampling.follow` replaces them together, inside a unit.
+            self._policy, self._native = self._sampling.policy, derived.native
+            self._points = derived.points.copy() if len(wanted) > 1 else derived.points
+            if len(wanted) == 1 and self._sampling.is_instant:
+                self._fill()
+        found = [sample for sample in self._samples if sample is not None]
+        if len(found) < len(wanted):
+            return None
+        self._n_used = len(found)
         return found
 
-    # Outside of a unit
+    def draw(self) -> int:
+        """Draw the missing samples; return how many of them the space has no point for.
 
-    def fill(
-        self,
-        samples: Sequence[Sample | None],
-        wanted: Wanted,
-        basis: Basis,
-        request: AskRequest,
-    ) -> list[Sample]:
-        """The samples with the missing ones drawn; fewer where the space has no more points.
-
-        Slow, unless the basis is instant. It holds no lock that a tell needs.
+        Slow, and holds no lock that a tell needs. If it needs `Sampling.lock`, it only takes that: what
+        is wanted may have changed meanwhile.
         """
-        others = [sample.draft for sample in samples if sample]
+        if not self._has_lock and (self._native is None or len(self._wanted) > 1):
+            self._sampling.lock.acquire()
+            self._has_lock = True
+            return 0
+        self._fill()
+        return len(self._wanted) - len(self._samples)
+
+    def _fill(self) -> None:
+        others = [sample.draft for sample in self._samples if sample]
         for draft in others:
-            basis.points.replace(None, draft.trial)
-        found: list[Sample] = []
-        for trial, sample in zip(wanted, samples, strict=True):
+            self._points.replace(None, draft.trial)
+        found: list[Sample | None] = []
+        for trial, sample in zip(self._wanted, self._samples, strict=True):
             if sample is None:
-                if trial is None and basis.points.exhausted:
+                if trial is None and self._points.exhausted:
                     break
-                sample = self._sample(trial, basis, request, others)
-                if len(wanted) > 1:  # of a single sample, the points are the study's own
-                    basis.points.replace(None, sample.draft.trial)
+                sample = self._sample(trial, others)
+                self._drawn.append(sample.draft.trial.number)
+                if len(self._wanted) > 1:  # of a single sample, the points are the study's own
+                    self._points.replace(None, sample.draft.trial)
                     others.append(sample.draft)
             found.append(sample)
-        return found
+        self._samples = found
 
-    def _sample(
-        self,
-        waiting: FrozenTrial | None,
-        basis: Basis,
-        request: AskRequest,
-        others: Sequence[Drafted],
-    ) -> Sample:
+    def _sample(self, waiting: FrozenTrial | None, others: Sequence[Drafted]) -> Sample:
         """A sample at a point that is not taken, if there is one."""
-        points, point = basis.points, None
-        for draft in self._drafts(waiting, basis, request, others):
+        policy, points, point = self._policy, self._points, None
+        for draft in self._drafts(waiting, others):
             if draft.is_fixed or not points.avoid:
                 break
             point = point_of(draft.trial.params, draft.trial.distributions)
             if point not in points:
                 break
         else:
-            params = points.untaken(self._random) if points.left else None
+            params = points.untaken(self._sampling.random) if points.left else None
             point = None
             if params is not None:
                 draft.trial.params = params
-                draft.trial.distributions = dict(basis.policy.distributions(params))
+                draft.trial.distributions = dict(policy.distributions(params))
                 point = point_of(params, draft.trial.distributions)
-        return Sample(draft=draft, waiting=waiting, policy=basis.policy, point=point)
+        return Sample(draft=draft, waiting=waiting, policy=policy, point=point)
 
-    def _drafts(
-        self,
-        waiting: FrozenTrial | None,
-        basis: Basis,
-        request: AskRequest,
-        others: Sequence[Drafted],
-    ) -> Iterator[Drafted]:
+    def _drafts(self, waiting: FrozenTrial | None, others: Sequence[Drafted]) -> Iterator[Drafted]:
         """Drafts of one trial, each at another point if the sampler has one."""
-        state, policy = self._state, basis.policy
+        state, policy = self._state, self._policy
         for attempt in range(SAMPLER_TRIES):
-            trial = self._blank(waiting, policy, request, others)
-            if basis.native is not None:
-                yield drawn(basis.native, policy, trial, attempt)
+            trial = self._blank(waiting, others)
+            if self._native is not None:
+                yield drawn(self._native, policy, trial, attempt)
             else:
                 draft = Draft(state.store, state.id, state.name, trial, others)
                 suggest = draft.suggest(policy.sampler)
                 sample_conditional(policy.spec.parameters, suggest)
                 yield draft
 
-    def _blank(
-        self,
-        waiting: FrozenTrial | None,
-        policy: Policy,
-        request: AskRequest,
-        others: Sequence[Drafted],
-    ) -> FrozenTrial:
+    def _blank(self, waiting: FrozenTrial | None, others: Sequence[Drafted]) -> FrozenTrial:
         """The trial to draft, without what is sampled."""
         if waiting is not None:
             trial = copy.copy(waiting)
@@ -242,6 +240,7 @@ class Sampling:
         number = state.store.n_trials(state.id) + new
         trial = blank_trial(number, state.local_time(), TrialState.RUNNING)
         trial._trial_id = -1 - new
-        if request.params:
-            trial.system_attrs[FIXED] = checked_point(policy.spec, request.params)
+        if self._request.params:
+            point = checked_point(self._policy.spec, self._request.params)
+            trial.system_attrs[FIXED] = point
         return trial

@@ -269,17 +269,20 @@ class GatedNative:
     """A native sampler that lets draw only who passes the gate."""
 
     def __init__(self, gate: Gate, sampler: NativeSampler) -> None:
-        self._gate, self._sampler = gate, sampler
+        self._gate, self.sampler = gate, sampler
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
-        self._sampler.replace(before, after)
+        self.sampler.replace(before, after)
 
     def sample(self, number: int, fixed: Mapping[str, Any], attempt: int = 0) -> dict[str, Any]:
         self._gate.pass_()
-        return self._sampler.sample(number, fixed, attempt)
+        return self.sampler.sample(number, fixed, attempt)
 
     def prepare(self, number: int) -> None:
-        self._sampler.prepare(number)
+        self.sampler.prepare(number)
+
+    def forget(self, number: int) -> None:
+        self.sampler.forget(number)
 
 
 class Gated(BaseSampler):

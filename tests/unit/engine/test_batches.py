@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from optunapi.engine.lifecycle import Result
+from optunapi.engine.samplers.native.tpe import TPE
 from optunapi.engine.trials.queue import QueuedPoint
 from optunapi.errors import (
     KeyReused,
@@ -28,6 +29,8 @@ from tests.unit.engine.support import (
     THREE,
     Caller,
     Clock,
+    GatedNative,
+    Life,
     Seen,
     held_at,
     optuna_study,
@@ -302,6 +305,35 @@ def test_a_batch_for_which_nothing_is_left_is_refused(new_life: NewLife) -> None
     with pytest.raises(StudyPaused):
         caller.outcome()
     assert life.counts() == {}
+
+
+def expected(life: Life) -> set[int]:
+    """The trials that the native sampler takes for running."""
+    native = life.state.derived.native
+    assert isinstance(native, GatedNative)
+    assert isinstance(native.sampler, TPE)
+    return set(native.sampler._window._running)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_was_drawn_for_a_refused_request_no_longer_counts_as_running(
+    new_life: NewLife, count: int
+) -> None:
+    life = new_life(sampler={"name": "tpe", "engine": "rustuna"})
+    life.ask("w")
+    with held_at(put_gate(life), lambda: ask_many(life, count)) as caller:
+        life.change(state="paused")
+    with pytest.raises(StudyPaused):
+        caller.outcome()
+    assert expected(life) == {0}
+
+
+def test_what_a_batch_drew_too_many_no_longer_counts_as_running(new_life: NewLife) -> None:
+    life = new_life(sampler={"name": "tpe", "engine": "rustuna"}, max_trials=9)
+    with held_at(put_gate(life), lambda: ask_many(life, 4)) as caller:
+        life.limit(max_trials=2)
+    assert numbers(caller.outcome()) == [0, 1]
+    assert expected(life) == {0, 1}
 
 
 def test_what_is_queued_meanwhile_comes_first(new_life: NewLife) -> None:

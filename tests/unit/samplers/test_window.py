@@ -219,6 +219,22 @@ def test_what_was_drawn_for_a_number_that_another_trial_got_is_not_running(
     assert changes.running == ({8} if state == TrialState.RUNNING else set())
 
 
+def test_what_no_trial_is_made_of_does_not_count_as_running_any_more() -> None:
+    window = window_of(1, None)
+    for number in range(8):
+        window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))
+    window.replace(None, trial_of(ONE, 8, {}, state=TrialState.WAITING))
+    for number in (8, 9):
+        window.expect(number, {"x": 0.25})
+    assert window.changes(LATER).running == {8, 9}
+    for number in (8, 9):
+        window.forget(number)
+    assert window.changes(LATER).running == set()
+    window.replace(None, running(9))
+    window.forget(9)  # another request drew for the same number
+    assert window.changes(LATER).running == {9}
+
+
 def test_what_is_drawn_for_a_waiting_trial_counts_as_running() -> None:
     window = window_of(1, None)
     waiting = trial_of(ONE, 8, {}, state=TrialState.WAITING)

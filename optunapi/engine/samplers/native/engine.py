@@ -36,6 +36,9 @@ class NativeSampler(Protocol):
         another trial, asked for at the same time, and give another point.
         """
 
+    def forget(self, number: int) -> None:
+        """No trial is made of the point drawn for `number`; without effect if there is such a trial."""
+
     def prepare(self, number: int) -> None:
         """Draw for trial `number` in advance, so that `sample` returns the same point sooner.
 

@@ -31,6 +31,9 @@ class RandomSearch:
     def prepare(self, number: int) -> None:
         """Do nothing: a point takes microseconds."""
 
+    def forget(self, number: int) -> None:
+        """Do nothing: random search has no memory."""
+
     def sample(self, number: int, fixed: Params, attempt: int = 0) -> dict[str, Any]:
         """The parameters of a trial; see `NativeSampler.sample`."""
         return self.draw(self._seeds.take(number, attempt), fixed)

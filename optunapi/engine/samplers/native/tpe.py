@@ -104,6 +104,12 @@ class TPE:
                 self._window.expect(number, params)
         return params
 
+    def forget(self, number: int) -> None:
+        """Take back that a trial was expected; see `NativeSampler.forget`."""
+        with self._window_lock:
+            self._version += 1
+            self._window.forget(number)
+
     def draw(self, seed: int, number: int) -> Params:
         """A point for trial `number`. It follows from the seed and the history without that trial."""
         with self._draw_lock:

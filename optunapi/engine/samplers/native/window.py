@@ -107,8 +107,16 @@ class Window:
         here when the trial already runs or has finished. It is ignored then: `replace` would never be
         called for it, and it would count as running for good.
         """
-        if number >= self._n_known or number in self._waiting:
+        if self._is_to_come(number):
             self._run(number, params)
+
+    def forget(self, number: int) -> None:
+        """Take back `expect`, unless the trial has been made since."""
+        if self._is_to_come(number):
+            self._running.pop(number, None)
+
+    def _is_to_come(self, number: int) -> bool:
+        return number >= self._n_known or number in self._waiting
 
     def changes(self, number: int) -> Changes:
         """What changed since the last call, for the draw of trial `number`, which is left out if it runs."""
