@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -21,7 +21,7 @@ from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.derived import Derived
 from optunapi.engine.state.feed import Feed, UnitChanges, UnitCommit
 from optunapi.engine.state.templates import Relative
-from optunapi.engine.store import Store, Unit
+from optunapi.engine.store import Store, TrialChanges, Unit
 from optunapi.engine.values import StudyView, TrialView
 from optunapi.errors import ConfigInvalid, SpecConflict, StudyNotFound, TrialNotFound
 
@@ -256,7 +256,10 @@ class StudyState:
         return trial
 
     def update(
-        self, trial: FrozenTrial, record: TrialRecord | None = None, **changes: Any
+        self,
+        trial: FrozenTrial,
+        record: TrialRecord | None = None,
+        **changes: Unpack[TrialChanges],
     ) -> FrozenTrial:
         """Change a trial: `changes` are those of `Store.update_trial`. Return it as stored."""
         self._has_changed_derived = True

@@ -55,7 +55,7 @@ def start(
         trial,
         record,
         state=TrialState.RUNNING,
-        user_attrs=request.user_attrs or None,
+        user_attrs=request.user_attrs,
         datetime_start=state.local_time(),
         **changes,
     )
