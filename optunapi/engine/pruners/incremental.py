@@ -9,17 +9,17 @@ go on with the study.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from optuna.pruners import NopPruner
 from optuna.study import StudyDirection
 
-from optunapi.engine.pruners.halving import Hyperband, SuccessiveHalving
-from optunapi.engine.pruners.registry import PRUNERS
+from optunapi.engine.pruners.halving import hyperband, successive_halving
+from optunapi.engine.pruners.registry import PRUNERS, make_pruner
 from optunapi.engine.pruners.rules import (
     BestTrial,
-    Never,
+    Lone,
     Patient,
     Percentile,
     Rule,
-    Threshold,
     Wilcoxon,
 )
 
@@ -37,7 +37,7 @@ def make_rule(
     complete trial and must be cheap. With several objectives nothing is ever pruned, since Optuna cannot.
     """
     if len(directions) > 1:
-        return Never()
+        return Lone(NopPruner())
     return _rule(pruner, directions[0] == StudyDirection.MAXIMIZE, study_name, best_trial)
 
 
@@ -46,18 +46,16 @@ def _rule(
 ) -> Rule:
     arguments = _arguments(pruner)
     match pruner["name"]:
-        case "none":
-            return Never()
-        case "threshold":
-            return Threshold(**arguments)
+        case "none" | "threshold":
+            return Lone(make_pruner(pruner))
         case "median":
             return Percentile(maximize=maximize, percentile=50.0, **arguments)
         case "percentile":
             return Percentile(maximize=maximize, **arguments)
         case "successive-halving":
-            return SuccessiveHalving(maximize=maximize, **arguments)
+            return successive_halving(maximize=maximize, **arguments)
         case "hyperband":
-            return Hyperband(maximize=maximize, study_name=study_name, **arguments)
+            return hyperband(maximize=maximize, study_name=study_name, **arguments)
         case "wilcoxon":
             return Wilcoxon(maximize=maximize, best_trial=best_trial, **arguments)
         case "patient":

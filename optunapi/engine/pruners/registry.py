@@ -1,4 +1,4 @@
-"""Pruners by name and arguments."""
+"""The pruners by name: read from a configuration, and made as Optuna's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,16 +15,10 @@ from optunapi.engine.documents.document import Node
 from optunapi.engine.documents.fields import Count, whole, word_or
 
 
-def make_pruner(pruner: Mapping[str, Any]) -> pruners.BasePruner:
-    """Optuna's pruner for a `name` with its arguments."""
-    with without_warnings():
-        return _make(pruner)
-
-
 def read_pruner(node: Node, *, n_objectives: int | None) -> dict[str, Any] | None:
-    """`{"name": …, **arguments}`; None after noting why it is none.
+    """The pruner's `name` and arguments; None if the document has errors, which are noted.
 
-    `n_objectives` is None where it is not known.
+    `n_objectives` is None if it is not known.
     """
     found = _PRUNER.read(node)
     if found is not None and found["name"] != "none" and (n_objectives or 1) > 1:
@@ -34,6 +28,12 @@ def read_pruner(node: Node, *, n_objectives: int | None) -> dict[str, Any] | Non
         )
         return None
     return found
+
+
+def make_pruner(pruner: Mapping[str, Any]) -> pruners.BasePruner:
+    """Optuna's pruner for a `name` with its arguments."""
+    with without_warnings():
+        return _make(pruner)
 
 
 def _can_be_made(node: Node, found: Mapping[str, Any]) -> bool:
@@ -70,7 +70,7 @@ PRUNERS: dict[str, Kind] = {
     "none": Kind(made=pruners.NopPruner),
     "median": Kind(made=pruners.MedianPruner),
     "percentile": Kind(made=pruners.PercentilePruner),
-    # Optuna looks at these two of Hyperband's arguments only when it first prunes.
+    # Optuna checks Hyperband's resources and factor only when it first prunes.
     "hyperband": Kind(
         made=pruners.HyperbandPruner,
         types={

@@ -1,7 +1,7 @@
-"""The pruners that look at one trial, or at what the complete ones reported at the same step.
+"""The pruners that look at the reporting trial, at the best one, or at complete trials at the same step.
 
-Each rule decides as Optuna's pruner of the same name and arguments does, whose documentation says what
-they mean. Unlike Optuna's it is told of every trial as it changes, and so need not read them all.
+Each rule decides as Optuna's pruner of that name and these arguments does; Optuna's documentation says
+what they mean. Unlike Optuna's it is notified of every trial as it changes, and need not read them all.
 """
 
 import math
@@ -13,6 +13,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.pruners.sorted_values import SortedValues
@@ -22,7 +23,7 @@ BestTrial = Callable[[], FrozenTrial | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Whether to prune a trial, and the system attributes that Optuna's pruner would leave with it."""
+    """Whether to prune a trial, and the system attributes that Optuna's pruner would give it."""
 
     prune: bool
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -33,50 +34,29 @@ PRUNE = Decision(prune=True)
 
 
 class Rule(ABC):
-    """One pruner at work in one study with one objective."""
+    """A pruner at work in one study with one objective."""
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:  # noqa: B027
-        """Take a changed or new trial into account; most rules look at the reporting one alone."""
+        """Take a changed or new trial into account. Most rules look only at the reporting one."""
 
     @abstractmethod
     def decide(self, trial: FrozenTrial) -> Decision:
-        """Whether to prune this running trial, whose last report was taken into account."""
+        """Whether to prune this running trial. `replace` was called with its last report before."""
 
 
-class Never(Rule):
-    """`none`."""
+class Lone(Rule):
+    """`none` and `threshold`: Optuna's own pruner decides, which looks at no other trial."""
 
-    def decide(self, trial: FrozenTrial) -> Decision:  # noqa: ARG002
-        """Keep it."""
-        return KEEP
-
-
-class Threshold(Rule):
-    """`threshold`: prunes what leaves the range."""
-
-    def __init__(
-        self,
-        *,
-        lower: float | None,
-        upper: float | None,
-        n_warmup_steps: int,
-        interval_steps: int,
-    ) -> None:
-        self._lower = -math.inf if lower is None else lower
-        self._upper = math.inf if upper is None else upper
-        self._n_warmup_steps = n_warmup_steps
-        self._interval_steps = interval_steps
+    def __init__(self, pruner: BasePruner) -> None:
+        self._pruner: Any = pruner
 
     def decide(self, trial: FrozenTrial) -> Decision:
-        """Whether the report at the highest step is out of range, NaN included."""
-        step = step_to_check(trial, self._n_warmup_steps, self._interval_steps)
-        if step is None or self._lower <= trial.intermediate_values[step] <= self._upper:
-            return KEEP
-        return PRUNE
+        """What Optuna's pruner says."""
+        return PRUNE if self._pruner.prune(None, trial) else KEEP
 
 
 class Percentile(Rule):
-    """`percentile` and `median`: prunes a trial whose best report is behind most complete trials."""
+    """`percentile` and `median`: prunes a trial whose best report is worse than most trials' at its step."""
 
     def __init__(
         self,
@@ -98,18 +78,18 @@ class Percentile(Rule):
         self._at_step: defaultdict[int, SortedValues] = defaultdict(SortedValues)
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
-        """Take in the reports of a trial that has become complete, which are final."""
+        """Take in the reports of a trial that has become complete; they are final."""
         if became_complete(before, after):
             self._n_complete += 1
             for step, value in after.intermediate_values.items():
                 self._at_step[step].add(value)
 
     def decide(self, trial: FrozenTrial) -> Decision:
-        """Whether its best report so far is behind the percentile of the others at this step."""
-        if self._n_complete < self._n_startup_trials:
+        """Whether its best report is beyond the percentile of complete trials' reports at its last step."""
+        step = trial.last_step
+        if self._n_complete < self._n_startup_trials or step is None:
             return KEEP
-        step = step_to_check(trial, self._n_warmup_steps, self._interval_steps)
-        if step is None:
+        if not self._is_checked(step, trial.intermediate_values):
             return KEEP
         reports = without_nan(trial.intermediate_values.values())
         if not reports:
@@ -118,12 +98,19 @@ class Percentile(Rule):
         if others is None or len(others) < self._n_min_trials:
             return KEEP
         limit = others.percentile(self._percentile)
-        behind = max(reports) < limit if self._maximize else min(reports) > limit
-        return PRUNE if behind else KEEP
+        worse = max(reports) < limit if self._maximize else min(reports) > limit
+        return PRUNE if worse else KEEP
+
+    def _is_checked(self, step: int, steps: Iterable[int]) -> bool:
+        """Whether the highest step is the first in its interval, and past the warm-up."""
+        if step < self._n_warmup_steps:
+            return False
+        interval_start = step - (step - self._n_warmup_steps) % self._interval_steps
+        return not any(interval_start <= each < step for each in steps)
 
 
 class Patient(Rule):
-    """`patient`: asks the wrapped rule, or prunes, once a trial has not improved for a while."""
+    """`patient`: asks the wrapped rule, or prunes without one, when a trial stops improving."""
 
     def __init__(
         self, *, maximize: bool, wrapped: Rule | None, patience: int, min_delta: float
@@ -134,7 +121,7 @@ class Patient(Rule):
         self._min_delta = min_delta
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
-        """Hand on to the wrapped rule."""
+        """Pass the change to the wrapped rule."""
         if self._wrapped is not None:
             self._wrapped.replace(before, after)
 
@@ -162,14 +149,14 @@ class Wilcoxon(Rule):
     def __init__(
         self, *, maximize: bool, best_trial: BestTrial, p_threshold: float, n_startup_steps: int
     ) -> None:
-        # Half a second to import: only where it is used, and before the first report.
+        # Takes half a second to import: only where it is used, and before the first report.
         from scipy.stats import wilcoxon  # type: ignore[import-untyped]
 
         self._test = wilcoxon
         self._maximize = maximize
         self._best_trial = best_trial
         self._p_threshold = p_threshold
-        self._n_least = max(2, n_startup_steps)
+        self._min_steps = max(2, n_startup_steps)
 
     def decide(self, trial: FrozenTrial) -> Decision:
         """Whether the reports are worse than the best trial's at the same steps, and on average."""
@@ -179,33 +166,21 @@ class Wilcoxon(Rule):
         if not mine or not best or not all(map(math.isfinite, [*mine.values(), *best.values()])):
             return KEEP
         gaps = [mine[step] - best[step] for step in sorted(mine.keys() & best.keys())]
-        if len(gaps) < self._n_least:
+        if len(gaps) < self._min_steps:
             return KEEP
         alternative = "less" if self._maximize else "greater"
         p = self._test(gaps, alternative=alternative, zero_method="zsplit").pvalue
         if not p < self._p_threshold:
             return KEEP
-        if self._maximize:
-            better_on_average = _mean(mine.values()) >= _mean(best.values())
-        else:
-            better_on_average = _mean(mine.values()) <= _mean(best.values())
-        return KEEP if better_on_average else PRUNE
+        gain = _mean(mine.values()) - _mean(best.values())
+        worse_on_average = gain < 0 if self._maximize else gain > 0
+        return PRUNE if worse_on_average else KEEP
 
 
 def became_complete(before: FrozenTrial | None, after: FrozenTrial) -> bool:
     """Whether this change completed the trial."""
     was = before is not None and before.state == TrialState.COMPLETE
     return after.state == TrialState.COMPLETE and not was
-
-
-def step_to_check(trial: FrozenTrial, n_warmup_steps: int, interval_steps: int) -> int | None:
-    """The trial's highest step if it is the first reported in its interval after the warm-up."""
-    steps = sorted(trial.intermediate_values)
-    if not steps or steps[-1] < n_warmup_steps:
-        return None
-    step = steps[-1]
-    interval_start = step - (step - n_warmup_steps) % interval_steps
-    return step if len(steps) == 1 or steps[-2] < interval_start else None
 
 
 def without_nan(values: Iterable[float]) -> list[float]:
@@ -215,5 +190,5 @@ def without_nan(values: Iterable[float]) -> list[float]:
 
 def _mean(values: Iterable[float]) -> float:
     found = list(values)
-    # From Python 3.12 on `sum` rounds floats better than Optuna's sum of NumPy's, and ties would differ.
+    # Since Python 3.12 `sum` is more exact than Optuna's, which adds NumPy's floats, and ties would differ.
     return reduce(add, found) / len(found)
