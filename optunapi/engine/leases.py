@@ -55,12 +55,13 @@ class DueTimes:
 class Leases:
     """The leases of one study's running trials.
 
-    An expired lease is still held, and may be renewed, until its trial is handed on.
+    An expired lease is still held, and may be renewed, until its trial is handed on. `expiries` has the
+    leases that `expire` has not returned yet.
     """
 
     def __init__(self) -> None:
         self._held: dict[int, Lease] = {}
-        self._expiries = DueTimes()
+        self.expiries = DueTimes()
         self._expired: dict[int, None] = {}
 
     def grant(self, number: int, lease_id: str, seconds: float, now: float) -> None:
@@ -71,13 +72,13 @@ class Leases:
         """Take over a lease as it is."""
         self._held[number] = lease
         self._expired.pop(number, None)
-        self._expiries.set(number, lease.expires_at)
+        self.expiries.set(number, lease.expires_at)
 
     def end(self, number: int) -> None:
         """End the trial's lease, if it has one."""
         self._held.pop(number, None)
         self._expired.pop(number, None)
-        self._expiries.clear(number)
+        self.expiries.clear(number)
 
     def get(self, number: int) -> Lease | None:
         """The trial's lease, expired or not."""
@@ -86,8 +87,8 @@ class Leases:
     def expire(self, now: float) -> list[int]:
         """The trials whose leases have expired since the last call, earliest first."""
         found: list[int] = []
-        while (number := self._expiries.due(now)) is not None:
-            self._expiries.clear(number)
+        while (number := self.expiries.due(now)) is not None:
+            self.expiries.clear(number)
             self._expired[number] = None
             found.append(number)
         return found
@@ -99,10 +100,6 @@ class Leases:
     def expired(self) -> list[int]:
         """The trials to hand on, in their order."""
         return list(self._expired)
-
-    def next_expiry(self) -> float | None:
-        """When the next lease expires, or None."""
-        return self._expiries.next()
 
     def __len__(self) -> int:
         return len(self._held)

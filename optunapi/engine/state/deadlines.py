@@ -63,7 +63,7 @@ class Deadlines:
     def next(self, *, expiries: bool = True) -> float | None:
         """When the first is due, or None. Without `expiries` leases are left out."""
         timeout = self.timeouts.next()
-        expiry = self.leases.next_expiry() if expiries else None
+        expiry = self.leases.expiries.next() if expiries else None
         if timeout is None or expiry is None:
             return expiry if timeout is None else timeout
         return min(timeout, expiry)

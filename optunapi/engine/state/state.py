@@ -76,7 +76,8 @@ class StudyState:
             try:
                 yield unit
             except BaseException:
-                self._changes = UnitChanges()
+                # That the study was read again stays true, and readers have not heard of it yet.
+                self._changes = UnitChanges(is_reread=self._changes.is_reread)
                 if self._has_changed_derived:
                     # The store puts its trials back; what was derived has counted them already.
                     self._seen_reloads = -1
@@ -301,7 +302,7 @@ class StudyState:
             if changes.study or status != self._last_status:
                 views.append(self.study_view())
             self._last_status = status
-        if not views and not (changes and self.feed.has_listeners):
+        if not views and not (self.feed.has_listeners and changes):
             return None
         commit = UnitCommit(unit)
         self.feed.add(views, commit)

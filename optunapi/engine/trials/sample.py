@@ -63,12 +63,13 @@ class Sampling:
     @property
     def is_instant(self) -> bool:
         """Whether drawing a point takes microseconds, so that it may be done inside a unit."""
-        return self.is_quick and self.policy.spec.sampler["name"] == "random"
+        is_native = self._state.derived.native is not None
+        return is_native and self.policy.spec.sampler["name"] == "random"
 
     @property
     def may_prepare(self) -> bool:
         """Whether the next ask's point can be drawn now: no trial runs or waits."""
-        if not self.is_quick or self.is_instant:
+        if self._state.derived.native is None or self.is_instant:
             return False
         counts = self._state.store.counts(self._state.id)
         return not (counts[TrialState.RUNNING] or counts[TrialState.WAITING])

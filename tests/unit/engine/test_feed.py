@@ -25,8 +25,8 @@ from tests.unit.engine.test_races import broken, somebody_writes, wait_until_ava
 from tests.unit.storage.support import take_in_foreign_writes
 
 
-class Ring:
-    """A listener that counts."""
+class Counter:
+    """A listener that counts its calls."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -62,12 +62,12 @@ def seen(feed: Feed, start: int = 0) -> list[Any]:
 @contextmanager
 def silence(life: Life) -> Iterator[None]:
     """See that the block changes nothing that anybody is told of."""
-    feed, ring = life.study.feed, Ring()
+    feed, listener = life.study.feed, Counter()
     last = feed.last_id
-    stop = feed.listen(ring)
+    stop = feed.listen(listener)
     yield
     stop()
-    assert (feed.last_id, ring.count) == (last, 0)
+    assert (feed.last_id, listener.count) == (last, 0)
 
 
 def test_every_change_of_a_trial_is_shown_as_it_became(new_life: NewLife) -> None:
@@ -118,18 +118,18 @@ def test_an_id_that_is_forgotten_or_unknown_is_told_apart(new_life: NewLife) -> 
 
 def test_nothing_is_kept_before_anybody_follows(new_life: NewLife) -> None:
     life = new_life()
-    feed, ring = life.study.feed, Ring()
+    feed, listener = life.study.feed, Counter()
     life.ask()
-    stop = feed.listen(ring)
+    stop = feed.listen(listener)
     life.ask()
-    assert (ring.count > 0, feed.last_id) == (True, 0)
+    assert (listener.count > 0, feed.last_id) == (True, 0)
     followed(life)
     life.ask()
     assert seen(feed) == [(2, "running")]
     stop()
-    count = ring.count
+    count = listener.count
     life.ask()
-    assert ring.count == count
+    assert listener.count == count
     assert seen(feed)[-1] == (3, "running")
 
 
@@ -171,8 +171,8 @@ def test_nothing_may_be_shown_before_its_commit(new_life: NewLife) -> None:
 
 def test_a_refused_commit_has_not_happened_and_everybody_looks_again(new_life: NewLife) -> None:
     life = new_life()
-    feed, ring = followed(life), Ring()
-    feed.listen(ring)
+    feed, listener = followed(life), Counter()
+    feed.listen(listener)
     with broken(life, "trials"), pytest.raises(StorageUnavailable):
         life.ask()
     wait_until_available(life)
@@ -181,9 +181,9 @@ def test_a_refused_commit_has_not_happened_and_everybody_looks_again(new_life: N
     assert commit is not None
     with pytest.raises(StorageUnavailable):
         commit.result(30)
-    count = ring.count
+    count = listener.count
     life.study.apply_deadlines()  # as the sweep does
-    assert ring.count == count + 1
+    assert listener.count == count + 1
     assert seen(feed, event.id) == ["reset"]
     life.ask()
     assert seen(feed, event.id) == ["reset", (0, "running")]
@@ -197,6 +197,18 @@ def test_what_others_write_makes_everybody_look_again(new_life: NewLife) -> None
     take_in_foreign_writes(life.storage)
     life.study.apply_deadlines()
     assert seen(feed) == [(0, "running"), "reset"]
+
+
+def test_that_others_wrote_is_not_lost_with_a_refused_request(new_life: NewLife) -> None:
+    life = new_life(max_running=1)
+    feed = followed(life)
+    life.ask()
+    optuna_study(life).enqueue_trial({"x": 0.5})
+    take_in_foreign_writes(life.storage)
+    with pytest.raises(NoSlot):
+        life.ask()
+    life.complete(0, 1.0)
+    assert seen(feed) == [(0, "running"), "reset", (0, "complete")]
 
 
 def test_a_failing_unit_is_not_told(new_life: NewLife) -> None:
@@ -284,18 +296,18 @@ def test_a_study_that_finishes_by_time_is_shown_at_the_next_sweep(
     assert len(all_events(feed)) == 1
 
 
-def test_a_lease_that_runs_out_rings_though_nothing_is_shown(
+def test_a_lease_that_expires_notifies_though_nothing_is_shown(
     new_life: NewLife, clock: Clock
 ) -> None:
     life = new_life()
-    feed, ring = followed(life), Ring()
+    feed, listener = followed(life), Counter()
     life.ask(lease_seconds=10)
-    feed.listen(ring)
+    feed.listen(listener)
     clock.pass_(11)
     life.study.apply_deadlines()
-    assert (ring.count, feed.last_id) == (1, 1)
+    assert (listener.count, feed.last_id) == (1, 1)
     life.study.apply_deadlines()
-    assert ring.count == 1
+    assert listener.count == 1
 
 
 def test_what_time_does_to_trials_is_shown(new_life: NewLife, clock: Clock) -> None:
@@ -366,7 +378,7 @@ def test_while_anybody_listens_the_study_is_not_idle(new_life: NewLife, clock: C
     life = new_life()
     clock.pass_(100)
     assert life.study.idle_for() == 100
-    stop = life.study.feed.listen(Ring())
+    stop = life.study.feed.listen(Counter())
     assert life.study.idle_for() == 0
     stop()
     stop()
