@@ -34,6 +34,12 @@ class ServerUnreachable(CommandFailed):
     exit_code = Exit.UNREACHABLE
 
 
+class Forbidden(CommandFailed):
+    """The server or the gateway does not permit it."""
+
+    exit_code = Exit.NOT_PERMITTED
+
+
 def json_option(function: Decorated) -> Decorated:
     """Add `--json`, which may be given before or after the command's name."""
 

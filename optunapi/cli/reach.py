@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import click
 
-from optunapi.cli.output import CommandFailed, Exit, ServerUnreachable
+from optunapi.cli.output import CommandFailed, Forbidden, ServerUnreachable
 from optunapi.errors import OptunAPIError
 
 if TYPE_CHECKING:
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 600.0
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-
-class NotPermitted(CommandFailed):
-    """The server or the gateway does not permit it."""
-
-    exit_code = Exit.NOT_PERMITTED
 
 
 def url_option(function: Decorated) -> Decorated:
@@ -62,7 +56,7 @@ def at_server(url: str, method: str, *path: str, **options: Any) -> Any:
         return content
     if not isinstance(content, dict) or "code" not in content:
         raise CommandFailed(f"{url} answers {response.status_code}, but is not an OptunAPI server")
-    failure = NotPermitted if response.status_code in (401, 403) else CommandFailed
+    failure = Forbidden if response.status_code in (401, 403) else CommandFailed
     raise failure(f"{content['code']}: {content['detail']}")
 
 

@@ -8,12 +8,12 @@ import click
 from optunapi.cli.local_server import exit_on_signals
 from optunapi.cli.output import (
     CommandFailed,
+    Forbidden,
     ServerUnreachable,
     json_option,
     print_json,
     wants_json,
 )
-from optunapi.cli.reach import NotPermitted
 from optunapi.errors import ForwardingRefused, LoginRefused, TunnelFailed
 
 if TYPE_CHECKING:
@@ -80,5 +80,5 @@ def _keep(opened: "Tunnel") -> None:
 def _failure(error: TunnelFailed) -> type[CommandFailed]:
     """Return the exception to end the command with: each has its own exit code."""
     if isinstance(error, LoginRefused | ForwardingRefused):
-        return NotPermitted
+        return Forbidden
     return CommandFailed if type(error) is TunnelFailed else ServerUnreachable
