@@ -1,4 +1,4 @@
-"""`optunapi check`: say what is wrong in config files, before a server reads them."""
+"""`optunapi check`: the errors of configuration files, before a server reads them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def error_line(path: Path, error: dict[str, Any]) -> str:
-    """`file:line: key: reason`, without what is not known."""
+    """`file:line: key: reason`, without the parts that are not known."""
     place = ":".join(str(part) for part in (path, error.get("line")) if part is not None)
     return ": ".join(part for part in (place, error.get("key"), error["reason"]) if part)
 
 
 def summary(spec: "StudySpec") -> str:
-    """What a good file defines, in a line."""
+    """What a valid file defines, in one line."""
     parameters = ", ".join(
         p.name + (f" (if {', '.join(p.when)})" if p.when else "") for p in spec.parameters
     )
@@ -34,7 +34,7 @@ def summary(spec: "StudySpec") -> str:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @json_option
 def check(files: tuple[Path, ...]) -> None:
-    """Check config files, and list every error they have."""
+    """Check configuration files, and list all their errors."""
     from optunapi.engine.spec.files import read_config
 
     results = []

@@ -4,7 +4,7 @@ import difflib
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NoReturn
 
@@ -145,10 +145,6 @@ class Node:
         key, path = joined(self.key, str(name)), (*self.path, name)
         return Node(document=self.document, data=self.data[name], path=path, key=key)
 
-    def at(self, key: str) -> "Node":
-        """The same value under another key."""
-        return replace(self, key=key)
-
     @property
     def is_empty(self) -> bool:
         """Whether it says nothing: null, or a text, list or mapping without content."""
@@ -193,9 +189,9 @@ class Node:
 
     def refuse_unknown(self, allowed: Collection[str]) -> None:
         """Note an error for each key that is not one of `allowed`."""
-        for name, node in self.all_entries().items():
+        for name in self.data if isinstance(self.data, dict) else ():
             if name not in allowed:
-                node.refuse(f"unknown key {quoted(name)}{nearest(name, allowed)}")
+                self[name].refuse(f"unknown key {quoted(name)}{nearest(name, allowed)}")
 
 
 @cache

@@ -18,20 +18,13 @@ from optunapi.engine.documents.document import (
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CORE = "tag:yaml.org,2002:"
-MERGE = f"{CORE}merge"
+# No setting is a date or YAML's `=`: these are the text as written.
+AS_WRITTEN = {f"{CORE}{kind}" for kind in ("str", "timestamp", "value", "merge")}
+READ = {f"{CORE}{kind}" for kind in ("null", "bool", "int", "float")}
 MAX_DIGITS = 4000  # Python reads no decimal much longer; YAML's base 60 would take it minutes
 
 _resolver = yaml.resolver.Resolver()
 _constructor = yaml.constructor.SafeConstructor()
-_SCALARS: dict[str, Any] = {
-    f"{CORE}null": _constructor.construct_yaml_null,
-    f"{CORE}bool": _constructor.construct_yaml_bool,
-    f"{CORE}int": _constructor.construct_yaml_int,
-    f"{CORE}float": _constructor.construct_yaml_float,
-}
-# No setting is a date or YAML's `=`: these are the text as written.
-for _text in ("str", "timestamp", "value", "merge"):
-    _SCALARS[CORE + _text] = _constructor.construct_yaml_str
 
 
 def read_yaml(text: str, document: Document) -> Value:
@@ -117,17 +110,20 @@ class _Builder:
         return self._broken(key, line, f"the tag {tag} is not allowed")
 
     def _scalar(self, event: Any, key: str, line: int) -> Value:
-        tag = _resolved(event) if event.tag in (None, "!") else event.tag
-        if tag not in _SCALARS:
+        tag = _resolved(event) or event.tag
+        if tag in AS_WRITTEN:
+            return Value(data=event.value, line=line)
+        if tag not in READ:
             return self._refuse_tag(event, key, line)
         try:
-            if tag in (f"{CORE}int", f"{CORE}float") and len(event.value) > MAX_DIGITS:
+            if len(event.value) > MAX_DIGITS:
                 raise ValueError("too long a number")
-            data = _SCALARS[tag](yaml.ScalarNode(tag, event.value))
+            node = yaml.ScalarNode(tag, event.value)
+            data = _constructor.yaml_constructors[tag](_constructor, node)
         except (ValueError, LookupError, OverflowError):
             kind = tag.removeprefix(CORE)
             return self._broken(key, line, f"{quoted(event.value)} cannot be read as {kind}")
-        return Value(data=data, line=line, text=None if isinstance(data, str) else event.value)
+        return Value(data=data, line=line, text=event.value)
 
     def _sequence(self, key: str, depth: int, line: int) -> Value:
         found: list[Value] = []
@@ -142,7 +138,7 @@ class _Builder:
             name = self._key(event, key, depth)
             path = key if name is None else joined(key, name)
             value = self._value(next(self._events), path, depth + 1)
-            if _resolved(event) == MERGE:
+            if _resolved(event) == f"{CORE}merge":
                 merged += self._merged(value, path)
             elif name is not None:
                 # An error of a whole parameter is shown at its name, not at its first setting.

@@ -9,6 +9,8 @@ from optuna.trial import FrozenTrial
 from optunapi.engine.space import Parameter
 from optunapi.engine.spec.model import DEFAULT_OBJECTIVE, Objective, StudySpec
 
+MAXIMIZE = StudyDirection.MAXIMIZE
+
 
 def spec_of_history(
     directions: Sequence[StudyDirection],
@@ -31,14 +33,8 @@ def spec_of_history(
         distributions.update(trial.distributions)
     return StudySpec(
         objectives=tuple(
-            Objective(
-                name=name,
-                direction="maximize" if direction == StudyDirection.MAXIMIZE else "minimize",
-            )
+            Objective(name=name, direction="maximize" if direction == MAXIMIZE else "minimize")
             for name, direction in zip(names, directions, strict=True)
         ),
-        parameters=tuple(
-            Parameter(name=name, distribution=distribution)
-            for name, distribution in distributions.items()
-        ),
+        parameters=tuple(Parameter(name=n, distribution=d) for n, d in distributions.items()),
     )

@@ -19,10 +19,10 @@ def read_objectives(given: Mapping[str, Node]) -> tuple[Objective, ...] | None:
         given["direction"].refuse("`direction` is for one objective: leave it or `objectives` out")
         return None
     node = given["objectives"]
+    noted = len(node.document.errors)
     if not isinstance(node.data, dict | list):
         node.refuse(f"{node.shown()} is not a mapping of names to directions")
         return None
-    noted = len(node.document.errors)
     pairs = [*node.all_entries().items(), *map(_pair, node.items())]
     found: dict[str, Objective] = {}
     for name, entry in pairs:
@@ -34,7 +34,8 @@ def read_objectives(given: Mapping[str, Node]) -> tuple[Objective, ...] | None:
         elif name in found:
             entry.refuse(f"there are two objectives called {quoted(name)}")
         found[name] = Objective(name=name, direction=direction)
-    return tuple(found.values()) if len(node.document.errors) == noted else None
+    sound = len(found) == len(pairs) and len(node.document.errors) == noted
+    return tuple(found.values()) if sound else None
 
 
 def _pair(node: Node) -> tuple[str | None, Node | None]:
@@ -57,15 +58,13 @@ def _direction(node: Node) -> Direction | None:
 def read_target(node: Node, objectives: tuple[Objective, ...]) -> dict[str, float] | None:
     """The values that end the study by objective; a bare number where there is one objective."""
     names = [objective.name for objective in objectives]
-    if not isinstance(node.data, dict):
-        if len(names) > 1:
-            node.refuse(
-                f"{node.shown()} is not a mapping: several objectives need one, "
-                f"of names to values. Allowed: {', '.join(names)}"
-            )
-            return None
+    if not isinstance(node.data, dict) and len(names) == 1:
         return {names[0]: node.read(Number)}
     for name, entry in node.entries().items():
         if name not in names:
             entry.refuse(f"there is no objective {quoted(name)}{nearest(name, names)}")
+    if not isinstance(node.data, dict):
+        reason = "is not a mapping: several objectives need one, of names to values"
+        node.refuse(f"{node.shown()} {reason}. Allowed: {', '.join(names)}")
+        return None
     return node.read(named(Number)) or None

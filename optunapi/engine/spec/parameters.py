@@ -1,6 +1,7 @@
 """The parameters of a configuration, in every form a file may give them."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from optuna.distributions import BaseDistribution
 
@@ -24,6 +25,9 @@ def is_parameter(node: Node) -> bool:
 
 def read_parameters(node: Node) -> tuple[list[Parameter], bool]:
     """The parameters of a mapping or list, and whether every one could be read."""
+    if not (node.is_empty or isinstance(node.data, dict | list)):
+        node.refuse(f"{node.shown()} is neither a mapping nor a list of parameters")
+        return [], False
     blocks = _blocks(node)
     names = {name for name, _ in blocks}
     known: dict[str, BaseDistribution | None] = {}
@@ -47,9 +51,10 @@ def _blocks(node: Node) -> list[tuple[str | None, Node]]:
     if isinstance(node.data, dict) and not is_parameter(node):
         return [(_name(block, key), block) for key, block in node.all_entries().items()]
     found = []
-    for item in node.items() or [node]:
+    for item in [node] if isinstance(node.data, dict) else node.items():
         name = _name(item, None)
-        found.append((name, item if name is None else item.at(joined(node.key, name))))
+        key = item.key if name is None else joined(node.key, name)
+        found.append((name, replace(item, key=key)))
     return found
 
 

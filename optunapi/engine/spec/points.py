@@ -1,30 +1,30 @@
-"""Points, checked against a space."""
+"""Points that are fixed or imported, checked against the space."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optunapi.engine.space import fitted_point, misfits
+from optunapi.engine.space import Parameter, fitted_point, misfits
 from optunapi.engine.spec.model import StudySpec
 from optunapi.errors import ValueInvalid
 
 
 def checked_point(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters that are to be fixed, as the space holds them.
+    """A point to evaluate, with its values as the distributions hold them.
 
     Raises:
-        ValueInvalid: a name or value that is not of the space, or too few for the sampler.
+        ValueInvalid: a name or value is outside the space, or the sampler needs more parameters.
     """
     point = checked_params(spec, params)
-    if reason := _lack(spec, params):
+    if reason := lack(spec.parameters, spec.sampler["name"], params):
         raise ValueInvalid(reason, errors=[{"location": ["params"], "reason": reason}])
     return point
 
 
 def checked_params(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial's parameters as the space holds them.
+    """A trial's parameters, with their values as the distributions hold them.
 
     Raises:
-        ValueInvalid: a name or value that is not of the space.
+        ValueInvalid: a name or value is outside the space.
     """
     if reasons := misfits(spec.parameters, params):
         raise ValueInvalid(
@@ -35,9 +35,9 @@ def checked_params(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]
 
 
 def flaw(spec: StudySpec, fixed: Mapping[str, Any] | None) -> str | None:
-    """Why no trial can be made of a point that was queued unchecked, or None.
+    """Why a queued point, which was not checked, cannot become a trial; None if it can.
 
-    A number beyond the bounds is no flaw: Optuna takes it, and they may have been narrowed since.
+    A number outside the bounds is accepted, as Optuna does: they may be narrower by now.
     """
     if fixed is None:
         return None
@@ -47,20 +47,19 @@ def flaw(spec: StudySpec, fixed: Mapping[str, Any] | None) -> str | None:
                 parameter.distribution.to_internal_repr(fixed[parameter.name])
             except (TypeError, ValueError) as error:
                 return f"{parameter.name}: {error}"
-    return _lack(spec, fixed)
+    return lack(spec.parameters, spec.sampler["name"], fixed)
 
 
-def _lack(spec: StudySpec, fixed: Mapping[str, Any]) -> str | None:
-    """What a point lacks that the sampler could not add."""
-    missing = [p.name for p in spec.parameters if p.name not in fixed and p.applies(fixed)]
-    if not missing or spec.sampler["name"] != "grid":
+def lack(parameters: Sequence[Parameter], sampler: str, point: Mapping[str, Any]) -> str | None:
+    """What is missing in a point that the sampler cannot complete."""
+    missing = [p.name for p in parameters if p.name not in point and p.applies(point)]
+    if not missing or sampler != "grid":  # Optuna's grid sampler has complete points only
         return None
-    # Optuna's grid sampler has whole points, and nothing to complete others with.
     return f"it lacks {', '.join(missing)}: with the grid sampler a point gives every parameter"
 
 
 def of_item(place: int, error: ValueInvalid) -> ValueInvalid:
-    """The error of one of the items of a request, saying of which."""
+    """The error of one of a request's items, at its place among them."""
     errors = [
         {**each, "location": ["items", place, *each["location"]]}
         for each in error.extra.get("errors", ())

@@ -14,6 +14,7 @@ from optunapi.engine.space import Parameter, fitted_point, misfits
 from optunapi.engine.spec.model import AVOID_DUPLICATES, Limits, StudySpec
 from optunapi.engine.spec.objectives import read_objectives, read_target
 from optunapi.engine.spec.parameters import is_parameter, read_parameters
+from optunapi.engine.spec.points import lack
 
 MAX_LEASE = 31_536_000
 
@@ -59,12 +60,10 @@ def read_spec(root: Node) -> StudySpec:
         ConfigInvalid: with every error in it.
     """
     spec = StudySpec()
-    if root.is_empty and not root.document.errors:
-        root.refuse("there is nothing in it; `parameters: {}` makes a define-by-run study")
-    elif not isinstance(root.data, dict | list):
-        root.refuse(f"{root.shown()} is neither a mapping nor a list of parameters")
-    else:
+    if not root.is_empty:
         spec = _read_long(root) if _is_long(root) else _read_short(root)
+    elif not root.document.errors:
+        root.refuse("there is nothing in it; `parameters: {}` makes a define-by-run study")
     root.document.raise_errors()
     return spec
 
@@ -97,20 +96,21 @@ def _read_long(root: Node) -> StudySpec:
     if "lease" in found:
         found["lease_seconds"] = found.pop("lease")
     # What has an error is None here, and checks that need it are left out.
-    parameters, complete = _read_section(root["parameters"])
+    parameters, complete = read_parameters(root["parameters"])
     objectives = read_objectives(given)
     n_objectives = len(objectives) if objectives else None
     if "sampler" in given:
         known = parameters if complete else None
-        sampler = read_sampler(given["sampler"], parameters=known, n_objectives=n_objectives)
-        found["sampler"] = sampler
+        found["sampler"] = read_sampler(
+            given["sampler"], parameters=known, n_objectives=n_objectives
+        )
     if "pruner" in given:
         found["pruner"] = read_pruner(given["pruner"], n_objectives=n_objectives)
     if "target" in given and objectives:
         limits["target"] = read_target(given["target"], objectives)
     if "enqueue" in given and complete:
-        whole = (found.get("sampler") or {}).get("name") == "grid"
-        found["enqueue"] = _read_enqueue(given["enqueue"], parameters, whole=whole)
+        sampler = found.get("sampler") or {"name": ""}
+        found["enqueue"] = _read_enqueue(given["enqueue"], parameters, sampler["name"])
     return StudySpec(
         objectives=objectives or (),
         parameters=tuple(parameters),
@@ -119,24 +119,15 @@ def _read_long(root: Node) -> StudySpec:
     )
 
 
-def _read_section(node: Node) -> tuple[list[Parameter], bool]:
-    if isinstance(node.data, dict | list) and node.data:
-        return read_parameters(node)
-    if not node.is_empty:
-        node.refuse(f"{node.shown()} is neither a mapping nor a list of parameters")
-    return [], node.is_empty
-
-
 def _read_enqueue(
-    node: Node, parameters: Sequence[Parameter], *, whole: bool
+    node: Node, parameters: Sequence[Parameter], sampler: str
 ) -> tuple[dict[str, Any], ...]:
-    """The points to try first; with `whole` each must give every parameter."""
+    """The points to try first."""
     node.read(list[dict[str, Scalar]])
     items = [item for item in node.items() if isinstance(item.data, dict)]
     for item in items:
         for name, reason in misfits(parameters, item.data).items():
             item[name].refuse(reason)
-        missing = [parameter.name for parameter in parameters if parameter.name not in item.data]
-        if whole and missing:
-            item.refuse(f"it lacks {', '.join(missing)}: with grid, a point gives every parameter")
+        if missing := lack(parameters, sampler, item.data):
+            item.refuse(missing)
     return tuple(fitted_point(parameters, item.data) for item in items)
