@@ -1,4 +1,4 @@
-"""Parameters, the values of their distributions, and where `when` holds."""
+"""Parameters, the values of their distributions, and the conditions under which they are used (`when`)."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,14 +19,14 @@ from optunapi.engine.documents.document import Scalar, nearest, quoted
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A parameter, and the values other parameters must have for it to be asked (`when`)."""
+    """A parameter. `when` says which values other parameters must have for it to be used."""
 
     name: str
     distribution: BaseDistribution
     when: Mapping[str, tuple[Scalar, ...]] | None = None
 
     def applies(self, params: Mapping[str, Any]) -> bool:
-        """Whether the parameter is asked, given the values of those before it."""
+        """Whether the parameter is used, given the values of those before it."""
         return not self.when or all(
             name in params and any(same(params[name], value) for value in values)
             for name, values in self.when.items()
@@ -36,7 +36,7 @@ class Parameter:
 def sample_conditional(
     parameters: Iterable[Parameter], suggest: Callable[[str, BaseDistribution], Any]
 ) -> dict[str, Any]:
-    """Suggest each parameter in order, leaving out those whose `when` does not hold."""
+    """The values that `suggest` returns, in order, for the parameters whose `when` holds."""
     params: dict[str, Any] = {}
     for parameter in parameters:
         if parameter.applies(params):
@@ -45,14 +45,14 @@ def sample_conditional(
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are one: 1 and 1.0 are, true and 1 are not, as in JSON."""
+    """Whether two values are the same, as in JSON: 1 and 1.0 are, true and 1 are not."""
     return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def fitted(distribution: BaseDistribution, value: Any) -> tuple[Scalar] | None:
-    """`value` as the distribution holds it, in a tuple as null is a value; None if it is outside.
+    """`value` in the type that the distribution has, in a tuple since null is a value; None if outside.
 
-    A number may be written 1 or 1.0; a boolean is not a number, and a text never one.
+    A number may be written as 1 or 1.0. Booleans and strings are not numbers.
     """
     match distribution:
         case CategoricalDistribution(choices=choices):
@@ -66,7 +66,7 @@ def fitted(distribution: BaseDistribution, value: Any) -> tuple[Scalar] | None:
                 return None
             if width is not None:
                 count = (float(value) - low) / width
-                # The rounding of large bounds is more than Optuna's tolerance, a flat 1e-8.
+                # For large bounds the rounding exceeds Optuna's tolerance, which is 1e-8 for all.
                 rounding = 4 * sys.float_info.epsilon * max(abs(low), abs(high)) / width
                 if abs(count - round(count)) > 1e-8 + rounding:
                     return None
@@ -79,7 +79,7 @@ def _is_number(value: Any) -> bool:
 
 
 def allowed(distribution: BaseDistribution) -> str:
-    """The values of a distribution, in words for an error."""
+    """The values of a distribution, in words for an error message."""
     match distribution:
         case CategoricalDistribution(choices=choices):
             shown = ", ".join(quoted(choice) for choice in islice(choices, 10))
@@ -96,9 +96,9 @@ def _steps(width: float | None) -> str:
 
 
 def misfits(parameters: Sequence[Parameter], point: Mapping[str, Any]) -> dict[str, str]:
-    """Why a point that fixes some parameters is outside the space: a reason for each name at fault.
+    """Why a point that fixes some parameters is outside the space: a reason for each wrong name.
 
-    Without parameters (define-by-run) any name is right.
+    Without parameters (define-by-run) every name is right.
     """
     known = {parameter.name: parameter for parameter in parameters}
     reasons: dict[str, str] = {}
@@ -108,12 +108,12 @@ def misfits(parameters: Sequence[Parameter], point: Mapping[str, Any]) -> dict[s
         elif fitted(known[name].distribution, value) is None:
             reasons[name] = f"{quoted(value)} is not {allowed(known[name].distribution)}"
         elif not known[name].applies(point):
-            reasons[name] = f"{quoted(name)} needs {conditions(known[name])} in the same point"
+            reasons[name] = f"{quoted(name)} needs {_conditions(known[name])} in the same point"
     return reasons
 
 
 def fitted_point(parameters: Sequence[Parameter], point: Mapping[str, Any]) -> dict[str, Any]:
-    """A point without misfits, its values as the distributions hold them."""
+    """A point without misfits, its values in the types that the distributions have."""
     known = {parameter.name: parameter.distribution for parameter in parameters}
     found = dict(point)
     for name, value in point.items():
@@ -122,7 +122,7 @@ def fitted_point(parameters: Sequence[Parameter], point: Mapping[str, Any]) -> d
     return found
 
 
-def conditions(parameter: Parameter) -> str:
+def _conditions(parameter: Parameter) -> str:
     """A parameter's `when` in words."""
     return " and ".join(
         f"{name} = {' or '.join(quoted(value) for value in values)}"
@@ -131,7 +131,7 @@ def conditions(parameter: Parameter) -> str:
 
 
 def count_values(distribution: BaseDistribution) -> int | None:
-    """How many values a distribution has; None if there is no end of them."""
+    """The number of values in a distribution; None if it is continuous."""
     match distribution:
         case CategoricalDistribution(choices=choices):
             return len(choices)
@@ -155,7 +155,7 @@ def values_of(distribution: BaseDistribution, limit: int) -> list[Scalar] | None
         case IntDistribution(low=low, step=step):
             return [low + index * step for index in range(count)]
         case FloatDistribution(low=low, step=width):
-            # In decimals, as written: added up in binary, 0.1 three times is not 0.3.
+            # In decimals, as written: in binary, three times 0.1 is not 0.3.
             start, stride = Fraction(str(low)), Fraction(str(width or 0))
             return [float(start + index * stride) for index in range(count)]
     raise TypeError(f"no such distribution: {distribution!r}")
