@@ -1,4 +1,4 @@
-"""A server in a process of its own, on a free loopback port, for the length of one command."""
+"""A server in its own process, on a free loopback port, while one command runs."""
 
 import os
 import signal
