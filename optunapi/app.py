@@ -1,4 +1,4 @@
-"""The composition root: settings, storage, engine and routes become one application."""
+"""The composition root: it joins settings, storage, engine and routes into one application."""
 
 import secrets
 import time
@@ -6,9 +6,9 @@ import time
 from fastapi import FastAPI
 
 from optunapi.api import health, legacy, v1
-from optunapi.api.http import problems
-from optunapi.api.serving.ask_groups import Desk
-from optunapi.api.serving.fast_path import DirectAnswers, DirectRoutes
+from optunapi.api.http import openapi, problems
+from optunapi.api.serving.dispatch import Dispatch
+from optunapi.api.serving.fast_path import FastPath
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Stores
 from optunapi.lifespan import PlainStartup, lifespan
@@ -48,18 +48,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="OptunAPI",
         description=DESCRIPTION,
         lifespan=lifespan(catalog),
-        # By itself FastAPI would export, at a cost for every request, wherever OTEL_* is set, and not
-        # start where the exporter is not installed.
+        # By default FastAPI exports where OTEL_* is set, which costs time for every request, and does
+        # not start where the exporter is not installed.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
-    direct = DirectRoutes()
-    app.add_middleware(DirectAnswers, routes=direct)
+    resources = (legacy.routes, *v1.ROUTES, health.routes)
+    app.add_middleware(FastPath, routes=[route for each in resources for route in each.hot])
     app.add_middleware(PlainStartup)
     app.state.catalog = catalog
+    app.state.dispatch = Dispatch(catalog)
     app.state.max_body = settings.max_body
     problems.install(app)
-    desk = Desk(catalog)
-    app.include_router(legacy.router(catalog, desk, direct))
-    app.include_router(v1.router(catalog, desk, direct))
-    app.include_router(health.router(catalog, "sqlite"))
+    openapi.install(app)
+    for each in resources:
+        app.include_router(each.router)
     return app

@@ -1,55 +1,55 @@
-"""Whether the process runs, whether it can serve, and what it is."""
+"""Whether the process runs, whether it can serve, and which versions it runs."""
 
 import platform
 from importlib.metadata import version
 
-from fastapi import APIRouter
-from fastapi.concurrency import run_in_threadpool
-
-from optunapi.api.http.openapi import refusals
 from optunapi.api.http.replies import JsonReply
+from optunapi.api.http.routes import Routes
 from optunapi.api.schemas.health import StatusReply, VersionReply
-from optunapi.engine.catalog import Catalog
+from optunapi.api.serving.access import Public, Read
+from optunapi.api.serving.dispatch import CATALOG
 from optunapi.errors import Standby, StorageUnavailable
 
+routes = Routes("operating")
 
-def router(catalog: Catalog, storage_kind: str) -> APIRouter:
-    """The routes; `storage_kind` is what `version` says of the storage."""
-    routes = APIRouter(tags=["operating"])
-    versions = {
-        "optunapi": version("optunapi"),
-        "optuna": version("optuna"),
-        "python": platform.python_version(),
-        "storage": storage_kind,
-    }
+VERSIONS = {
+    "optunapi": version("optunapi"),
+    "optuna": version("optuna"),
+    "python": platform.python_version(),
+    "storage": "sqlite",
+}
 
-    @routes.get(
-        "/optunapi/livez",
-        summary="Whether the process runs",
-        responses={200: {"model": StatusReply, "description": "It does"}},
-    )
-    async def livez() -> JsonReply:
-        return JsonReply({"status": "alive"})
 
-    @routes.get(
-        "/optunapi/readyz",
-        summary="Whether the server owns its database and can commit",
-        responses={
-            200: {"model": StatusReply, "description": "It can"},
-            **refusals(StorageUnavailable, Standby),
-        },
-    )
-    async def readyz() -> JsonReply:
-        if reason := await run_in_threadpool(catalog.unavailable):
-            raise StorageUnavailable(reason)
-        return JsonReply({"status": "ready"})
+@routes.add("GET", "/optunapi/livez", StatusReply, "It does", summary="Whether the process runs")
+async def livez(_: Public) -> JsonReply:
+    """The server answers as long as its process runs."""
+    return JsonReply({"status": "alive"})
 
-    @routes.get(
-        "/optunapi/v1/version",
-        summary="Versions of OptunAPI and what it runs on",
-        responses={200: {"model": VersionReply, "description": "The versions"}},
-    )
-    async def get_version() -> JsonReply:
-        return JsonReply(versions)
 
-    return routes
+@routes.add(
+    "GET",
+    "/optunapi/readyz",
+    StatusReply,
+    "It can",
+    StorageUnavailable,
+    Standby,
+    summary="Whether the server owns its database and can commit",
+)
+async def readyz(dispatch: Public) -> JsonReply:
+    """The reply of a server that cannot commit says why."""
+    reason = await dispatch.read(CATALOG, lambda catalog: (catalog.unavailable(),))
+    if reason:
+        raise StorageUnavailable(reason)
+    return JsonReply({"status": "ready"})
+
+
+@routes.add(
+    "GET",
+    "/optunapi/v1/version",
+    VersionReply,
+    "The versions",
+    summary="Versions of OptunAPI and what it runs on",
+)
+async def get_version(_: Read) -> JsonReply:
+    """The versions of OptunAPI, Optuna and Python, and the kind of storage."""
+    return JsonReply(VERSIONS)

@@ -1,7 +1,7 @@
-"""Requests that a web page of another site makes a browser send, and those a browser sends unasked.
+"""Requests that a page of another site makes a browser send, and those that a browser sends by itself.
 
-The old routes change state on GET, so a link, an image or a prefetch would be enough. Browsers leave
-`Sec-Fetch-Site` out over plain HTTP to anything but loopback: `Origin` and `Referer` remain there.
+The old routes change state on GET: a link, an image or a prefetch would be enough. Over plain HTTP
+browsers send `Sec-Fetch-Site` to loopback alone, so `Origin` and `Referer` are looked at too.
 """
 
 from urllib.parse import urlsplit
@@ -13,23 +13,18 @@ from optunapi.errors import CrossSite
 TELLTALES = {b"sec-purpose", b"purpose", b"x-moz", b"sec-fetch-site", b"origin", b"referer"}
 
 
-async def cross_site_refused(request: Request) -> None:
-    """`refuse_cross_site` as a dependency."""
-    refuse_cross_site(request)
-
-
 def refuse_cross_site(request: Request) -> None:
-    """Let a request through that no other site caused.
+    """Let a request through unless another site caused it.
 
     Raises:
-        CrossSite: it says that it comes from another site, or is a prefetch.
+        CrossSite: its headers name another site, or it is a prefetch.
     """
     if TELLTALES.isdisjoint([name for name, _ in request.scope["headers"]]):
-        return  # it is no browser's
+        return  # no browser sent it
     headers = request.headers
     for name in ("sec-purpose", "purpose", "x-moz"):
         if "prefetch" in headers.get(name, "").lower():
-            raise CrossSite("a prefetch would take a trial that nobody asked for")
+            raise CrossSite("a prefetch would take a trial without anybody asking for it")
     if headers.get("sec-fetch-site", "").lower() == "cross-site":
         raise CrossSite("this request was made by a page of another site")
     for name in ("origin", "referer"):
@@ -45,7 +40,7 @@ def _same_host(source: str, request: Request) -> bool:
         port = parts.port
     except ValueError:
         return False
-    # A browser leaves the scheme's own port out of Host and of Origin alike, other clients may not.
+    # Browsers leave the default port out of both Host and Origin; other clients may not.
     default = {"http": 80, "https": 443}.get(parts.scheme)
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return host in ({name, f"{name}:{default}"} if port in (None, default) else {f"{name}:{port}"})

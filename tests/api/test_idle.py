@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from optunapi.api.serving.dispatch import settled
+from optunapi.api.serving.operations import Call, in_thread, settled
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
@@ -99,13 +99,14 @@ def test_a_request_that_found_a_study_just_before_it_was_closed_is_served(
     catalog.sweep(IDLE)
     studies = iter([found])
 
-    def find() -> Study:
-        return next(studies, None) or catalog.for_ask("m")
+    def find(catalog: Catalog, name: str) -> Study:
+        return next(studies, None) or catalog.for_ask(name)
 
     def operation(study: Study) -> tuple[TrialView, Commit]:
         return study.ask(AskRequest())
 
-    assert asyncio.run(settled(find, operation)).trial.number == 1
+    view = asyncio.run(settled(in_thread, catalog, Call("m", operation, find)))
+    assert view.trial.number == 1
 
 
 @pytest.mark.parametrize("at", ["before", "while"])
@@ -116,10 +117,10 @@ def test_a_request_whose_study_is_deleted_under_it_is_served_by_the_next(
     ask(found)
     studies = iter([found])
 
-    def find() -> Study:
+    def find(catalog: Catalog, name: str) -> Study:
         study = next(studies, None)
         if study is None:
-            return catalog.for_ask("m")
+            return catalog.for_ask(name)
         if at == "before":
             study.delete(force=True)[1].result()
         return study
@@ -130,7 +131,8 @@ def test_a_request_whose_study_is_deleted_under_it_is_served_by_the_next(
             raise NoSlot("it had no place")
         return study.ask(AskRequest())
 
-    assert asyncio.run(settled(find, operation)).trial.number == 0
+    view = asyncio.run(settled(in_thread, catalog, Call("m", operation, find)))
+    assert view.trial.number == 0
 
 
 def test_a_study_that_was_deleted_is_told_of_at_the_next_sweep(catalog: Catalog) -> None:

@@ -19,7 +19,7 @@ from starlette.types import Message
 
 from optunapi.api.serving import event_stream
 from optunapi.api.serving.event_stream import EventStream
-from optunapi.api.serving.wakeups import Bell
+from optunapi.api.serving.wakeups import Wakeup
 from optunapi.app import create_app
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.state import transitions
@@ -385,9 +385,9 @@ def test_a_client_that_falls_too_far_behind_is_dropped(new_life: NewLife) -> Non
         feed.notify()
 
     async def run() -> str:
-        bell, sends = Bell(), Sends()
+        wakeup, sends = Wakeup(), Sends()
         feed.keep_events()
-        stream = EventStream(feed, feed.listen(bell), bell, last_id=None, resumes=False)
+        stream = EventStream(feed, feed.listen(wakeup), wakeup, last_id=None, resumes=False)
         task = asyncio.create_task(stream({"type": "http"}, sends.receive, sends.send))
         await asyncio.sleep(0)
         happen(5)
@@ -396,7 +396,7 @@ def test_a_client_that_falls_too_far_behind_is_dropped(new_life: NewLife) -> Non
             await asyncio.sleep(0)
         sends.room.clear()
         happen(1)
-        while not bell.rung.is_set():  # noqa: ASYNC110
+        while not wakeup.event.is_set():  # noqa: ASYNC110
             await asyncio.sleep(0)
         for _ in range(100):
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Bells: rung in any thread, heard on the event loop."""
+"""Wakeups: called in any thread, waited for on the event loop."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TypeVarTuple
 
-from optunapi.api.serving.wakeups import Bell
+from optunapi.api.serving.wakeups import Wakeup
 
 Ts = TypeVarTuple("Ts")
 
@@ -25,28 +25,28 @@ class Loop(asyncio.SelectorEventLoop):
         return super().call_soon_threadsafe(callback, *args, context=context)
 
 
-def elsewhere(*bells: Bell) -> None:
-    """Ring them in another thread, while the loop does nothing."""
+def elsewhere(*wakeups: Wakeup) -> None:
+    """Call them in another thread, while the loop does nothing."""
 
-    def ring() -> None:
-        for bell in bells:
-            bell()
+    def call() -> None:
+        for wakeup in wakeups:
+            wakeup()
 
-    thread = threading.Thread(target=ring)
+    thread = threading.Thread(target=call)
     thread.start()
     thread.join()
 
 
-def test_many_bells_rung_together_are_all_heard_and_wake_the_loop_once() -> None:
+def test_many_wakeups_called_together_all_arrive_and_wake_the_loop_once() -> None:
     async def run() -> None:
-        bells = [Bell() for _ in range(100)]
+        wakeups = [Wakeup() for _ in range(100)]
         for turn in (1, 2):
-            elsewhere(*bells, *bells)
-            assert all(await asyncio.gather(*(bell.wait(30) for bell in bells)))
+            elsewhere(*wakeups, *wakeups)
+            assert all(await asyncio.gather(*(wakeup.wait(30) for wakeup in wakeups)))
             assert loop.wakes == turn
-            for bell in bells:
-                bell.clear()
-        assert not await bells[0].wait(0.001)
+            for wakeup in wakeups:
+                wakeup.clear()
+        assert not await wakeups[0].wait(0.001)
 
     loop = Loop()
     try:
@@ -55,17 +55,17 @@ def test_many_bells_rung_together_are_all_heard_and_wake_the_loop_once() -> None
         loop.close()
 
 
-def test_a_bell_rung_before_it_is_waited_for_is_heard() -> None:
+def test_a_wakeup_called_before_it_is_waited_for_arrives() -> None:
     async def run() -> None:
-        bell = Bell()
-        elsewhere(bell)
-        assert await bell.wait(30)
+        wakeup = Wakeup()
+        elsewhere(wakeup)
+        assert await wakeup.wait(30)
 
     asyncio.run(run())
 
 
-def test_a_bell_whose_loop_has_ended_harms_nobody() -> None:
-    async def run() -> Bell:
-        return Bell()
+def test_a_wakeup_whose_loop_has_ended_does_nothing() -> None:
+    async def run() -> Wakeup:
+        return Wakeup()
 
     elsewhere(asyncio.run(run()))

@@ -14,7 +14,8 @@ from fastapi import Request
 from optuna.trial import TrialState
 from starlette.types import Message
 
-from optunapi.api.serving.long_poll import Ask, Waiting
+from optunapi.api.serving.dispatch import Dispatch
+from optunapi.api.v1.trials import patience
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.lifecycle import Result as Told
 from optunapi.engine.spec.read import spec_from_mapping
@@ -51,7 +52,8 @@ class Server:
             new_id=lambda: f"lease-{next(ids)}",
         )
         self.catalog.open()
-        self.waiting = Waiting(self.catalog)
+        self.dispatch = Dispatch(self.catalog)
+        self.lines = self.dispatch._long_poll._lines
         self.attempts = 0
 
     def put(self, **spec: Any) -> None:
@@ -72,7 +74,7 @@ class Server:
         elsewhere(lambda: done(self.study.tell(number, told)))
 
     def waiters(self, *, with_params: bool = False) -> int:
-        return len(self.waiting._lines.get((NAME, with_params), ()))
+        return len(self.lines.get((NAME, with_params), ()))
 
 
 class Client:
@@ -82,14 +84,14 @@ class Client:
         self._server = server
         self._left = asyncio.Event()
         request = AskRequest(**fields)
-        ask = Ask(
-            name=NAME,
-            request=request,
-            find=lambda: server.catalog.for_ask(NAME, request.params),
-            hand_out=lambda study: self._hand_out(study, request),
-        )
         http = Request({"type": "http"}, self._receive)
-        self.task = asyncio.create_task(server.waiting.served(http, ask, seconds))
+        asking = server.dispatch.ask(
+            NAME,
+            lambda study: self._hand_out(study, request),
+            params=request.params,
+            patience=patience(http, request, seconds),
+        )
+        self.task = asyncio.ensure_future(asking)
 
     def _hand_out(self, study: Study, request: AskRequest) -> tuple[list[TrialView], Commit]:
         self._server.attempts += 1
@@ -166,7 +168,7 @@ def test_a_place_that_becomes_free_goes_to_who_came_first(server: Server) -> Non
             assert [other.task.done() for other in clients] == [True] * (place + 1) + [False] * (
                 3 - place
             )
-        assert not server.waiting._lines
+        assert not server.lines
         assert not server.study.feed.has_listeners
 
     asyncio.run(run())
@@ -291,7 +293,7 @@ def test_time_that_is_up_gives_what_an_ask_gives(server: Server) -> None:
         for client in clients:
             with pytest.raises(NoSlot):
                 await client.task
-        assert not server.waiting._lines
+        assert not server.lines
         assert not server.study.feed.has_listeners
 
     asyncio.run(run())

@@ -1,11 +1,12 @@
-"""Request bodies: strict JSON (RFC 8259), exact types, no unknown field, no more than allowed."""
+"""Request bodies: strict JSON (RFC 8259), exact types, no unknown fields, and a limit to their size."""
 
+import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -15,45 +16,57 @@ from optunapi.api.schemas.fields import Body
 from optunapi.errors import JsonInvalid, RequestInvalid, TooLarge
 
 DEFAULT_MAX_BYTES = 2**20
-MAX_DIGITS = 4000  # Python itself refuses to read integers much longer
-MAX_DEPTH = 64  # Pydantic, the JSON encoder and Optuna's readers have limits of their own above it
+MAX_DIGITS = 4000  # Python itself refuses integers that are not much longer
+MAX_DEPTH = 64  # below the limits of Pydantic, the JSON encoder and Optuna
 MAX_ERRORS = 100
 TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
+READS_BODY = (JsonInvalid, TooLarge, RequestInvalid)
 
 Model = TypeVar("Model", bound="Body")
 
 
-def body(
-    model: type[Model], *, optional: bool = False, max_bytes: int = 0
-) -> Callable[[Request], Awaitable[Model]]:
-    """A dependency that reads a body; with `optional` it may be absent.
+class JsonBody(Generic[Model]):
+    """A dependency that reads a JSON body into a model; with `optional` it may be absent.
 
-    It takes as many bytes as the server allows of all bodies, or `max_bytes` if those are more.
+    It takes at most as many bytes as the server allows for every body, or `max_bytes` if that is more.
     """
 
-    async def read(request: Request) -> Model:
-        content = await read_bytes(request, max_bytes)
-        if not content and optional:
-            return model()
-        if len(content) > DEFAULT_MAX_BYTES:
-            return await run_in_threadpool(parse, content)
-        return parse(content)
+    errors = READS_BODY
 
-    def parse(content: bytes) -> Model:
+    def __init__(self, model: type[Model], *, optional: bool = False, max_bytes: int = 0) -> None:
+        self.model = model
+        self.is_optional = optional
+        self._max_bytes = max_bytes
+
+    async def __call__(self, request: Request) -> Model:
+        """Read the body.
+
+        Raises:
+            JsonInvalid, TooLarge, RequestInvalid: it is not such a body.
+        """
+        content = await read_bytes(request, self._max_bytes)
+        if not content and self.is_optional:
+            return self.model()
+        if len(content) > DEFAULT_MAX_BYTES:
+            return await run_in_threadpool(self._parsed, content)
+        return self._parsed(content)
+
+    def _parsed(self, content: bytes) -> Model:
         data = parse_json(content)
         if not isinstance(data, dict):
-            reason = "the body is not a JSON object"
-            raise RequestInvalid(reason, errors=[{"location": ["body"], "reason": reason}])
+            raise request_invalid("the body is not a JSON object", "body")
         try:
-            return model.model_validate(data)
+            return self.model.model_validate(data)
         except ValidationError as error:
-            raise request_invalid(error) from None
-
-    return read
+            raise _invalid_fields(error) from None
 
 
-def request_invalid(error: ValidationError) -> RequestInvalid:
-    """What a client is told of a body with the wrong fields."""
+def request_invalid(reason: str, *location: str) -> RequestInvalid:
+    """The error for one invalid part of a request."""
+    return RequestInvalid(reason, errors=[{"location": list(location), "reason": reason}])
+
+
+def _invalid_fields(error: ValidationError) -> RequestInvalid:
     found = [
         {"location": ["body", *item["loc"]], "reason": reason_of(item)}
         for item in islice(
@@ -66,15 +79,15 @@ def request_invalid(error: ValidationError) -> RequestInvalid:
 
 
 def reason_of(item: Mapping[str, Any]) -> str:
-    """What one of Pydantic's errors says, without its mark for those that our own checks raise."""
+    """The message of one of Pydantic's errors, without the prefix that it puts before ours."""
     return str(item["msg"]).removeprefix("Value error, ")
 
 
 async def read_bytes(request: Request, max_bytes: int = 0) -> bytes:
-    """The whole body, if it has as few bytes as the server allows, or `max_bytes` if those are more.
+    """The whole body.
 
     Raises:
-        TooLarge: there is more than the server takes.
+        TooLarge: it has more bytes than the server allows for every body, and more than `max_bytes`.
     """
     limit: int = max(getattr(request.app.state, "max_body", DEFAULT_MAX_BYTES), max_bytes)
     length = request.headers.get("content-length", "")
@@ -93,7 +106,7 @@ def parse_json(content: bytes) -> Any:
     """The value of a strict JSON text.
 
     Raises:
-        JsonInvalid: it is none, or holds a number that is not finite.
+        JsonInvalid: the text is not JSON, or has a number that is not finite.
     """
     try:
         data = json.loads(
@@ -103,14 +116,14 @@ def parse_json(content: bytes) -> Any:
             parse_float=_finite,
             parse_int=_integer,
         )
-        # A lone surrogate is text that no reply, and no database, could hold.
+        # Neither a reply nor a database can hold half of a surrogate pair.
         json.dumps(data, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise JsonInvalid(TOO_DEEP) from None
     except UnicodeDecodeError:
         raise JsonInvalid("the body is not JSON (RFC 8259): it is not UTF-8") from None
     except UnicodeEncodeError:
-        raise JsonInvalid("a text in the body holds half of a surrogate pair") from None
+        raise JsonInvalid("a text in the body has half of a surrogate pair") from None
     except ValueError as error:
         raise JsonInvalid(f"the body is not JSON (RFC 8259): {error}") from None
     if _is_too_deep(data):
@@ -135,9 +148,9 @@ def _is_too_deep(data: Any) -> bool:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        # Which of the two was meant nobody can know.
+        # It is not known which of the two was meant.
         name = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
-        raise ValueError(f"the name {name[:40]!r} stands twice in one object")
+        raise ValueError(f"the name {name[:40]!r} is given twice in one object")
     return found
 
 
@@ -156,3 +169,9 @@ def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise ValueError(f"{text[:40]}… is too large a number")
     return int(text)
+
+
+def digest(kind: str, content: Any) -> str:
+    """A digest of a request, which tells a repeat from another request with the same idempotency key."""
+    text = json.dumps([kind, content], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what routes take, give and refuse, and the shapes they share."""
+"""The OpenAPI document: the bodies, replies and errors of routes, and the schemas they share."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,25 +9,24 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from optunapi.api.http.bodies import JsonBody
 from optunapi.api.http.problems import status_of
 from optunapi.api.schemas.fields import Body, Reply
 from optunapi.api.schemas.problem import Problem
+from optunapi.engine.names import NAME
 from optunapi.errors import (
     Internal,
-    JsonInvalid,
     MethodNotAllowed,
     OptunAPIError,
-    RequestInvalid,
     Standby,
     StorageUnavailable,
-    TooLarge,
     TryLater,
 )
 
 Errors = tuple[type[OptunAPIError], ...]
+Replies = dict[int | str, dict[str, Any]]
 
 ALWAYS: Errors = (Internal, StorageUnavailable, Standby)
-READS_BODY: Errors = (JsonInvalid, TooLarge, RequestInvalid)
 
 _READ: Literal["validation"] = "validation"
 _WRITTEN: Literal["serialization"] = "serialization"
@@ -35,7 +34,7 @@ _COMPONENT = "#/components/schemas/{model}"
 
 
 def problem_example(error: type[OptunAPIError]) -> dict[str, Any]:
-    """A problem document such as `error` makes, its detail in general words."""
+    """An example of an error's problem document."""
     status = status_of(error)
     return {
         "type": f"urn:optunapi:error:{error.code}",
@@ -46,8 +45,8 @@ def problem_example(error: type[OptunAPIError]) -> dict[str, Any]:
     }
 
 
-def refusals(*errors: type[OptunAPIError]) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entries of the errors that a route can answer with, an example of each."""
+def refusals(*errors: type[OptunAPIError]) -> Replies:
+    """The OpenAPI entries of a route's errors, with an example of each."""
     by_status: defaultdict[int, dict[str, type[OptunAPIError]]] = defaultdict(dict)
     for error in errors:
         by_status[status_of(error)][error.code] = error
@@ -77,28 +76,24 @@ def _refusal(errors: dict[str, type[OptunAPIError]]) -> dict[str, Any]:
     return found
 
 
-def gives(
-    status: int, model: type[BaseModel] | None, description: str, *errors: type[OptunAPIError]
-) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI entries of a route's replies: the good one, and the errors it can answer with."""
-    good: dict[str, Any] = {"description": description}
-    if model is not None:
-        good["model"] = model
-    return {status: good, **refusals(*errors, *ALWAYS)}
-
-
-def takes(model: type[Body], *, required: bool = True) -> dict[str, Any]:
-    """The OpenAPI entry of a body that the route reads itself."""
-    schema = {"$ref": _COMPONENT.format(model=model.__name__)}
+def request_body(body: JsonBody[Any]) -> dict[str, Any]:
+    """The OpenAPI entry of a body that `body` reads."""
     return {
-        "requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}
+        "requestBody": {
+            "required": not body.is_optional,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": _COMPONENT.format(model=body.model.__name__)}
+                }
+            },
+        }
     }
 
 
 def query(
     name: str, description: str, schema: dict[str, Any], *, required: bool = False
 ) -> dict[str, Any]:
-    """A query parameter that the route reads itself."""
+    """The OpenAPI entry of a query parameter that the handler reads itself."""
     return {
         "name": name,
         "in": "query",
@@ -108,8 +103,20 @@ def query(
     }
 
 
+def study_name(name: str) -> dict[str, Any]:
+    """The OpenAPI entry of a study's name in a path, which the handler reads itself."""
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": "The study's name.",
+        "example": "cifar",
+        "schema": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+    }
+
+
 def install(app: FastAPI) -> None:
-    """Add to the OpenAPI document of `app` the shapes that routes refer to by name alone."""
+    """Add to the OpenAPI document of `app` the schemas that its routes refer to."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -128,8 +135,8 @@ def install(app: FastAPI) -> None:
 def _shared() -> dict[str, Any]:
     """The schemas of all bodies and replies.
 
-    FastAPI knows nothing of the bodies, which routes read themselves, and drops every null from the
-    examples of replies.
+    FastAPI does not know the bodies, which `JsonBody` reads, and removes every null from the examples of
+    replies.
     """
     bodies = [(model, _READ) for model in _below(Body)]
     replies = [(model, _WRITTEN) for model in _below(Reply)]

@@ -1,15 +1,15 @@
-"""Pages of a listing, and the opaque token of the next one."""
+"""Pages of a listing, and the opaque token of the next page."""
 
 import base64
 import hashlib
 import json
 from typing import Any
 
-from optunapi.errors import RequestInvalid
+from optunapi.api.http.bodies import request_invalid
 
 
 def page(items: list[Any], scope: str, cursor: Any) -> dict[str, Any]:
-    """A page of `scope`; `cursor` is where the next one begins, or None after the last."""
+    """A page of a listing; `cursor` is where the next page begins, or None after the last one."""
     return {"items": items, "next": None if cursor is None else _encode([_mark(scope), cursor])}
 
 
@@ -22,12 +22,12 @@ def _mark(scope: str) -> str:
 
 
 def cursor_of(token: str | None, scope: str, kind: type) -> Any:
-    """The cursor in a token that a page of `scope` gave, of a `kind`; None for the first page.
+    """The cursor, of type `kind`, in the token of a page of the same listing; None for the first page.
 
-    `scope` says which listing it is: its study, its filters, its order.
+    `scope` identifies the listing: its study, filters and order.
 
     Raises:
-        RequestInvalid: this is no such token.
+        RequestInvalid: the token is not one of this listing.
     """
     if token is None:
         return None
@@ -39,6 +39,6 @@ def cursor_of(token: str | None, scope: str, kind: type) -> Any:
     except (ValueError, TypeError, RecursionError):
         mark = cursor = None
     if mark != _mark(scope) or type(cursor) is not kind:
-        reason = "this is not what a page of this listing gave as `next`: begin without `page`"
-        raise RequestInvalid(reason, errors=[{"location": ["query", "page"], "reason": reason}])
+        reason = "this is not the `next` of a page of this listing: start without `page`"
+        raise request_invalid(reason, "query", "page")
     return cursor

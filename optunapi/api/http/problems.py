@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457): each class of `optunapi.errors` with its HTTP status."""
+"""Errors as problem documents (RFC 9457), and the HTTP status of each class of `optunapi.errors`."""
 
 import logging
 import math
@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from optunapi import errors
-from optunapi.api.http import openapi as documents
 from optunapi.api.http.bodies import reason_of
 from optunapi.api.http.replies import NO_STORE, JsonReply
 from optunapi.api.schemas.trials import trial_of
@@ -34,7 +33,7 @@ class ProblemResponse(JsonReply):
 
 
 def problem_of(error: OptunAPIError) -> dict[str, Any]:
-    """The document that tells a client of `error`."""
+    """The problem document of an error."""
     status = status_of(type(error))
     extra = {
         key: trial_of(value) if isinstance(value, TrialView) else value
@@ -51,15 +50,20 @@ def problem_of(error: OptunAPIError) -> dict[str, Any]:
 
 
 def respond(error: OptunAPIError, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    """The reply that tells a client of `error`."""
+    """The reply to a request that raised `error`."""
     headers = {**NO_STORE, **(headers or {})}
     if isinstance(error, errors.TryLater):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return ProblemResponse(problem_of(error), status_of(type(error)), headers)
 
 
+def client_has_gone() -> Response:
+    """The reply to a request whose client left in the middle of its body. Nobody reads it."""
+    return Response(status_code=400)
+
+
 def allowed_methods(request: Request) -> list[str]:
-    """The methods that this request's path takes: each may be a route of its own."""
+    """The methods that this request's path takes, each of which may be a route of its own."""
     place = {"type": "http", "path": request.scope["path"]}
     place["root_path"] = request.scope.get("root_path", "")
     return [
@@ -70,9 +74,8 @@ def allowed_methods(request: Request) -> list[str]:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of `app` a problem document, and have its OpenAPI document say so."""
-    documents.install(app)
-    # A path with a slash too many is unknown like any other: a redirect is neither reply nor problem.
+    """Answer every error of `app` with a problem document."""
+    # A path with an extra slash is unknown: a redirect would be no problem document.
     app.router.redirect_slashes = False
 
     @app.exception_handler(OptunAPIError)
@@ -89,7 +92,7 @@ def install(app: FastAPI) -> None:
         where = "; ".join(
             f"{'.'.join(map(str, item['location']))}: {item['reason']}" for item in found[:3]
         )
-        return respond(errors.RequestInvalid(f"the request is off: {where}", errors=found))
+        return respond(errors.RequestInvalid(f"the request is invalid: {where}", errors=found))
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> ProblemResponse:
@@ -101,7 +104,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
-        return Response(status_code=400)  # nobody is there to read it
+        return client_has_gone()
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> ProblemResponse:
@@ -115,7 +118,8 @@ def install(app: FastAPI) -> None:
         )
         return respond(
             errors.Internal(
-                f"a fault of the server: its log has more under {request_id}", request_id=request_id
+                f"an error in the server: its log has more under {request_id}",
+                request_id=request_id,
             )
         )
 
@@ -138,5 +142,5 @@ STATUS: Mapping[type[OptunAPIError], int] = {
 
 
 def status_of(error: type[OptunAPIError]) -> int:
-    """The HTTP status of an error's class: its own, or that of the nearest one above."""
+    """The HTTP status of an error's class, or of the nearest class above that has one."""
     return next(STATUS[base] for base in error.__mro__ if base in STATUS)

@@ -1,17 +1,17 @@
-"""Replies: strict JSON that no cache keeps, and pages."""
+"""Replies: strict JSON that no cache keeps."""
 
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 NO_STORE = {"Cache-Control": "no-store"}
 
 
 class JsonReply(JSONResponse):
-    """Strict JSON; what Optuna allows and JSON does not (NaN, infinities) shows as null."""
+    """A reply in strict JSON. NaN and infinities, which Optuna allows, are null in it."""
 
     def __init__(
         self, content: Any, status_code: int = 200, headers: Mapping[str, str] = NO_STORE
@@ -19,12 +19,17 @@ class JsonReply(JSONResponse):
         super().__init__(content, status_code, headers)
 
     def render(self, content: Any) -> bytes:
-        """The text."""
+        """The content as JSON."""
         return strict_json(content)
 
 
+def no_content() -> Response:
+    """A reply without a body."""
+    return Response(status_code=204, headers=NO_STORE)
+
+
 def strict_json(content: Any) -> bytes:
-    """Strict JSON in UTF-8; what Optuna allows and JSON does not (NaN, infinities) shows as null."""
+    """Strict JSON in UTF-8. NaN and infinities, which Optuna allows, become null."""
     try:
         return _dumps(content)
     except ValueError:

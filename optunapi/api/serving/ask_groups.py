@@ -1,127 +1,116 @@
-"""Asks that come close together are served together: in one thread, one look at the disk, one commit.
+"""Groups of asks: those that come close together share one thread and one commit.
 
-What an ask itself takes is less than handing it to a thread of its own, waking that, and committing for
-it alone. So those of a study that come while others are being served are taken all at once. The event
-loop is woken once for all of them, when they are committed: before that it could tell nobody, and would
-take the interpreter from the writer meanwhile.
+An ask itself takes less time than starting it in a thread and committing it alone. While the asks of a
+study are being served, further ones are collected, and are served together next. The event loop is
+woken once for each group, when it is committed: it could answer nothing before, and would take the
+interpreter from the writer meanwhile.
 """
-
-from __future__ import annotations  # those of inner functions are made at every call otherwise
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from optunapi.api.serving.dispatch import Operation, Outcome, ShortCut, Value, outcome_of
+from optunapi.api.serving.operations import Call, Outcome, Value, outcome_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 
-THREADS = 8  # as many studies are served at once
+THREADS = 8  # how many studies are served at once
 
-Outcomes = list[Outcome[Any] | Exception | None]  # None is for who has to take the long way
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Request:
-    operation: Operation[Any]
-    answer: asyncio.Future[Any]
+Outcomes = list[
+    Outcome[Any] | Exception | None
+]  # None is for an ask that cannot be served in a group
+Request = tuple[Call[Any], "asyncio.Future[Any]"]
 
 
-class Desk:
+class AskGroups:
     """Serves the asks of studies whose samplers are quick. To be used on one event loop alone."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._waiting: dict[str, list[_Request]] = {}  # of the studies that are being served
+        self._waiting: dict[
+            str, list[Request]
+        ] = {}  # has a list for each study that is being served
         self._serving: set[asyncio.Task[None]] = set()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="desk")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ask-group")
 
-    def of(self, name: str) -> ShortCut:
-        """The short cut of an ask; none where the study is not open yet, or its sampler takes its time."""
+    async def outcome_of(self, call: Call[Value]) -> Outcome[Value] | None:
+        """The outcome of an ask, already committed; None if it has to be asked on its own."""
+        answer = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.get(call.name)
+        if waiting is not None:
+            waiting.append((call, answer))
+        else:
+            self._waiting[call.name] = [(call, answer)]
+            task = asyncio.create_task(self._serve(call.name))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+        outcome: Outcome[Value] | None = await answer
+        return outcome
 
-        async def ask(operation: Operation[Value]) -> Outcome[Value] | None:
-            study = self._catalog.served(name)
-            if study is None or not study.asks_are_quick:
-                return None
-            answer = asyncio.get_running_loop().create_future()
-            request = _Request(operation=operation, answer=answer)
-            if name in self._waiting:
-                self._waiting[name].append(request)
-            else:
-                self._waiting[name] = [request]
-                task = asyncio.create_task(self._serve(name))
-                self._serving.add(task)
-                task.add_done_callback(self._serving.discard)
-            found: Outcome[Value] | None = await answer
-            return found
-
-        return ask
-
-    def prepare(self, name: str) -> None:
-        """After a tell: have the next ask's point drawn now, where nobody else is about to ask."""
+    def draw_ahead(self, name: str) -> None:
+        """Draw the next ask's point in a thread, if the study can do that and no ask is waiting."""
         study = self._catalog.served(name)
         if study is not None and study.is_awaiting_ask and name not in self._waiting:
-            # Once the tell is answered. What fails fails again at the ask, which says so.
+            # After the tell is answered. An error is raised again by the ask itself.
             asyncio.get_running_loop().call_soon(self._threads.submit, study.prepare)
 
     async def _serve(self, name: str) -> None:
         loop = asyncio.get_running_loop()
-        requests: list[_Request] = []
+        requests: list[Request] = []
         try:
             while requests := self._waiting[name]:
                 self._waiting[name] = []
-                operations = [request.operation for request in requests]
+                calls = [call for call, _ in requests]
                 served: asyncio.Future[Outcomes] = loop.create_future()
-                self._threads.submit(self._work, name, operations, loop, partial(_resolve, served))
-                for request, found in zip(requests, await served, strict=True):
-                    if request.answer.done():
+                self._threads.submit(self._work, name, calls, loop, partial(_resolve, served))
+                for (_, answer), outcome in zip(requests, await served, strict=True):
+                    if answer.done():
                         continue  # the client has gone; its trial is as if the reply had been lost
-                    if isinstance(found, Exception):
-                        request.answer.set_exception(found)
+                    if isinstance(outcome, Exception):
+                        answer.set_exception(outcome)
                     else:
-                        request.answer.set_result(found)
+                        answer.set_result(outcome)
         finally:
-            # Whatever ended it, a server told to stop or a fault: nobody may be left waiting.
-            for request in (*requests, *self._waiting.pop(name)):
-                request.answer.cancel()
+            # Whether the server stops or this failed, no request may go on waiting.
+            for _, answer in (*requests, *self._waiting.pop(name)):
+                answer.cancel()
 
     def _work(
         self,
         name: str,
-        operations: list[Operation[Any]],
+        calls: list[Call[Any]],
         loop: asyncio.AbstractEventLoop,
-        tell: Callable[[Outcomes], None],
+        resolve: Callable[[Outcomes], None],
     ) -> None:
-        """Serve them, and have the loop told of it, once what they changed is committed or refused."""
+        """Serve a group, and call `resolve` on the loop once its commit is done or refused."""
         try:
-            # Here it follows its configuration; who waits for a commit must not do so below.
+            # This follows the configuration file, which must not happen inside `one_commit`: it
+            # waits for a commit.
             study = self._catalog.find(name)
         except Exception:
-            study = None  # the long way says so, to each who asks
+            study = None  # each ask raises it again on its own
         if study is None:
-            loop.call_soon_threadsafe(tell, cast(Outcomes, [None] * len(operations)))
+            loop.call_soon_threadsafe(resolve, cast(Outcomes, [None] * len(calls)))
             return
         try:
-            outcomes, commit = _outcomes(study, operations)
-        except (
-            Exception
-        ) as error:  # not the long way: trials may have been handed out, and would be again
-            loop.call_soon_threadsafe(tell, cast(Outcomes, [error] * len(operations)))
+            outcomes, commit = _outcomes(study, calls)
+        except Exception as error:
+            # Not None: trials may have been handed out, and would be again.
+            loop.call_soon_threadsafe(resolve, cast(Outcomes, [error] * len(calls)))
             return
-        commit.notify(loop, partial(tell, outcomes))
+        commit.notify(loop, partial(resolve, outcomes))
 
 
-def _outcomes(study: Study, operations: list[Operation[Any]]) -> tuple[Outcomes, Commit]:
+def _outcomes(study: Study, calls: list[Call[Any]]) -> tuple[Outcomes, Commit]:
     outcomes: Outcomes = []
     with study.one_commit():
-        for operation in operations:
+        for call in calls:
             try:
-                outcomes.append(outcome_of(study, operation))
-            except Exception as error:  # one request's, and raised where that one waits
+                outcomes.append(outcome_of(study, call.operation))
+            except Exception as error:  # of this request alone, which raises it
                 outcomes.append(error)
         return outcomes, study.committed()
 

@@ -1,133 +1,194 @@
-"""From the event loop to the engine and back: no reply before what it shows is committed."""
+"""The way from a handler to the engine: what runs on the event loop, what in a thread, what waits."""
 
-from __future__ import annotations  # those of inner functions are made at every call otherwise
+from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from functools import partial
+from typing import Any, Final, Literal, overload
 
-from fastapi.concurrency import run_in_threadpool
-
+from optunapi.api.serving.ask_groups import AskGroups
+from optunapi.api.serving.long_poll import LongPoll, Patience
+from optunapi.api.serving.operations import (
+    Call,
+    Operation,
+    Outcome,
+    Value,
+    Work,
+    in_thread,
+    outcome_of,
+    settled,
+    study_with_trials,
+)
+from optunapi.api.serving.sampling_slots import SamplingSlots
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.store import Commit
-from optunapi.engine.study import Study
-from optunapi.errors import OptunAPIError, StorageClosed, StudyNotFound, Superseded
-
-Value = TypeVar("Value")
-Operation = Callable[[Study], tuple[Value, *tuple[Commit, ...]]]
-
-TRIES = 20
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.values import TrialView
+from optunapi.errors import StudyNotFound
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """An operation's error, and how often its study had been read again when it began."""
-
-    study: Study
-    reloads: int
-    error: OptunAPIError
+class _Special(Enum):
+    CATALOG = "catalog"
+    UNSET = "unset"
 
 
-Outcome = tuple[Value | Refusal, *tuple[Commit, ...]]
+CATALOG: Final = (
+    _Special.CATALOG
+)  # in place of a study's name: the operation gets the whole catalog
+_UNSET: Final = _Special.UNSET
 
 
-class ShortCut(Protocol):
-    """A quicker way to an operation's outcome, or None where it cannot be taken now."""
+class Dispatch:
+    """Runs the operations of handlers. To be used on one event loop alone.
 
-    async def __call__(self, operation: Operation[Value], /) -> Outcome[Value] | None:
-        """Try it."""
+    An operation gets the study of a name, and returns a value and the commits that it rests on. The
+    caller gets the value once they are done. An operation may run several times: when another process
+    wrote to the database first, its changes did not happen.
 
-
-async def settled(
-    find: Callable[[], Study | None],
-    operation: Operation[Value],
-    *,
-    absent: Value | None = None,
-    short_cut: ShortCut | None = None,
-) -> Value:
-    """What `operation` makes of the study that `find` gives, once it is committed.
-
-    Both run in a thread: they may read files, sample, or wait for a lock; unless the `short_cut` can be
-    taken. When somebody outside wrote to the database first, or it was closed as idle, they run again
-    on what there is now. `absent` is the answer where there is no study yet.
+    An operation on a study that was never asked from does not run: the caller gets `absent`. Without
+    `absent` it is an operation on one trial: TrialNotFound is raised then. Such an operation is short,
+    and runs on the event loop while the study is open and free, because a change of thread would cost
+    more than the operation. All others run in a thread.
     """
 
-    def run() -> Outcome[Value]:
-        study = find()
-        if study is None:
-            return (cast(Value, absent),)
-        return outcome_of(study, operation)
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._groups = AskGroups(catalog)
+        self._slots = SamplingSlots()
+        self._long_poll = LongPoll(catalog)
 
-    async def quickly() -> Outcome[Value] | None:
-        return None if short_cut is None else await short_cut(operation)
+    @overload
+    def read(
+        self,
+        place: str,
+        operation: Operation[Value],
+        *,
+        absent: object = ...,
+    ) -> Awaitable[Value]: ...
 
-    return await in_thread(run, quickly)
+    @overload
+    def read(
+        self, place: Literal[_Special.CATALOG], operation: Work[Value]
+    ) -> Awaitable[Value]: ...
 
+    def read(self, place: Any, operation: Any, *, absent: Any = _UNSET) -> Awaitable[Any]:
+        """Return what an operation sees that changes nothing.
 
-def outcome_of(study: Study, operation: Operation[Value]) -> Outcome[Value]:
-    """What the operation gives or refuses, with the commits that must be done before it may be told.
+        Raises:
+            StudyNotFound, ConfigInvalid: as `Catalog.find`.
+            TrialNotFound: the study was never asked from, and there is no `absent`.
+            OptunAPIError: whatever the operation raises.
+        """
+        if place is CATALOG:
+            return settled(in_thread, self._catalog, operation)
+        if absent is _UNSET:
+            return settled(self._on_loop, Call(place, operation, study_with_trials))
+        return settled(in_thread, self._catalog, Call(place, operation, Catalog.find, absent))
 
-    Raises:
-        Superseded, StorageClosed: it may succeed if it is tried again.
-        StorageUnavailable: nobody knows now what the study is.
-    """
-    try:
-        reloads = study.reloads()
-        try:
-            return operation(study)
-        except (Superseded, StorageClosed, StudyNotFound):
-            raise
-        except OptunAPIError as error:
-            return Refusal(study, reloads, error), study.committed()
-    except StudyNotFound as error:  # deleted meanwhile: there may be another of its name
-        raise Superseded(error.detail) from error
+    @overload
+    async def change(
+        self,
+        place: str,
+        operation: Operation[Value],
+        *,
+        absent: object = ...,
+        check: Callable[[StudySpec], object] | None = ...,
+        draw_ahead: bool = ...,
+    ) -> Value: ...
 
+    @overload
+    async def change(self, place: Literal[_Special.CATALOG], operation: Work[Value]) -> Value: ...
 
-def at_once(catalog: Catalog, name: str) -> ShortCut:
-    """The short cut of what neither samples nor depends on a configuration: on the event loop itself.
+    async def change(
+        self,
+        place: Any,
+        operation: Any,
+        *,
+        absent: Any = _UNSET,
+        check: Callable[[StudySpec], object] | None = None,
+        draw_ahead: bool = False,
+    ) -> Any:
+        """Return the value of an operation once its changes are committed.
 
-    A change of thread costs more than such an operation does. It is taken only while the study is open
-    and nobody is inside: the event loop waits for no lock and no disk.
-    """
+        With `check` a study that was never asked from is created first, if `check` does not refuse its
+        specification. With `draw_ahead` the sampler may draw the next ask's point afterwards.
 
-    async def run(operation: Operation[Value]) -> Outcome[Value] | None:
-        study = catalog.served(name)
-        if study is None:
-            return None
-        try:
-            with study.try_exclusive() as is_free:
-                return outcome_of(study, operation) if is_free else None
-        except StudyNotFound:  # deleted meanwhile: there may be another of its name
-            return None
+        Raises:
+            StudyNotFound, ConfigInvalid, TrialNotFound, OptunAPIError: as `read`, and as `check`.
+        """
+        if check is not None:
+            find = partial(Catalog.for_ask, check=check)
+            return await settled(in_thread, self._catalog, Call(place, operation, find))
+        value = await self.read(place, operation, absent=absent)
+        if draw_ahead:
+            self._groups.draw_ahead(place)
+        return value
 
-    return run
+    @overload
+    def ask(self, name: str, operation: Operation[Value]) -> Awaitable[Value]: ...
 
+    @overload
+    def ask(
+        self,
+        name: str,
+        operation: Operation[list[TrialView]],
+        *,
+        count: int = ...,
+        params: Mapping[str, Any] = ...,
+        patience: Patience | None = ...,
+    ) -> Awaitable[list[TrialView]]: ...
 
-async def in_thread(
-    run: Callable[[], Outcome[Value]],
-    quickly: Callable[[], Awaitable[Outcome[Value] | None]] | None = None,
-) -> Value:
-    """What `run` gives, in a thread, once all that it rests on is committed; see `settled`."""
-    for tries_left in reversed(range(TRIES)):
-        try:
-            found = None if quickly is None else await quickly()
-            if found is None:
-                found = await run_in_threadpool(run)
-            return await _told(found)
-        except (Superseded, StorageClosed):
-            if not tries_left:
-                raise
-    raise AssertionError("not reached")
+    def ask(
+        self,
+        name: str,
+        operation: Operation[Any],
+        *,
+        count: int = 1,
+        params: Mapping[str, Any] | None = None,
+        patience: Patience | None = None,
+    ) -> Awaitable[Any]:
+        """Return what an operation hands out; the study is created if it was never asked from.
 
+        `count` is how many trials it hands out, and `params` are the parameters that it fixes. With
+        `patience` it is repeated until a trial or a place is free.
 
-async def _told(found: Outcome[Value]) -> Value:
-    outcome, *commits = found
-    for commit in dict.fromkeys(commits):  # often they are one
-        await commit
-    if isinstance(outcome, Refusal):
-        # A refusal may rest on another request's change that was on its way to the disk: if that
-        # did not arrive, the refusal is not true.
-        if outcome.study.is_gone() or outcome.study.reloads() != outcome.reloads:
-            raise Superseded(outcome.error.detail) from outcome.error
-        raise outcome.error
-    return outcome
+        Raises:
+            StudyNotFound, ConfigInvalid, ValueInvalid: as `Catalog.for_ask`.
+            OptunAPIError: whatever the operation raises.
+        """
+        find = partial(Catalog.for_ask, params=params) if params else Catalog.for_ask
+        call = Call(name, operation, find)
+        attempt = self._in_group if count == 1 else self._in_slot
+        if patience is None:
+            return settled(attempt, call)
+        return self._long_poll.ask(call, attempt, patience, is_choosy=bool(params))
+
+    def sample(self, name: str, operation: Operation[Value]) -> Awaitable[Value]:
+        """Return the value of an operation on one trial that may need the study's sampler.
+
+        Raises: as `read`.
+        """
+        return settled(self._in_slot, Call(name, operation, study_with_trials))
+
+    async def _on_loop(self, call: Call[Value]) -> Outcome[Value]:
+        study = self._catalog.served(call.name)
+        if study is not None:
+            try:
+                with study.try_exclusive() as is_free:
+                    if is_free:
+                        return outcome_of(study, call.operation)
+            except StudyNotFound:
+                pass  # deleted meanwhile: there may be another of its name
+        return await in_thread(self._catalog, call)
+
+    async def _in_group(self, call: Call[Value]) -> Outcome[Value]:
+        study = self._catalog.served(call.name)
+        if study is not None and study.asks_are_quick:
+            outcome = await self._groups.outcome_of(call)
+            if outcome is not None:
+                return outcome
+        return await self._in_slot(call)
+
+    async def _in_slot(self, call: Call[Value]) -> Outcome[Value]:
+        async with self._slots.of(call.name):
+            return await in_thread(self._catalog, call)

@@ -1,4 +1,4 @@
-"""Server-sent events: a study's changes as they are committed, to a client that keeps reading."""
+"""Server-sent events: a study's changes, as they are committed, to a client that keeps reading."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,37 +12,37 @@ from starlette.types import Receive, Scope, Send
 from optunapi.api.http.replies import NO_STORE, JsonReply
 from optunapi.api.schemas.studies import study_of
 from optunapi.api.schemas.trials import trial_of
-from optunapi.api.serving.wakeups import Bell, watched
+from optunapi.api.serving.wakeups import Wakeup, watched
 from optunapi.engine.state.feed import Event, Feed, Listener
 from optunapi.engine.store import Commit
 from optunapi.engine.values import StudyView, TrialView
 from optunapi.errors import StorageUnavailable
 
 MEDIA_TYPE = "text/event-stream"
-HEADERS = {**NO_STORE, "X-Accel-Buffering": "no"}  # nginx would keep events until it has many
+HEADERS = {**NO_STORE, "X-Accel-Buffering": "no"}  # nginx would collect events before it sends them
 
 KEEP_ALIVE_SECONDS = 15.0
-SEND_SECONDS = 10.0  # what a client may take to make room for more
-CHUNK = 100  # events looked at in one go
+SEND_SECONDS = 10.0  # how long a client may not read
+CHUNK = 100  # how many events are looked at together
 
-# JSON lets them stand, and clients that split a text into lines by Unicode's rules split there.
+# JSON allows these, but clients that split lines by Unicode's rules would split a message there.
 LINE_ENDS = {number: f"\\u{number:04x}" for number in (0x85, 0x2028, 0x2029)}
 
 
 class EventStream(StreamingResponse):
-    """The events behind `last_id`; where that is None, or forgotten, those from now on.
+    """The events after `last_id`, or from now on if that is None or no longer in the feed.
 
-    It ends when the client goes, when the feed is closed, and when the client reads so slowly that what
-    it lacks has been forgotten, or that nothing more can be sent to it: nothing is kept for it.
+    The stream ends when the client goes, when the feed is closed, and when the client reads too slowly:
+    when its next event is no longer in the feed, or when nothing more can be sent to it.
     """
 
     def __init__(
-        self, feed: Feed, stop: Listener, bell: Bell, *, last_id: int | None, resumes: bool
+        self, feed: Feed, stop: Listener, wakeup: Wakeup, *, last_id: int | None, resumes: bool
     ) -> None:
         super().__init__((), headers=HEADERS, media_type=MEDIA_TYPE)
         self._feed = feed
         self._stop = stop
-        self._bell = bell
+        self._wakeup = wakeup
         self._last_id = feed.last_id
         self._is_lost = resumes
         if resumes and last_id is not None and feed.since(last_id, 1) is not None:
@@ -54,7 +54,7 @@ class EventStream(StreamingResponse):
         receive: Receive,
         send: Send,
     ) -> None:
-        """Send until the end."""
+        """Send events until the stream ends."""
         try:
             async with watched(receive) as leaving:
                 sending = asyncio.create_task(self._send_all(send))
@@ -69,7 +69,7 @@ class EventStream(StreamingResponse):
             self._stop()
 
     async def _send_all(self, send: Send) -> bool:
-        """Send what there is to send; False if the client does not take it."""
+        """Send events; False if the client reads too slowly."""
         try:
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await _sent(send, start)
@@ -77,7 +77,7 @@ class EventStream(StreamingResponse):
             if self._is_lost:
                 await self._write(send, _message(self._last_id, "reset", {}))
             while True:
-                self._bell.clear()  # before the feed is looked at, so that no change is missed
+                self._wakeup.clear()  # before the feed is looked at, so that no change is missed
                 events = self._feed.since(self._last_id, CHUNK)
                 if events is None:
                     return False
@@ -86,19 +86,19 @@ class EventStream(StreamingResponse):
                 if self._feed.closed:
                     await _sent(send, {"type": "http.response.body"})
                     return True
-                if not await self._bell.wait(KEEP_ALIVE_SECONDS):
+                if not await self._wakeup.wait(KEEP_ALIVE_SECONDS):
                     await self._write(send, ": still here\n")
         except TimeoutError:
             return False
-        except OSError:  # how servers after ASGI 2.4 say that the client has gone
+        except OSError:  # what servers since ASGI 2.4 raise when the client has gone
             return True
 
     async def _write_events(self, send: Send, events: Iterable[Event]) -> bool:
-        """Write those that are committed, and wait for those on their way; False if there were none."""
+        """Wait until the events are committed and write them; False if there were none."""
         found = False
         for commit, together in groupby(events, key=lambda event: event.commit):
             if commit is None:
-                return found  # its unit is about to end, and then the bell rings
+                return found  # its unit is about to end, which calls the wakeup
             found = True
             group = list(together)
             if await _is_committed(commit):
@@ -112,7 +112,7 @@ class EventStream(StreamingResponse):
 
 
 async def _sent(send: Send, message: dict[str, Any]) -> None:
-    """Send; raise TimeoutError if the client makes no room for it."""
+    """Send; raise TimeoutError if the client does not read."""
     async with asyncio.timeout(SEND_SECONDS):
         await send(message)
 
@@ -127,7 +127,7 @@ async def _is_committed(commit: Commit) -> bool:
 
 @lru_cache(maxsize=CHUNK)
 def _text(event: Event) -> str:
-    """An event as it is sent, to everybody the same."""
+    """An event as it is sent to every client."""
     return _message(event.id, event.kind, _content(event.view))
 
 
@@ -146,10 +146,10 @@ def _message(event_id: int, kind: str, content: dict[str, Any]) -> str:
 
 
 def _cut(receive: Receive) -> bool:
-    """End the connection at once; False where the server does not let us.
+    """End the connection at once; False if the server cannot.
 
-    An orderly end would wait until the client has read what was sent: it does not read, and a server
-    that is to stop would wait for it. ASGI has no word for this, uvicorn's transport has.
+    An orderly end waits until the client has read everything. This client does not read, and a server
+    that stops would wait for it. ASGI cannot end a connection, but uvicorn's transport can.
     """
     cycle = getattr(receive, "__self__", None)
     abort = getattr(getattr(cycle, "transport", None), "abort", None)

@@ -1,4 +1,4 @@
-"""Between the engine's threads and a request that waits on the event loop."""
+"""Wakeups: how the engine's threads wake a request that waits on the event loop."""
 
 import asyncio
 import threading
@@ -9,57 +9,57 @@ from weakref import WeakKeyDictionary
 from starlette.types import Receive
 
 
-class _Belfry:
-    """The bells of one event loop: however many are rung in a thread, the loop is woken once."""
+class _LoopWakeups:
+    """The wakeups of one event loop that are due: the loop itself is woken once for all of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._due: list[Bell] = []
+        self._due: list[Wakeup] = []
 
-    def ring(self, bell: "Bell", loop: asyncio.AbstractEventLoop) -> None:
-        """Ring it soon, in its loop."""
+    def add(self, wakeup: "Wakeup", loop: asyncio.AbstractEventLoop) -> None:
+        """Set its event on the loop soon."""
         with self._lock:
-            self._due.append(bell)
+            self._due.append(wakeup)
             is_first = len(self._due) == 1
         if is_first:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-                loop.call_soon_threadsafe(self._ring_all)
+            with suppress(RuntimeError):  # the loop is closed: nothing waits there any more
+                loop.call_soon_threadsafe(self._set_all)
 
-    def _ring_all(self) -> None:
+    def _set_all(self) -> None:
         with self._lock:
             due, self._due = self._due, []
-        for bell in due:
-            bell.rung.set()
+        for wakeup in due:
+            wakeup.event.set()
 
 
-_belfries: WeakKeyDictionary[asyncio.AbstractEventLoop, _Belfry] = WeakKeyDictionary()
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopWakeups] = WeakKeyDictionary()
 
 
-class Bell:
-    """Rung from any thread; one task of the event loop where it was made waits for it."""
+class Wakeup:
+    """Called from any thread; a task of the event loop that made it waits for the call."""
 
     def __init__(self) -> None:
-        self.rung = asyncio.Event()
+        self.event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._belfry = _belfries.setdefault(self._loop, _Belfry())
-        self._is_ringing = False
+        self._of_loop = _of_loops.setdefault(self._loop, _LoopWakeups())
+        self._is_due = False
 
     def __call__(self) -> None:
-        """Ring. Many times before the task looks cost no more than once."""
-        if not self._is_ringing:
-            self._is_ringing = True
-            self._belfry.ring(self, self._loop)
+        """Wake the task. Many calls before it looks cost no more than one."""
+        if not self._is_due:
+            self._is_due = True
+            self._of_loop.add(self, self._loop)
 
     def clear(self) -> None:
-        """From now on `wait` waits for another ring; what it was about is looked at after this."""
-        self._is_ringing = False
-        self.rung.clear()
+        """Forget earlier calls. Look at what may have changed after this, not before."""
+        self._is_due = False
+        self.event.clear()
 
     async def wait(self, seconds: float) -> bool:
-        """Return when it rings, or rang since `clear`; False if it did not for so long."""
+        """Wait for a call since `clear`; False if there was none for so many seconds."""
         try:
             async with asyncio.timeout(seconds):
-                await self.rung.wait()
+                await self.event.wait()
         except TimeoutError:
             return False
         return True
@@ -67,7 +67,7 @@ class Bell:
 
 @asynccontextmanager
 async def watched(receive: Receive) -> AsyncIterator["asyncio.Task[None]"]:
-    """A task that ends when the client has gone, for the length of a block. The body must be read."""
+    """A task that is done when the client has gone; it ends with the block. The body must be read."""
     leaving = asyncio.create_task(_until_gone(receive))
     try:
         yield leaving

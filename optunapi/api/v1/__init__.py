@@ -1,48 +1,43 @@
-"""The routes under `/optunapi/v1`."""
+"""The routes under `/optunapi/v1`, each a handler whose signature says who may call it and what it takes.
 
-from fastapi import APIRouter, Depends
-from fastapi.routing import APIRoute
+Start with trials, the routes that workers use. Every module has its `routes`.
 
-from optunapi.api.serving.ask_groups import Desk
-from optunapi.api.serving.fast_path import DirectRoutes
-from optunapi.api.serving.long_poll import Waiting
+    trials.py      ask, tell, report, renew, release, suggest, stop: one trial at a time
+    batches.py     many trials in one request
+    studies.py     create, list, look at, change, delete
+    queue.py       points to be tried first
+    imports.py     trials that were finished elsewhere
+    artifacts.py   files kept with trials
+    analysis.py    the figures of a study
+    events.py      a study's changes, as a stream
+    export.py      all trials of a study as one file
+    requests.py    what the bodies of requests say, as values of the engine
+    parameters.py  what the routes share: prefix, names, numbers, headers
+"""
+
 from optunapi.api.v1 import (
     analysis,
     artifacts,
     batches,
     events,
     export,
+    imports,
     queue,
     studies,
-    suggest,
     trials,
 )
-from optunapi.api.v1 import imports as importing
-from optunapi.api.v1.parameters import refuse_repeats
-from optunapi.engine.catalog import Catalog
 
-
-def router(catalog: Catalog, desk: Desk, direct: DirectRoutes) -> APIRouter:
-    """The routes over the studies of `catalog`."""
-    routes = APIRouter(
-        prefix="/optunapi/v1",
-        dependencies=[Depends(refuse_repeats)],
-        generate_unique_id_function=_name_of,
+ROUTES = tuple(
+    module.routes
+    for module in (
+        studies,
+        trials,
+        events,
+        analysis,
+        export,
+        artifacts,
+        batches,
+        queue,
+        imports,
     )
-    routes.include_router(studies.router(catalog))
-    waiting = Waiting(catalog)
-    routes.include_router(trials.router(catalog, waiting, desk, direct))
-    routes.include_router(suggest.router(catalog, waiting.turns))
-    routes.include_router(events.router(catalog))
-    routes.include_router(analysis.router(catalog))
-    routes.include_router(export.router(catalog))
-    routes.include_router(artifacts.router(catalog))
-    routes.include_router(batches.router(catalog, waiting))
-    routes.include_router(queue.router(catalog))
-    routes.include_router(importing.router(catalog))
-    return routes
-
-
-def _name_of(route: APIRoute) -> str:
-    """A route's operation id: generated clients name their functions after it."""
-    return route.name
+)

@@ -3,14 +3,15 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import Header
 
-from optunapi.api.http.openapi import gives
-from optunapi.api.serving.dispatch import in_thread
+from optunapi.api.serving.access import Read
+from optunapi.api.serving.dispatch import CATALOG
 from optunapi.api.serving.event_stream import MEDIA_TYPE, EventStream
-from optunapi.api.serving.wakeups import Bell
-from optunapi.api.v1.parameters import ON_STUDY, Name
-from optunapi.engine.catalog import Catalog
+from optunapi.api.serving.wakeups import Wakeup
+from optunapi.api.v1.parameters import Name, v1_routes
+
+routes = v1_routes("studies")
 
 ID = re.compile(r"[0-9]{1,16}")
 EVENTS: dict[str, Any] = {
@@ -27,33 +28,32 @@ EVENTS: dict[str, Any] = {
 }
 
 
-def router(catalog: Catalog) -> APIRouter:
-    """The route by which the studies of `catalog` are followed."""
-    routes = APIRouter(tags=["studies"])
-
-    @routes.get(
-        "/studies/{name}/events",
-        status_code=200,
-        response_class=EventStream,
-        responses={**gives(200, None, "", *ON_STUDY), 200: EVENTS},
+@routes.add(
+    "GET",
+    "/studies/{name}/events",
+    None,
+    "",
+    replies={200: EVENTS},
+    response_class=EventStream,
+)
+async def events(
+    dispatch: Read,
+    name: Name,
+    last_event_id: Annotated[
+        str | None,
+        Header(max_length=255, description="Go on behind this event."),
+    ] = None,
+) -> EventStream:
+    """What happens in a study, as server-sent events, each when it is committed."""
+    wakeup = Wakeup()
+    feed, stop = await dispatch.read(
+        CATALOG, lambda catalog: (catalog.listen(name, wakeup, keep_events=True),)
     )
-    async def events(
-        name: Name,
-        last_event_id: Annotated[
-            str | None,
-            Header(max_length=255, description="Go on behind this event."),
-        ] = None,
-    ) -> EventStream:
-        """What happens in a study, as server-sent events, each when it is committed."""
-        bell = Bell()
-        feed, stop = await in_thread(lambda: (catalog.listen(name, bell, keep_events=True),))
-        known = last_event_id is not None and ID.fullmatch(last_event_id)
-        return EventStream(
-            feed,
-            stop,
-            bell,
-            last_id=int(last_event_id) if last_event_id and known else None,
-            resumes=bool(last_event_id),
-        )
-
-    return routes
+    known = last_event_id is not None and ID.fullmatch(last_event_id)
+    return EventStream(
+        feed,
+        stop,
+        wakeup,
+        last_id=int(last_event_id) if last_event_id and known else None,
+        resumes=bool(last_event_id),
+    )

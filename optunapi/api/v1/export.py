@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from optuna.trial import FrozenTrial
 
-from optunapi.api.http.openapi import gives
 from optunapi.api.http.replies import NO_STORE, strict_json
 from optunapi.api.schemas.trials import trial_of
-from optunapi.api.serving.dispatch import in_thread
-from optunapi.api.v1.parameters import ON_STUDY, Name
-from optunapi.engine.catalog import Catalog
+from optunapi.api.serving.access import Read
+from optunapi.api.serving.dispatch import CATALOG
+from optunapi.api.v1.parameters import Name, v1_routes
 from optunapi.engine.reports.snapshot import Snapshot
 
-CHUNK = 200  # trials that one thread makes text of at a time
+routes = v1_routes("studies")
+
+CHUNK = 200  # how many trials a thread encodes at a time
 MEDIA = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 EXPORTED: dict[str, Any] = {
     "description": "The trials by number: open ones too, as they were when the export began",
@@ -44,32 +45,30 @@ EXPORTED: dict[str, Any] = {
 Encode = Callable[[Sequence[FrozenTrial]], bytes]
 
 
-def router(catalog: Catalog) -> APIRouter:
-    """The route by which the studies of `catalog` are taken elsewhere."""
-    routes = APIRouter(tags=["studies"])
-
-    @routes.get(
-        "/studies/{name}/export",
-        response_class=StreamingResponse,
-        responses={**gives(200, None, "", *ON_STUDY), 200: EXPORTED},
-    )
-    async def export(
-        name: Name,
-        file_format: Annotated[
-            Literal["jsonl", "csv"],
-            Query(alias="format", description="JSON documents, or a table."),
-        ] = "jsonl",
-    ) -> StreamingResponse:
-        """All trials of a study, as they are at one moment."""
-        snapshot = await in_thread(lambda: catalog.snapshot(name))
-        headers = {
-            **NO_STORE,
-            "Content-Disposition": f'attachment; filename="{name}.{file_format}"',
-        }
-        content = _csv(snapshot) if file_format == "csv" else _jsonl(snapshot)
-        return StreamingResponse(content, headers=headers, media_type=MEDIA[file_format])
-
-    return routes
+@routes.add(
+    "GET",
+    "/studies/{name}/export",
+    None,
+    "",
+    replies={200: EXPORTED},
+    response_class=StreamingResponse,
+)
+async def export(
+    dispatch: Read,
+    name: Name,
+    file_format: Annotated[
+        Literal["jsonl", "csv"],
+        Query(alias="format", description="JSON documents, or a table."),
+    ] = "jsonl",
+) -> StreamingResponse:
+    """All trials of a study, as they are at one moment."""
+    snapshot = await dispatch.read(CATALOG, lambda catalog: catalog.snapshot(name))
+    headers = {
+        **NO_STORE,
+        "Content-Disposition": f'attachment; filename="{name}.{file_format}"',
+    }
+    content = _csv(snapshot) if file_format == "csv" else _jsonl(snapshot)
+    return StreamingResponse(content, headers=headers, media_type=MEDIA[file_format])
 
 
 def _jsonl(snapshot: Snapshot) -> AsyncIterator[bytes]:
@@ -88,24 +87,19 @@ async def _chunks(snapshot: Snapshot, encode: Encode) -> AsyncIterator[bytes]:
         yield await run_in_threadpool(encode, snapshot.trials[start : start + CHUNK])
 
 
-# A spreadsheet takes a text that begins so for a formula, and would carry it out.
+# A spreadsheet evaluates a text that starts with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-LAST_COLUMNS = (
-    *("created_at", "started_at", "finished_at"),
-    *("worker", "attempt", "fail_reason"),
-)
+LAST_COLUMNS = ("created_at", "started_at", "finished_at", "worker", "attempt", "fail_reason")
 
 
 def json_lines(snapshot: Snapshot, trials: Iterable[FrozenTrial]) -> bytes:
-    """Some of the snapshot's trials, each as the wire shows it."""
+    """Some of the snapshot's trials, one JSON document a line."""
     return b"".join(strict_json(trial_of(snapshot.view(trial))) + b"\n" for trial in trials)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """What a table has a column for, besides what every trial has."""
+    """The columns of a table beside those that every trial has."""
 
     objectives: tuple[str, ...]
     params: tuple[str, ...]
@@ -144,7 +138,7 @@ class Columns:
 
 
 def columns_of(snapshot: Snapshot) -> Columns:
-    """The space's parameters in their order, then others and attributes as trials brought them."""
+    """The columns: parameters in the order of the space, then others as they appear in the trials."""
     params = {parameter.name: None for parameter in snapshot.spec.parameters}
     user_attrs: dict[str, None] = {}
     for trial in snapshot.trials:

@@ -3,69 +3,56 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from optuna.distributions import BaseDistribution
 
-from optunapi.api.http.bodies import body
-from optunapi.api.http.openapi import READS_BODY, gives, takes
+from optunapi.api.http.bodies import JsonBody, digest
 from optunapi.api.http.replies import JsonReply
 from optunapi.api.schemas.imports import ImportBody, ImportedBody, ImportReply
-from optunapi.api.serving.dispatch import settled
-from optunapi.api.v1.parameters import CHANGES, CHANGES_STATE, ON_STUDY, Key, Name, digest
-from optunapi.api.v1.trials import result_of
-from optunapi.engine.catalog import Catalog
-from optunapi.engine.spec.distributions import parse_distribution
-from optunapi.engine.spec.model import StudySpec
+from optunapi.api.serving.access import Manage
+from optunapi.api.v1.parameters import Key, Name, v1_routes
+from optunapi.api.v1.requests import distribution_of, result_of
 from optunapi.engine.spec.points import of_item
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.trials.imports import ImportedTrial, imported
-from optunapi.errors import ConfigInvalid, KeyReused, ValueInvalid
+from optunapi.errors import KeyReused, ValueInvalid
+
+routes = v1_routes("queue")
 
 MAX_BYTES = 64 * 2**20
 
 
-def router(catalog: Catalog) -> APIRouter:
-    """The route into `catalog`'s studies."""
-    routes = APIRouter(tags=["queue"])
+@routes.add(
+    "POST",
+    "/studies/{name}/import",
+    ImportReply,
+    "How many were taken in",
+    ValueInvalid,
+    KeyReused,
+    status=201,
+)
+async def import_trials(
+    dispatch: Manage,
+    name: Name,
+    given: Annotated[ImportBody, Depends(JsonBody(ImportBody, max_bytes=MAX_BYTES))],
+    key: Key = None,
+) -> JsonReply:
+    """Take in finished trials from elsewhere: all of them, or none. Limits do not apply."""
 
-    @routes.post(
-        "/studies/{name}/import",
-        status_code=201,
-        responses=gives(
-            201,
-            ImportReply,
-            "How many were taken in",
-            *READS_BODY,
-            *ON_STUDY,
-            ValueInvalid,
-            KeyReused,
-            *CHANGES,
-        ),
-        openapi_extra=takes(ImportBody),
-        dependencies=CHANGES_STATE,
-    )
-    async def import_trials(
-        name: Name,
-        given: Annotated[ImportBody, Depends(body(ImportBody, max_bytes=MAX_BYTES))],
-        key: Key = None,
-    ) -> JsonReply:
-        """Take in finished trials from elsewhere: all of them, or none. Limits do not apply."""
+    def check(spec: StudySpec) -> None:
+        imported(spec, _items(given), 0.0)
 
-        def check(spec: StudySpec) -> None:
-            imported(spec, _items(given), 0.0)
+    def operation(study: Study) -> tuple[int, Commit]:
+        content = given.model_dump(mode="json")
+        return study.import_trials(_items(given), key=key, digest=digest("import", content))
 
-        def operation(study: Study) -> tuple[int, Commit]:
-            return study.import_trials(_items(given), key=key, digest=digest("import", given))
-
-        count = await settled(lambda: catalog.for_ask(name, check=check), operation)
-        return JsonReply({"imported": count}, 201)
-
-    return routes
+    return JsonReply({"imported": await dispatch.change(name, operation, check=check)}, 201)
 
 
 def _items(given: ImportBody) -> list[ImportedTrial]:
-    """What is imported. Slow for a long list: to be called in a thread."""
+    """The trials. Slow for a long list: call it in a thread."""
     parsed: dict[str, BaseDistribution] = {}
     found = []
     for place, item in enumerate(given.items):
@@ -92,16 +79,8 @@ def _item(item: ImportedBody, parsed: dict[str, BaseDistribution]) -> ImportedTr
 def _distribution(
     name: str, wire: dict[str, Any], parsed: dict[str, BaseDistribution]
 ) -> BaseDistribution:
-    """The distribution; the trials of an import mostly share theirs, which are `parsed` once."""
+    """A distribution. The trials of an import mostly share theirs, so each is parsed once."""
     text = json.dumps(wire, sort_keys=True)
     if text not in parsed:
-        try:
-            parsed[text] = parse_distribution(wire)
-        except ConfigInvalid as error:
-            errors = [
-                {"location": ["distributions", name, each["key"]], "reason": each["reason"]}
-                for each in error.extra["errors"]
-            ]
-            why = "; ".join(each["reason"] for each in errors)
-            raise ValueInvalid(f"the distribution of {name!r}: {why}", errors=errors) from None
+        parsed[text] = distribution_of(name, wire, lambda key: ["distributions", name, key])
     return parsed[text]

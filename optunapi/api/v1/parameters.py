@@ -1,61 +1,60 @@
-"""What the routes of v1 share: names and numbers checked, idempotency keys read."""
+"""What the routes of v1 share: their prefix, and the parameters that many of them have."""
 
-import hashlib
-import json
 import re
 from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request
+from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from optunapi.api.http.bodies import MAX_ERRORS
-from optunapi.api.http.openapi import Errors
-from optunapi.api.schemas.fields import Body
+from optunapi.api.http.bodies import MAX_ERRORS, JsonBody
+from optunapi.api.http.routes import PathPart, Routes
+from optunapi.api.schemas.trials import EmptyBody
 from optunapi.engine.names import NAME
 from optunapi.errors import (
     ConfigInvalid,
-    CrossSite,
     NameInvalid,
     RequestInvalid,
     StudyNotFound,
     TrialNotFound,
 )
-from optunapi.security.cross_site import cross_site_refused
 
-CHANGES_STATE = [Depends(cross_site_refused)]
+TRIAL = "/studies/{name}/trials/{n}"
+TRIAL_ITSELF = "/studies/{name}/trials/{n:trial}"
 
 
 class _Trial(StringConvertor):
-    """Where a trial's number stands at the end of a path, and no other route has a word there."""
+    """A trial's number at the end of a path, where another route has the word `batch`."""
 
     regex = "(?!batch$)[^/]+"
 
 
 register_url_convertor("trial", _Trial())
 
-ON_STUDY: Errors = (NameInvalid, RequestInvalid, ConfigInvalid, StudyNotFound)
-ON_TRIAL: Errors = (*ON_STUDY, TrialNotFound)
-CHANGES: Errors = (CrossSite,)
-
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
 def _decimal(value: Any) -> Any:
-    # Pydantic would read 1_0 as 10 and 7.0 as 7: one trial has one address.
+    # A trial has one address, and Pydantic would read 1_0 as 10 and 7.0 as 7.
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
-        raise ValueError("this is not a whole number written in digits alone")
+        raise ValueError("this is not a whole number in digits alone")
     return value
 
 
-# After the bounds, in a `Field`: given to `Path` or `Query` they would be missing in the document.
+# Comes after the bounds, which are in a `Field`: in a `Path` or `Query` the document would not have them.
 Digits = BeforeValidator(_decimal)
 Number = Annotated[
-    int, Field(ge=0, lt=2**53), Digits, Path(description="The trial's number.", examples=[0])
+    int,
+    Field(ge=0, lt=2**53),
+    Digits,
+    Path(description="The trial's number.", examples=[0]),
+    # The pattern leaves out numbers near the bound, which FastAPI looks at.
+    PathPart(pattern="0|[1-9][0-9]{0,14}", errors=(TrialNotFound,)),
 ]
 Count = Annotated[int, Field(ge=1, le=1000), Digits]
-Limit = Annotated[Count, Query(description="At most so many.")]
+Limit = Annotated[Count, Query(description="How many at most.")]
 Page = Annotated[
     str | None, Query(max_length=1000, description="`next` of the page before.", alias="page")
 ]
@@ -95,27 +94,35 @@ async def checked_name(
         ),
     ],
 ) -> str:
-    """A name that a study can have.
+    """A study's name from the path.
 
     Raises:
-        NameInvalid: it cannot.
+        NameInvalid: no study can have this name.
     """
     if not NAME.fullmatch(name):
         raise NameInvalid(
             "a study's name has 1 to 128 letters, digits, dots, hyphens and underscores, "
-            "and begins with a letter or digit"
+            "and starts with a letter or digit"
         )
     return name
 
 
-Name = Annotated[str, Depends(checked_name)]
+# The name of a study that a request may create, and of one that has to be there.
+NewName = Annotated[
+    str,
+    Depends(checked_name),
+    PathPart(pattern=NAME.pattern, errors=(NameInvalid, RequestInvalid, ConfigInvalid)),
+]
+Name = Annotated[NewName, PathPart(pattern=NAME.pattern, errors=(StudyNotFound,))]
+# The body of a request that has nothing to say.
+Nothing = Annotated[EmptyBody, Depends(JsonBody(EmptyBody, optional=True))]
 
 
 async def refuse_repeats(request: Request) -> None:
     """Let a request through that gives each query parameter once.
 
     Raises:
-        RequestInvalid: one stands twice, and which is meant nobody can know.
+        RequestInvalid: a parameter is given twice, and it is not known which of them is meant.
     """
     names = Counter(name for name, _ in request.query_params.multi_items())
     if repeated := sorted(name for name, count in names.items() if count > 1)[:MAX_ERRORS]:
@@ -123,7 +130,13 @@ async def refuse_repeats(request: Request) -> None:
         raise RequestInvalid(f"the query gives {', '.join(repeated)} repeatedly", errors=errors)
 
 
-def digest(kind: str, body: Body) -> str:
-    """What tells a repeated request from another one under the same idempotency key."""
-    text = json.dumps([kind, body.model_dump(mode="json")], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def v1_routes(tag: str) -> Routes:
+    """The routes of one resource, under the prefix that all of them share."""
+    return Routes(
+        tag, prefix="/optunapi/v1", dependencies=[Depends(refuse_repeats)], name_of=_name_of
+    )
+
+
+def _name_of(route: APIRoute) -> str:
+    """A route's operation id, after which generated clients name their functions."""
+    return route.name

@@ -3,102 +3,64 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from fastapi.concurrency import run_in_threadpool
 
-from optunapi.api.http.bodies import body
-from optunapi.api.http.openapi import READS_BODY, gives, takes
-from optunapi.api.http.replies import NO_STORE, JsonReply
+from optunapi.api.http.bodies import JsonBody, digest
+from optunapi.api.http.replies import JsonReply, no_content
 from optunapi.api.schemas.queue import PointBody, QueueBody, QueueReply
 from optunapi.api.schemas.trials import trial_of
-from optunapi.api.serving.dispatch import settled
-from optunapi.api.v1.parameters import (
-    CHANGES,
-    CHANGES_STATE,
-    ON_STUDY,
-    ON_TRIAL,
-    Key,
-    Name,
-    Number,
-    digest,
-)
-from optunapi.engine.catalog import Catalog
-from optunapi.engine.store import Commit
-from optunapi.engine.study import Study
+from optunapi.api.serving.access import Manage
+from optunapi.api.v1.parameters import Key, Name, Number, v1_routes
 from optunapi.engine.trials.queue import QueuedPoint, check_first, grid_points
 from optunapi.engine.values import TrialView
-from optunapi.errors import KeyReused, StudyFinished, TrialFinished, TrialNotFound, ValueInvalid
+from optunapi.errors import KeyReused, StudyFinished, TrialFinished, ValueInvalid
+
+routes = v1_routes("queue")
 
 
-def router(catalog: Catalog) -> APIRouter:
-    """The routes over the queues of `catalog`'s studies."""
-    routes = APIRouter(tags=["queue"])
-
-    @routes.post(
-        "/studies/{name}/queue",
-        status_code=201,
-        responses=gives(
-            201,
-            QueueReply,
-            "The waiting trial, or `items` with one for each point",
-            *READS_BODY,
-            *ON_STUDY,
-            ValueInvalid,
-            KeyReused,
-            StudyFinished,
-            *CHANGES,
+@routes.add(
+    "POST",
+    "/studies/{name}/queue",
+    QueueReply,
+    "The waiting trial, or `items` with one for each point",
+    ValueInvalid,
+    KeyReused,
+    StudyFinished,
+    status=201,
+)
+async def enqueue(
+    dispatch: Manage,
+    name: Name,
+    queued: Annotated[QueueBody, Depends(JsonBody(QueueBody))],
+    key: Key = None,
+) -> JsonReply:
+    """Queue points to be tried before anything new is sampled: all of them, or none."""
+    points = _points(queued)
+    views = await dispatch.change(
+        name,
+        lambda study: study.queue.add(
+            points, key=key, digest=digest("queue", queued.model_dump(mode="json"))
         ),
-        openapi_extra=takes(QueueBody),
-        dependencies=CHANGES_STATE,
+        check=lambda spec: check_first(spec, points),
     )
-    async def enqueue(
-        name: Name, queued: Annotated[QueueBody, Depends(body(QueueBody))], key: Key = None
-    ) -> JsonReply:
-        """Queue points to be tried before anything new is sampled: all of them, or none."""
-        points = _points(queued)
+    if queued.params is not None:
+        return JsonReply(trial_of(views[0]), 201)
+    return await run_in_threadpool(_reply, views)  # there may be thousands
 
-        def operation(study: Study) -> tuple[list[TrialView], Commit]:
-            return study.queue.add(points, key=key, digest=digest("queue", queued))
 
-        views = await settled(
-            lambda: catalog.for_ask(name, check=lambda spec: check_first(spec, points)), operation
-        )
-        if queued.params is not None:
-            return JsonReply(trial_of(views[0]), 201)
-        return await run_in_threadpool(_reply, views)  # there may be thousands
+@routes.add("DELETE", "/studies/{name}/queue", None, "The queue is empty", status=204)
+async def clear_queue(dispatch: Manage, name: Name) -> Response:
+    """Take every trial out of the queue: they fail, reason `cancelled`."""
+    await dispatch.change(name, lambda study: (None, study.queue.clear()), absent=None)
+    return no_content()
 
-    @routes.delete(
-        "/studies/{name}/queue",
-        status_code=204,
-        responses=gives(204, None, "The queue is empty", *ON_STUDY, *CHANGES),
-        dependencies=CHANGES_STATE,
-    )
-    async def clear_queue(name: Name) -> Response:
-        """Take every trial out of the queue: they fail, reason `cancelled`."""
-        await settled(
-            lambda: catalog.find(name), lambda study: (None, study.queue.clear()), absent=None
-        )
-        return Response(status_code=204, headers=NO_STORE)
 
-    @routes.delete(
-        "/studies/{name}/queue/{n}",
-        status_code=204,
-        responses=gives(204, None, "Dequeued", *ON_TRIAL, TrialFinished, *CHANGES),
-        dependencies=CHANGES_STATE,
-    )
-    async def dequeue(name: Name, n: Number) -> Response:
-        """Take a trial out of the queue: it fails, reason `cancelled`."""
-
-        def existing() -> Study:
-            study = catalog.find(name)
-            if study is None:
-                raise TrialNotFound(f"study {name!r} has no trials yet: its queue is empty")
-            return study
-
-        await settled(existing, lambda study: (None, study.queue.remove(n)))
-        return Response(status_code=204, headers=NO_STORE)
-
-    return routes
+@routes.add("DELETE", "/studies/{name}/queue/{n}", None, "Dequeued", TrialFinished, status=204)
+async def dequeue(dispatch: Manage, name: Name, n: Number) -> Response:
+    """Take a trial out of the queue: it fails, reason `cancelled`."""
+    await dispatch.change(name, lambda study: (None, study.queue.remove(n)))
+    return no_content()
 
 
 def _reply(views: list[TrialView]) -> JsonReply:

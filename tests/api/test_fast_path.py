@@ -1,4 +1,4 @@
-"""What is answered past FastAPI is answered as on FastAPI's way, which all that is unusual takes."""
+"""The fast path answers as FastAPI's way does, which every unusual request takes."""
 
 import asyncio
 import json
@@ -12,7 +12,9 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.types import Message
 
-from optunapi.api.serving.fast_path import DirectAnswers, DirectRoutes
+from optunapi.api.http.routes import HotRoute, Routes
+from optunapi.api.serving.access import Public
+from optunapi.api.serving.fast_path import FastPath
 from optunapi.app import create_app
 from optunapi.settings import Settings
 from tests.api.server import serving_app
@@ -63,6 +65,18 @@ def conversation(client: httpx.Client) -> Iterator[Reply]:
         yield send("POST", f"/{prefix}/hparams/m")
         yield send("HEAD", f"/{prefix}/hparams/m")
         yield send("GET", f"/{prefix}/hparams/m/")
+    for study in ("m", "nobody", "-"):
+        place = f"/optunapi/v1/studies/{study}/trials"
+        for body in ({}, {"worker": "w"}, {"worker": 1}, {"resume": True}, {"params": {"y": 1}}):
+            yield send("POST", place, json=body)
+            yield send("POST", f"{place}?wait=x", json=body)
+            yield send("POST", place, json=body, headers=foreign)
+        for key in ("", "k", "k", "k" * 256):
+            yield send("POST", place, headers={"Idempotency-Key": key})
+        yield send("POST", place, headers=[("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
+        yield send("POST", place, content=b"{")
+        yield send("POST", f"{place}/")
+        yield send("PUT", place)
     asked = client.post(TRIALS, json={"lease_seconds": 60}).json()
     here, lease = f"{TRIALS}/{asked['number']}", asked["lease"]["id"]
     for verb, right in (
@@ -98,14 +112,14 @@ def without_chance(found: dict[str, Any]) -> dict[str, Any]:
 def test_both_ways_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving_app(app_at(tmp_path / "direct")) as client:
         directly = list(conversation(client))
-    monkeypatch.setattr(DirectRoutes, "find", lambda *_: None)
+    monkeypatch.setattr(FastPath, "find", lambda *_: None)
     with serving_app(app_at(tmp_path / "fastapi")) as client:
         on_fastapis_way = list(conversation(client))
     assert directly == on_fastapis_way
-    assert {status for status, _, _ in directly} == {200, 400, 403, 404, 405, 409, 413, 422}
+    assert {status for status, _, _ in directly} == {200, 201, 400, 403, 404, 405, 409, 413, 422}
 
 
-def test_what_is_answered_directly_needs_no_route_of_fastapis(
+def test_what_the_fast_path_answers_needs_no_route_of_fastapis(
     client: httpx.Client, app: FastAPI
 ) -> None:
     number = client.get("/optunapi/hparams/m").json()["trial_id"]
@@ -113,6 +127,7 @@ def test_what_is_answered_directly_needs_no_route_of_fastapis(
     here = f"{TRIALS}/{number}"
     assert client.get("/optunapi/ping").status_code == 200
     assert client.get("/optunapi/hparams/m").status_code == 200
+    assert client.post(TRIALS, headers={"Idempotency-Key": "k"}).status_code == 201
     assert client.post(f"{here}/report", json={"step": 1, "value": 1.0}).status_code == 200
     assert client.post(f"{here}/renew", json={"lease": "another"}).status_code == 409
     assert client.post(f"{here}/tell", json={"value": 1.0}).status_code == 200
@@ -120,34 +135,53 @@ def test_what_is_answered_directly_needs_no_route_of_fastapis(
     assert client.get(here).status_code == 404
 
 
-def test_behind_a_prefix_nothing_is_answered_directly() -> None:
-    routes = DirectRoutes()
+async def unreached(*_: Any) -> None:
+    raise AssertionError("not called")
 
-    async def answer(_: Any) -> Any:
-        raise AssertionError("not called")
 
-    routes.add("GET", "/a", answer)
+async def read_body(_: Public, request: Request) -> Response:
+    await request.body()
+    raise AssertionError("its body did not end")
+
+
+def test_behind_a_prefix_the_fast_path_answers_nothing() -> None:
+    fast_path = FastPath(unreached, [HotRoute(method="GET", path="/a", handler=read_body)])
     scope = {"type": "http", "method": "GET", "path": "/a", "query_string": b""}
-    assert routes.find({**scope, "root_path": ""}) is answer
-    assert routes.find({**scope, "root_path": "/prefix"}) is None
+    assert fast_path.find({**scope, "root_path": ""}) is not None
+    assert fast_path.find({**scope, "root_path": "/prefix"}) is None
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body_is_told_nothing_and_is_no_fault() -> None:
-    routes = DirectRoutes()
+def test_a_hot_route_whose_parameter_the_fast_path_cannot_read_is_refused_at_the_start() -> None:
+    async def handler(_: Public, number: int) -> Response:
+        raise AssertionError(number)
 
-    async def answer(request: Request) -> Response:
-        await request.body()
-        raise AssertionError("its body did not end")
+    with pytest.raises(TypeError, match="number"):
+        FastPath(unreached, [HotRoute(method="GET", path="/a", handler=handler)])
 
+
+def test_a_route_without_an_access_is_refused_at_the_start() -> None:
+    async def handler(request: Request) -> Response:
+        raise AssertionError(request)
+
+    with pytest.raises(TypeError, match="access"):
+        Routes("tag").add("GET", "/a", None, "It is not there")(handler)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault() -> None:
     async def leave() -> Message:
         return {"type": "http.disconnect"}
 
-    async def unreached(*_: Any) -> None:
-        raise AssertionError("nobody is there")
+    sent: list[Message] = []
 
-    routes.add("POST", "/a", answer)
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    fast_path = FastPath(unreached, [HotRoute(method="POST", path="/a", handler=read_body)])
+    app = FastAPI()
+    app.state.dispatch = None
     scope = {"type": "http", "method": "POST", "path": "/a", "query_string": b"", "headers": []}
-    asyncio.run(DirectAnswers(unreached, routes)(scope, leave, unreached))
+    asyncio.run(fast_path({**scope, "app": app}, leave, send))
+    assert sent[0]["status"] == 400
 
 
 def test_a_fault_is_logged_and_told_as_everywhere(
