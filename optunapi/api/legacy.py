@@ -1,5 +1,6 @@
 """The GET routes of OptunAPI 0.1, frozen: trainer scripts written for it run unchanged."""
 
+import math
 import re
 from typing import Any
 
@@ -181,17 +182,15 @@ def _result(request: Request) -> Result:
     if not texts:
         reason = "give the trial's score, `score=0.5`, one for each objective"
         raise request_invalid(reason, "query", "score")
-    values = tuple(_score(text) for text in texts)
-    if any(value is None for value in values):
+    values = tuple(map(_score, texts))
+    if not all(map(math.isfinite, values)):
         return Result(state=TrialState.FAIL, reason="diverged")
-    return Result(state=TrialState.COMPLETE, values=tuple(v for v in values if v is not None))
+    return Result(state=TrialState.COMPLETE, values=values)
 
 
-def _score(text: str) -> float | None:
-    """A number; None for one that is not finite."""
+def _score(text: str) -> float:
     # A plus in a URL is read as a space: scripts send 1e+20 unquoted.
     match = SCORE.fullmatch(text.replace(" ", "+"))
     if match is None:
         raise request_invalid(f"{text[:40]!r} is not a number", "query", "score")
-    value = float(match["number"] or "nan")
-    return value if abs(value) < float("inf") else None
+    return float(match["number"] or "nan")

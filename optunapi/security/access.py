@@ -1,5 +1,7 @@
-"""Access: what a request may do, by the scope of its route."""
+"""Access: the scope of a route says what its requests may do, and which checks they have to pass."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from fastapi import Request
@@ -8,19 +10,21 @@ from optunapi.errors import CrossSite, OptunAPIError
 from optunapi.security.cross_site import refuse_cross_site
 
 # `public` needs no access. Each of the others includes the one before it.
-Scope = Literal["public", "read", "work", "manage", "admin"]
+Scope = Literal["public", "read", "work", "manage"]
 
 
-def check_access(request: Request, scope: Scope) -> None:
-    """Let a request through that may use routes of this scope.
+@dataclass(frozen=True)
+class Check:
+    """A function that raises one of these errors for a request that may not go on."""
 
-    Raises:
-        CrossSite: the scope changes state, and a page of another site caused the request.
-    """
-    if scope not in ("public", "read"):
-        refuse_cross_site(request)
+    check: Callable[[Request], None]
+    errors: tuple[type[OptunAPIError], ...]
 
 
-def refusals_of(scope: Scope) -> tuple[type[OptunAPIError], ...]:
-    """The errors that `check_access` raises for this scope."""
-    return () if scope in ("public", "read") else (CrossSite,)
+_CHANGES = (Check(refuse_cross_site, (CrossSite,)),)
+CHECKS: Mapping[Scope, tuple[Check, ...]] = {
+    "public": (),
+    "read": (),
+    "work": _CHANGES,
+    "manage": _CHANGES,
+}

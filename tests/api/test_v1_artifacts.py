@@ -445,7 +445,7 @@ def test_a_refused_upload_keeps_its_file_if_the_change_reached_the_disk_and_else
 
     def refused(*args: Any) -> None:
         if reached_the_disk:
-            add(*args)[1].result()
+            add(*args)
         raise StorageUnavailable("the disk failed just now")
 
     with application(tmp_path) as (app, catalog):

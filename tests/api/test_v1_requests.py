@@ -120,7 +120,7 @@ PATHS = {
     "/studies/{s}/trials/1/release": {"POST"},
     "/studies/{s}/trials/1/stop": {"POST"},
 }
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "SEARCH")
 
 
 @pytest.mark.parametrize("path", PATHS)

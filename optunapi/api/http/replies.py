@@ -9,6 +9,8 @@ from fastapi.responses import JSONResponse, Response
 
 NO_STORE = {"Cache-Control": "no-store"}
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 
 class JsonReply(JSONResponse):
     """A reply in strict JSON. NaN and infinities, which Optuna allows, are null in it."""
@@ -31,16 +33,10 @@ def no_content() -> Response:
 def strict_json(content: Any) -> bytes:
     """Strict JSON in UTF-8. NaN and infinities, which Optuna allows, become null."""
     try:
-        return _dumps(content)
+        text = _ENCODER.encode(content)
     except ValueError:
-        return _dumps(_strict(content))
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _dumps(content: Any) -> bytes:
-    return _ENCODER.encode(content).encode("utf-8", errors="replace")
+        text = _ENCODER.encode(_strict(content))
+    return text.encode("utf-8", errors="replace")
 
 
 def _strict(value: Any) -> Any:

@@ -23,7 +23,7 @@ Declared = TypeVar("Declared", bound=Handler)
 class PathPart:
     """What a parameter in a path looks like, and the errors of requests that give another value."""
 
-    pattern: str = "[^/]+"
+    pattern: str
     errors: Errors = ()
 
 
@@ -122,7 +122,7 @@ class Routes:
 
         def declare(handler: Declared) -> Declared:
             found = parameters_of(handler)
-            if not hasattr(found[0].dependency, "scope"):
+            if not hasattr(found[0].dependency, "checks"):
                 raise TypeError(f"the first parameter of {handler.__name__} has to be an access")
             for parameter in found:
                 if isinstance(parameter.dependency, JsonBody):

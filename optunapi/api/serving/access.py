@@ -9,25 +9,28 @@ from fastapi import Depends, Request
 
 from optunapi.api.http.openapi import ALWAYS
 from optunapi.api.serving.dispatch import Dispatch
-from optunapi.security.access import Scope, check_access, refusals_of
+from optunapi.security.access import CHECKS, Scope
 
 
 class Access:
-    """A dependency that returns the server's dispatch for requests that may use a scope's routes."""
+    """A dependency: the server's dispatch, for requests that pass the checks of a scope."""
 
     def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self.errors = () if scope == "public" else (*refusals_of(scope), *ALWAYS)
+        self.checks = [each.check for each in CHECKS[scope]]
+        refusals = [error for each in CHECKS[scope] for error in each.errors]
+        self.errors = () if scope == "public" else (*refusals, *ALWAYS)
 
     async def __call__(self, request: Request) -> Dispatch:
-        """Return the dispatch, or raise what `check_access` raises."""
-        return self.dispatch(request)
+        """Return the dispatch, or raise the error of a check."""
+        for check in self.checks:
+            check(request)
+        return dispatch_of(request)
 
-    def dispatch(self, request: Request) -> Dispatch:
-        """The same without an await."""
-        check_access(request, self.scope)
-        dispatch: Dispatch = request.scope["app"].state.dispatch
-        return dispatch
+
+def dispatch_of(request: Request) -> Dispatch:
+    """The dispatch of the server that got this request."""
+    dispatch: Dispatch = request.scope["app"].state.dispatch
+    return dispatch
 
 
 Public = Annotated[Dispatch, Depends(Access("public"))]

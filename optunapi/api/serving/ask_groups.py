@@ -36,9 +36,9 @@ class AskGroups:
         self._serving: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ask-group")
 
-    async def outcome_of(self, call: Call[Value]) -> Outcome[Value] | None:
+    def outcome_of(self, call: Call[Value]) -> "asyncio.Future[Outcome[Value] | None]":
         """The outcome of an ask, already committed; None if it has to be asked on its own."""
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Outcome[Value] | None] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.get(call.name)
         if waiting is not None:
             waiting.append((call, answer))
@@ -47,8 +47,7 @@ class AskGroups:
             task = asyncio.create_task(self._serve(call.name))
             self._serving.add(task)
             task.add_done_callback(self._serving.discard)
-        outcome: Outcome[Value] | None = await answer
-        return outcome
+        return answer
 
     def draw_ahead(self, name: str) -> None:
         """Draw the next ask's point in a thread, if the study can do that and no ask is waiting."""

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from optunapi.api.http.bodies import JsonBody
 from optunapi.api.http.problems import client_has_gone, respond
 from optunapi.api.http.routes import HotRoute, Parameter, PathPart, parameters_of
-from optunapi.api.serving.access import Access
+from optunapi.api.serving.access import Access, dispatch_of
 from optunapi.errors import OptunAPIError
 
 _PLACE = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -28,81 +28,74 @@ class _Answer:
     """Answers the requests to one hot route: compiled from its path and the signature of its handler."""
 
     def __init__(self, route: HotRoute) -> None:
-        parameters = {each.name: each for each in parameters_of(route.handler)}
-        self._method = route.method
+        parameters = parameters_of(route.handler)
+        self.method = route.method
+        self.pattern = _pattern(route.path, parameters)
         self._handler = route.handler
-        self._pattern = _pattern(route.path, parameters)
-        self._access: dict[str, Access] = {}
-        self._path: dict[str, Callable[[str], Any]] = {}
-        self._headers: dict[str, tuple[str, TypeAdapter[Any]]] = {}
-        self._bodies: dict[str, JsonBody[Any]] = {}
+        self._checks: list[Callable[[Request], None]] = []
+        self._dispatch: str | None = None
         self._request: str | None = None
+        self._path: list[tuple[str, Callable[[str], Any]]] = []
+        self._headers: list[tuple[str, str, TypeAdapter[Any]]] = []
+        self._bodies: list[tuple[str, JsonBody[Any]]] = []
         takes_query = False
-        for name, parameter in parameters.items():
-            dependency = parameter.dependency
+        for parameter in parameters:
+            name, dependency = parameter.name, parameter.dependency
+            header = next(
+                (note for note in parameter.notes if isinstance(note, params.Header)), None
+            )
             if isinstance(dependency, Access):
-                self._access[name] = dependency
+                self._checks = dependency.checks
+                self._dispatch = name
             elif isinstance(dependency, JsonBody):
-                self._bodies[name] = dependency
-            elif name in self._pattern.groupindex:
-                self._path[name] = parameter.type
+                self._bodies.append((name, dependency))
+            elif name in self.pattern.groupindex:
+                self._path.append((name, parameter.type))
             elif parameter.type is Request:
                 self._request = name
-            elif header := next((n for n in parameter.notes if isinstance(n, params.Header)), None):
-                assert header.alias is not None
-                self._headers[name] = header.alias, TypeAdapter(parameter.hint)
+            elif header is not None and header.alias is not None:
+                self._headers.append((name, header.alias, TypeAdapter(parameter.hint)))
             elif parameter.is_optional:
                 takes_query = True
             else:
                 raise TypeError(f"a hot route cannot have the parameter {name}")
-        # A handler that reads its query itself has no parameter for it.
-        self._reads_query = self._request is not None and not takes_query
-
-    def takes(self, scope: Scope) -> bool:
-        """Whether a request has this route's method and path, and no query that FastAPI has to read.
-
-        Sets the request's `path_params`.
-        """
-        if scope["method"] != self._method:
-            return False
-        match = self._pattern.fullmatch(scope["path"])
-        if match is None or (scope["query_string"] and not self._reads_query):
-            return False
-        scope["path_params"] = match.groupdict()
-        return True
+        # A handler that reads its query itself has no parameters for it.
+        self.reads_query = self._request is not None and not takes_query
 
     async def __call__(self, request: Request) -> Response | None:
         """The reply; None if FastAPI has to say what is wrong with a header."""
         arguments: dict[str, Any] = {}
-        for name, (alias, adapter) in self._headers.items():
+        for name, alias, adapter in self._headers:
             value = request.headers.get(alias)
             if value is not None:
                 try:
                     arguments[name] = adapter.validate_python(value)
                 except ValidationError:
                     return None
-        for name, access in self._access.items():
-            arguments[name] = access.dispatch(request)
-        path_params = request.scope["path_params"]
-        for name, kind in self._path.items():
-            arguments[name] = kind(path_params[name])
-        for name, body in self._bodies.items():
+        for check in self._checks:
+            check(request)
+        if self._dispatch is not None:
+            arguments[self._dispatch] = dispatch_of(request)
+        for name, kind in self._path:
+            arguments[name] = kind(request.scope["path_params"][name])
+        for name, body in self._bodies:
             arguments[name] = await body(request)
         if self._request is not None:
             arguments[self._request] = request
         return await self._handler(**arguments)
 
 
-def _pattern(path: str, parameters: dict[str, Parameter]) -> re.Pattern[str]:
-    """A regular expression for a route's path. The other parts of the path have no special characters."""
-
-    def group(place: re.Match[str]) -> str:
-        name = place[1]
-        notes = parameters[name].notes if name in parameters else ()
-        part = next((note for note in notes if isinstance(note, PathPart)), PathPart())
-        return f"(?P<{name}>{part.pattern})"
-
-    return re.compile(_PLACE.sub(group, path))
+def _pattern(path: str, parameters: list[Parameter]) -> re.Pattern[str]:
+    """A regular expression for a route's path, the text of which has no special characters."""
+    parts = {
+        parameter.name: note.pattern
+        for parameter in parameters
+        for note in parameter.notes
+        if isinstance(note, PathPart)
+    }
+    return re.compile(
+        _PLACE.sub(lambda place: f"(?P<{place[1]}>{parts.get(place[1], '[^/]+')})", path)
+    )
 
 
 class FastPath:
@@ -131,10 +124,17 @@ class FastPath:
             await response(scope, receive, send)
 
     def find(self, scope: Scope) -> _Answer | None:
-        """What answers an HTTP request, if it is one to a hot route. Behind a path prefix nothing does."""
+        """What answers an HTTP request, if it is one to a hot route; sets its `path_params`.
+
+        Nothing does behind a path prefix, or where FastAPI has to read the query.
+        """
         if scope.get("root_path"):
             return None
+        method, path = scope["method"], scope["path"]
         for answer in self._answers:
-            if answer.takes(scope):
+            if method == answer.method and (match := answer.pattern.fullmatch(path)):
+                if scope["query_string"] and not answer.reads_query:
+                    return None
+                scope["path_params"] = match.groupdict()
                 return answer
         return None

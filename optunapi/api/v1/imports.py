@@ -12,8 +12,8 @@ from optunapi.api.schemas.imports import ImportBody, ImportedBody, ImportReply
 from optunapi.api.serving.access import Manage
 from optunapi.api.v1.parameters import Key, Name, v1_routes
 from optunapi.api.v1.requests import distribution_of, result_of
-from optunapi.engine.spec.points import of_item
 from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.points import of_item
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.trials.imports import ImportedTrial, imported
