@@ -1,4 +1,4 @@
-"""Configuration files: every form they may have, and what is said of a file that has errors."""
+"""Configuration files: every form they may have, and the errors of invalid ones."""
 
 import os
 from pathlib import Path
@@ -128,7 +128,7 @@ def test_every_parameter_is_asked_in_the_order_of_the_file() -> None:
     assert list(space(text)) == names
 
 
-def test_aliases_and_merged_mappings_are_what_they_stand_for() -> None:
+def test_aliases_and_merged_mappings_are_expanded() -> None:
     text = """
 x: &range {type: float, low: -10, high: 10}
 y: *range
@@ -265,18 +265,41 @@ parameters:
         ("parameters: 3", 1, "parameters", "3 is neither a mapping nor a list"),
     ],
 )
-def test_what_is_no_specification_is_refused_where_it_goes_wrong(
+def test_an_invalid_file_is_refused_at_the_line_and_key_of_each_error(
     text: str | bytes, line: int | None, key: str, words: str
 ) -> None:
     found = [error for error in errors_of(text) if error[:2] == (line, key)]
     assert any(words in reason for _, _, reason in found), errors_of(text)
 
 
-def test_what_is_missing_is_told_where_its_parameter_begins() -> None:
+def test_a_missing_setting_is_reported_where_its_parameter_begins() -> None:
     text = "parameters:\n  n:\n\n    low: 1\n    high: 3\n"
     line, key, reason = only_error(text)
     assert (line, key) == (2, "parameters.n")
     assert reason.startswith("`type` is missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("n: {type: int, low: 1, high: !big 3}", 1, "n.high"),
+        ("n: {type: int, low: 1, high: .nan}", 1, "n.high"),
+        ("parameters:\nsampler: {name: tpe, seed: *s}", 2, "sampler.seed"),
+        ("parameters:\npruner: median\nobjectives: {a: minimize, b: !x y}", 3, "objectives.b"),
+    ],
+)
+def test_a_value_that_cannot_be_read_has_one_error(text: str, line: int, key: str) -> None:
+    assert only_error(text)[:2] == (line, key)
+
+
+def test_an_error_shows_a_value_as_the_file_writes_it() -> None:
+    text = "parameters:\navoid_duplicates: on\nmax_trials: 0o7\nmax_running: -0x10"
+    reasons = [reason for _, _, reason in errors_of(text)]
+    assert reasons[0].startswith("on (read as true) is not a value. Allowed: off, running, all")
+    assert reasons[1:] == [
+        '"0o7" is not a whole number',
+        "-0x10 (read as -16) is below 1, the least allowed",
+    ]
 
 
 def test_two_parameters_of_one_name_are_refused_in_every_form() -> None:
@@ -287,7 +310,7 @@ def test_two_parameters_of_one_name_are_refused_in_every_form() -> None:
         assert only_error(text)[2] == 'there are two parameters called "n"'
 
 
-def test_equal_choices_tell_what_yaml_made_of_yes_and_on() -> None:
+def test_an_error_about_equal_choices_says_what_yaml_makes_of_yes_and_on() -> None:
     line, key, reason = only_error("c:\n  type: categorical\n  choices: [yes, 'no', on]")
     assert (line, key) == (3, "c.choices.2")
     assert reason == (
@@ -296,7 +319,7 @@ def test_equal_choices_tell_what_yaml_made_of_yes_and_on() -> None:
     )
 
 
-def test_choices_that_python_takes_for_one_are_refused() -> None:
+def test_choices_that_are_equal_in_python_are_refused() -> None:
     for pair in ("1, 1.0", "true, 1", "0.0, false", "0, -0.0"):
         _, key, reason = only_error(f"c: {{type: categorical, choices: [{pair}]}}")
         assert key == "c.choices.1"
@@ -331,7 +354,7 @@ def test_a_file_over_a_mebibyte_is_refused(tmp_path: Path) -> None:
         read_config(file)
 
 
-def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+def test_a_pipe_or_folder_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "folder.yaml").mkdir()
     for name in ("pipe.yaml", "folder.yaml"):
@@ -347,7 +370,7 @@ def test_a_text_with_half_a_surrogate_pair_is_refused() -> None:
     assert "invalid Unicode" in only_error(escaped)[2]
 
 
-def test_it_works_alike_without_the_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_works_without_the_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config_yaml, "LOADER", yaml.SafeLoader)
     broken = [("x:\n\ttype: int", 2), ("x: {type: int\ny: 3", 2), ("a: 1\nx: \x07", 2)]
     for text, line in broken:

@@ -1,4 +1,4 @@
-"""The settings of a specification, its versions, and what a change of it means."""
+"""The settings of a specification, its version, and its changes."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def refusals(data: Any) -> dict[str, str]:
     return {error["key"]: error["reason"] for error in caught.value.extra["errors"]}
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_a_setting_that_is_left_out_has_its_default() -> None:
     found = spec({})
     assert found.to_json() == {
         "description": None,
@@ -250,6 +250,21 @@ def test_a_parameter_that_is_wrong_is_refused_at_its_key(
     assert words in refusals({"parameters": parameters})[key]
 
 
+def test_an_error_in_one_setting_hides_no_check_of_another() -> None:
+    errors = refusals(
+        {
+            "parameters": BASE,
+            "objectives": {"a": "minimize", "b": "minimize"},
+            "max_trials": "many",
+            "sampler": "cmaes",
+            "pruner": "median",
+            "target": {"c": 1},
+            "enqueue": [{"lr": 2}],
+        }
+    )
+    assert errors.keys() == {"max_trials", "sampler", "pruner", "target.c", "enqueue.0.lr"}
+
+
 def test_a_queued_point_may_not_fix_a_parameter_that_its_condition_leaves_out() -> None:
     momentum = {"type": "float", "low": 0, "high": 1, "when": {"optimizer": "sgd"}}
     points = [{"optimizer": "adam", "momentum": 0.5}, {"momentum": 0.5}]
@@ -268,7 +283,7 @@ def test_a_define_by_run_study_queues_any_name() -> None:
     )
 
 
-def test_a_body_that_says_nothing_is_refused() -> None:
+def test_an_empty_body_is_refused() -> None:
     assert "`parameters: {}` makes a define-by-run study" in refusals({})[""]
     assert "is a setting of the study" in refusals({"direction": "minimize"})["direction"]
 
@@ -314,7 +329,7 @@ def test_the_version_is_twelve_digits_that_a_description_does_not_change() -> No
     ],
     ids=lambda other: str(differences(spec(), other)),
 )
-def test_whatever_changes_the_trials_changes_the_version(other: StudySpec) -> None:
+def test_a_setting_that_changes_the_trials_changes_the_version(other: StudySpec) -> None:
     assert other.version != spec().version
     assert differences(spec(), other) != []
 
@@ -327,7 +342,7 @@ def test_one_and_one_point_zero_are_different_choices() -> None:
     ]
 
 
-def test_a_history_of_ones_cannot_live_with_true() -> None:
+def test_trials_with_one_do_not_allow_true() -> None:
     old, new = (
         spec({"c": {"type": "categorical", "choices": choices}})
         for choices in ([1, 0], [True, False])
@@ -336,7 +351,7 @@ def test_a_history_of_ones_cannot_live_with_true() -> None:
     assert found["key"] == "parameters.c.choices"
 
 
-def test_differences_are_told_one_by_one() -> None:
+def test_each_difference_is_listed_by_itself() -> None:
     old = spec(max_trials=10, user_attrs={"a": 1})
     new = spec(
         {"lr": LR | {"high": 0.2, "low": 1e-6}, "n": N},
@@ -366,7 +381,7 @@ def test_the_same_specification_with_defaults_filled_in_does_not_differ() -> Non
     assert differences(spec(), stated) == []
 
 
-def test_a_history_lives_with_other_bounds_parameters_limits_and_samplers() -> None:
+def test_trials_allow_other_bounds_parameters_limits_and_samplers() -> None:
     new = spec(
         {"lr": LR | {"low": 1e-9, "high": 9}, "n": N},
         sampler="random",
@@ -397,7 +412,7 @@ def test_a_history_lives_with_other_bounds_parameters_limits_and_samplers() -> N
     ],
     ids=str,
 )
-def test_a_history_cannot_live_with_another_kind_of_parameter_or_objective(
+def test_trials_do_not_allow_another_kind_of_parameter_or_objective(
     new: StudySpec, key: str, before: Any, after: Any
 ) -> None:
     (found,) = incompatibilities(spec(), new)

@@ -1,4 +1,4 @@
-"""Whatever is written, a specification is read or refused, and one that is read can be used."""
+"""Any input is read or refused, and a specification that is read can be used."""
 
 import json
 from typing import Any
@@ -88,7 +88,7 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
-    """The valid specification, one to three of its places holding something else, or more."""
+    """The valid specification with one to three of its values replaced, or entries added."""
     spec: Any = VALID
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(paths(spec)))
@@ -103,7 +103,7 @@ def mutated(draw: st.DrawFn) -> Any:
 
 
 def check(spec: StudySpec) -> None:
-    """A specification that was accepted makes a sampler and a pruner, and reads again as itself."""
+    """An accepted specification makes a sampler and a pruner, and its JSON reads as the same one."""
     wire = json.loads(json.dumps(spec.to_json(), allow_nan=False))
     again = spec_from_mapping(wire)
     assert differences(spec, again) == []
