@@ -406,7 +406,7 @@ def test_a_rung_is_filled_before_anybody_leaves_it_where_it_has_to_be() -> None:
     assert [twin.report(twin.ask(), value, 1) for value in (3.0, 2.0, 1.0)] == [True, True, False]
 
 
-def test_an_automatic_resource_is_found_once_and_anew_after_a_restart() -> None:
+def test_an_automatic_resource_is_found_once_and_again_after_a_restart() -> None:
     twin = Twin({"name": "successive-halving", "reduction_factor": 2})
     twin.add(COMPLETE, {496: 1.0})
     trial = twin.ask()

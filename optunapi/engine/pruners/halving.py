@@ -10,6 +10,7 @@ import binascii
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from optuna.trial import FrozenTrial
@@ -41,7 +42,15 @@ def successive_halving(
                 return None
             resource = max(longest // 100, 1)
         first_step = resource * reduction_factor**min_early_stopping_rate
-        return [Bracket(1, first_step, reduction_factor, bootstrap_count, maximize=maximize)]
+        return [
+            Bracket(
+                maximize=maximize,
+                share=1,
+                first_step=first_step,
+                reduction_factor=reduction_factor,
+                bootstrap_count=bootstrap_count,
+            )
+        ]
 
     return Halving(brackets)
 
@@ -74,13 +83,20 @@ def hyperband(
             share = math.ceil(n_brackets * reduction_factor**n_later / (n_later + 1))
             first_step = min_resource * reduction_factor**rate
             found.append(
-                Bracket(share, first_step, reduction_factor, bootstrap_count, maximize=maximize)
+                Bracket(
+                    maximize=maximize,
+                    share=share,
+                    first_step=first_step,
+                    reduction_factor=reduction_factor,
+                    bootstrap_count=bootstrap_count,
+                )
             )
         return found
 
     return Halving(brackets, study_name)
 
 
+@dataclass(kw_only=True)
 class Bracket:
     """Trials that compete with each other, and the values they had at each rung.
 
@@ -88,21 +104,14 @@ class Bracket:
     steps. The bracket gets its `share` of the trials.
     """
 
-    def __init__(
-        self,
-        share: int,
-        first_step: int,
-        reduction_factor: int,
-        bootstrap_count: int,
-        *,
-        maximize: bool,
-    ) -> None:
-        self.share = share
-        self._first_step = first_step
-        self._reduction_factor = reduction_factor
-        self._bootstrap_count = bootstrap_count
-        self._maximize = maximize
-        self._rungs: defaultdict[int, SortedValues] = defaultdict(SortedValues)
+    maximize: bool
+    share: int
+    first_step: int
+    reduction_factor: int
+    bootstrap_count: int
+    _rungs: defaultdict[int, SortedValues] = field(
+        default_factory=lambda: defaultdict(SortedValues), init=False
+    )
 
     def add(self, rung: int, value: float) -> None:
         """Add the value that a trial has noted at a rung."""
@@ -113,7 +122,7 @@ class Bracket:
         value = trial.intermediate_values[step]
         rung = _n_rungs(trial)
         notes: dict[str, float] = {}
-        while step >= self._first_step * self._reduction_factor**rung:
+        while step >= self.first_step * self.reduction_factor**rung:
             if math.isnan(value):
                 return Decision(prune=True, notes=notes)
             notes[_rung_key(rung)] = value
@@ -126,11 +135,11 @@ class Bracket:
         """Whether a trial with this value goes on to the next rung."""
         others = self._rungs[rung]
         n_competing = len(others) + 1
-        if n_competing <= self._bootstrap_count:
+        if n_competing <= self.bootstrap_count:
             return False
         # While there are too few to promote a part of them, the best one goes on: trials cannot wait.
-        n_promotable = max(n_competing // self._reduction_factor, 1)
-        n_better = others.n_above(value) if self._maximize else others.n_below(value)
+        n_promotable = max(n_competing // self.reduction_factor, 1)
+        n_better = others.n_above(value) if self.maximize else others.n_below(value)
         return n_better < n_promotable
 
 

@@ -55,27 +55,20 @@ class Lone(Rule):
         return PRUNE if self._pruner.prune(None, trial) else KEEP
 
 
+@dataclass(kw_only=True)
 class Percentile(Rule):
     """`percentile` and `median`: prunes a trial whose best report is worse than most trials' at its step."""
 
-    def __init__(
-        self,
-        *,
-        maximize: bool,
-        percentile: float,
-        n_startup_trials: int,
-        n_warmup_steps: int,
-        interval_steps: int,
-        n_min_trials: int,
-    ) -> None:
-        self._maximize = maximize
-        self._percentile = 100 - percentile if maximize else percentile
-        self._n_startup_trials = max(n_startup_trials, 1)
-        self._n_warmup_steps = n_warmup_steps
-        self._interval_steps = interval_steps
-        self._n_min_trials = n_min_trials
-        self._n_complete = 0
-        self._at_step: defaultdict[int, SortedValues] = defaultdict(SortedValues)
+    maximize: bool
+    percentile: float
+    n_startup_trials: int
+    n_warmup_steps: int
+    interval_steps: int
+    n_min_trials: int
+    _n_complete: int = field(default=0, init=False)
+    _at_step: defaultdict[int, SortedValues] = field(
+        default_factory=lambda: defaultdict(SortedValues), init=False
+    )
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take in the reports of a trial that has become complete; they are final."""
@@ -87,7 +80,7 @@ class Percentile(Rule):
     def decide(self, trial: FrozenTrial) -> Decision:
         """Whether its best report is beyond the percentile of complete trials' reports at its last step."""
         step = trial.last_step
-        if self._n_complete < self._n_startup_trials or step is None:
+        if self._n_complete < max(self.n_startup_trials, 1) or step is None:
             return KEEP
         if not self._is_checked(step, trial.intermediate_values):
             return KEEP
@@ -95,52 +88,52 @@ class Percentile(Rule):
         if not reports:
             return PRUNE
         others = self._at_step.get(step)
-        if others is None or len(others) < self._n_min_trials:
+        if others is None or len(others) < self.n_min_trials:
             return KEEP
-        limit = others.percentile(self._percentile)
-        worse = max(reports) < limit if self._maximize else min(reports) > limit
+        if self.maximize:
+            worse = max(reports) < others.percentile(100 - self.percentile)
+        else:
+            worse = min(reports) > others.percentile(self.percentile)
         return PRUNE if worse else KEEP
 
     def _is_checked(self, step: int, steps: Iterable[int]) -> bool:
         """Whether the highest step is the first in its interval, and past the warm-up."""
-        if step < self._n_warmup_steps:
+        if step < self.n_warmup_steps:
             return False
-        interval_start = step - (step - self._n_warmup_steps) % self._interval_steps
+        interval_start = step - (step - self.n_warmup_steps) % self.interval_steps
         return not any(interval_start <= each < step for each in steps)
 
 
+@dataclass(kw_only=True)
 class Patient(Rule):
     """`patient`: asks the wrapped rule, or prunes without one, when a trial stops improving."""
 
-    def __init__(
-        self, *, maximize: bool, wrapped: Rule | None, patience: int, min_delta: float
-    ) -> None:
-        self._maximize = maximize
-        self._wrapped = wrapped
-        self._patience = patience
-        self._min_delta = min_delta
+    maximize: bool
+    wrapped: Rule | None
+    patience: int
+    min_delta: float
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Pass the change to the wrapped rule."""
-        if self._wrapped is not None:
-            self._wrapped.replace(before, after)
+        if self.wrapped is not None:
+            self.wrapped.replace(before, after)
 
     def decide(self, trial: FrozenTrial) -> Decision:
         """Whether the last `patience` + 1 reports are all worse than the best before them."""
         reports = [value for _, value in sorted(trial.intermediate_values.items())]
-        n_earlier = len(reports) - self._patience - 1
+        n_earlier = len(reports) - self.patience - 1
         if n_earlier < 1:
             return KEEP
         earlier, recent = without_nan(reports[:n_earlier]), without_nan(reports[n_earlier:])
         if not earlier or not recent:
             return KEEP
-        if self._maximize:
-            worse = max(earlier) - self._min_delta > max(recent)
+        if self.maximize:
+            worse = max(earlier) - self.min_delta > max(recent)
         else:
-            worse = min(earlier) + self._min_delta < min(recent)
+            worse = min(earlier) + self.min_delta < min(recent)
         if not worse:
             return KEEP
-        return PRUNE if self._wrapped is None else self._wrapped.decide(trial)
+        return PRUNE if self.wrapped is None else self.wrapped.decide(trial)
 
 
 class Wilcoxon(Rule):

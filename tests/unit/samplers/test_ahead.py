@@ -1,4 +1,4 @@
-"""A point drawn ahead is the point that would have been drawn, and none that is out of date."""
+"""A point drawn in advance is the one that would be drawn later, and is never out of date."""
 
 import threading
 from typing import Any
@@ -50,32 +50,32 @@ def test_another_trial_does_not_get_it() -> None:
     assert found.sample(COUNT + 1, {}) == expected.sample(COUNT + 1, {})
 
 
-def test_a_point_that_would_not_do_is_drawn_anew() -> None:
+def test_a_point_that_would_not_do_is_drawn_again() -> None:
     found, expected = tpe(SEEDED), tpe(SEEDED)
     found.prepare(COUNT)
     for attempt in range(2):
         assert found.sample(COUNT, {}, attempt) == expected.sample(COUNT, {}, attempt)
 
 
-def test_of_two_asks_at_once_one_gets_it() -> None:
+def test_only_one_of_two_concurrent_asks_gets_it() -> None:
     found = tpe(NATIVE)
     found.prepare(COUNT)
     assert found.sample(COUNT, {}) != found.sample(COUNT, {})
 
 
-def test_who_asks_then_does_not_wait_for_a_draw() -> None:
+def test_an_ask_after_that_does_not_wait_for_a_draw() -> None:
     found = tpe(NATIVE)
     found.prepare(COUNT)
     got: list[dict[str, Any]] = []
     asking = threading.Thread(target=lambda: got.append(found.sample(COUNT, {})), daemon=True)
-    with found._draw_lock:  # as somebody does who draws
+    with found._draw_lock:  # as a draw does
         asking.start()
         asking.join(30)
         assert got
     assert not asking.is_alive()
 
 
-def test_who_asks_meanwhile_gets_the_one_that_is_being_drawn() -> None:
+def test_an_ask_meanwhile_gets_the_point_that_is_being_drawn() -> None:
     found, expected = tpe(SEEDED), tpe(SEEDED)
     got: list[dict[str, Any]] = []
     with found._draw_lock:

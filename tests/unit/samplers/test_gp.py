@@ -26,7 +26,7 @@ def _torch() -> None:
 
 
 def draft_of(spec: StudySpec, trials: int) -> Draft:
-    """A trial that is to be drafted in a study with so many trials."""
+    """A trial drafted in a study with this many trials."""
     storage = optuna.storages.InMemoryStorage()
     study_id = storage.create_new_study(spec.directions)
     for number in range(trials):
@@ -49,7 +49,7 @@ def seen_by(draft: Draft) -> list[int]:
         ({}, HISTORY, HISTORY),
     ],
 )
-def test_gp_is_handed_so_many_trials_and_no_more(
+def test_gp_is_given_at_most_that_many_trials(
     arguments: dict[str, Any], trials: int, seen: int
 ) -> None:
     spec = spec_of({"name": "gp", **arguments}, LINE)

@@ -34,7 +34,7 @@ def shares_of(points: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list
     return [kept[name] / len(points) for name in names]
 
 
-def test_so_many_of_the_draws_stay_as_they_are() -> None:
+def test_the_configured_part_of_the_draws_is_not_mixed() -> None:
     assert 1 - len(MADE) / len(POINTS) == pytest.approx(1 - MIXED, abs=0.02)
 
 
@@ -58,21 +58,21 @@ def test_every_parameter_is_kept_as_often() -> None:
     assert all(expected - 0.02 < share < expected + 0.1 for share in steps)
 
 
-def test_so_many_of_the_points_have_parameters_drawn_evenly_which_lie_anywhere() -> None:
-    """Of a choice that is neither the best trial's nor what was drawn it is sure."""
+def test_the_configured_part_of_the_points_has_uniform_parameters() -> None:
+    """Only a choice that is neither the best trial's nor the draw's must be uniform."""
     others = sum(point["kind"] in ("a", True) for point in MADE) / len(MADE)
     free = 1 - KEPT + KEPT ** len(AXES) / len(AXES)
     assert others == pytest.approx(UNIFORM * free / 2, abs=0.01)
     assert {point["kind"] for point in MADE} == {"a", "b", None, True}
 
 
-def test_of_those_not_drawn_evenly_half_come_all_the_way_to_what_was_drawn() -> None:
+def test_half_of_the_points_that_are_not_uniform_go_all_the_way_to_the_draw() -> None:
     free = 1 - KEPT + KEPT ** len(AXES) / len(AXES)
     arrived = sum(point["x"] == DRAWN["x"] for point in MADE) / len(MADE)
     assert arrived == pytest.approx((1 - UNIFORM) * (1 - PARTIAL) * free, abs=0.02)
 
 
-def test_numbers_that_come_nearer_are_nearer_by_the_same_share() -> None:
+def test_numbers_that_go_part_of_the_way_go_the_same_fraction() -> None:
     """Where two parameters are free and nothing is drawn evenly, both are as far along."""
     axes = {name: AXES[name] for name in ("rate", "x")}
     ways = []
@@ -85,7 +85,7 @@ def test_numbers_that_come_nearer_are_nearer_by_the_same_share() -> None:
     assert alike == pytest.approx(whole / (whole + UNIFORM), abs=0.1)
 
 
-def test_those_that_come_nearer_lie_anywhere_on_their_way() -> None:
+def test_numbers_that_go_part_of_the_way_lie_anywhere_on_it() -> None:
     between = [point["x"] for point in MADE if -3 < point["x"] < 3]
     for start in (-3.0, -1.5, 0.0, 1.5):
         assert sum(start <= x < start + 1.5 for x in between) > len(between) / 8
@@ -98,7 +98,7 @@ def test_every_value_is_one_of_its_parameter() -> None:
             assert parameter.distribution._contains(parameter.distribution.to_internal_repr(value))
 
 
-def test_any_of_those_that_lead_is_taken_as_often() -> None:
+def test_all_leaders_are_equally_likely() -> None:
     leaders = [BEST | {"rate": rate} for rate in (1e-1, 1e-2, 1e-3)]
     points = [mixed(AXES, lambda: DRAWN, leaders, seed, ALL_FROM) for seed in range(3000)]
     taken = Counter(point["rate"] for point in points)

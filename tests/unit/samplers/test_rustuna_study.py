@@ -1,4 +1,4 @@
-"""Rustuna is told of changes when it draws: what it was not told of in between makes no difference."""
+"""Rustuna is given changes when it draws; changes in between make no difference."""
 
 import math
 import random
@@ -13,7 +13,7 @@ SPEC = spec_of("tpe", {"x": {"type": "float", "low": 0, "high": 1}})
 AXES = {p.name: axis_of(p.distribution) for p in SPEC.parameters}
 
 
-def test_who_draws_seldom_draws_as_who_draws_after_every_change() -> None:
+def test_rare_draws_are_the_same_as_draws_after_every_change() -> None:
     """Newer trials weigh more: their order is that of their latest changes, running ones' too."""
     often, seldom = (RustunaStudy(AXES, 1, multivariate=True) for _ in range(2))
     source = random.Random(1)

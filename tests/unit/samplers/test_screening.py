@@ -1,4 +1,4 @@
-"""Points that a Gaussian process chooses: near the best, new, and the same from the same history."""
+"""The candidates of a Gaussian process: near the best, new, and the same for the same history."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ def test_points_share_parameters_with_the_best_trials_and_with_no_others() -> No
     assert kept == [*range(N_LEADERS)]
 
 
-def test_so_many_points_lie_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_uniform_candidates_lie_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screening, "FREE", 0.0)  # each near one has one parameter of its own
     leaders = sorted(POINTS, key=score)[:N_LEADERS]
     known = {name: {point[name] for point in leaders} for name in ("rate", "x")}
@@ -127,7 +127,7 @@ def test_no_more_trials_are_looked_at_than_allowed(monkeypatch: pytest.MonkeyPat
     assert screening._best_and_newest(trials[:12]) == trials[:12]
 
 
-def test_the_kernel_is_chosen_by_trials_whose_numbers_have_passed() -> None:
+def test_the_kernel_is_fitted_to_trials_before_a_round_number() -> None:
     """Whatever came since the last tenth (of more than a hundred: fiftieth) number changes nothing."""
     found = told(POINTS[:39])
     firsts(found, 39, 1)
@@ -176,7 +176,7 @@ def test_all_choices_of_a_parameter_weigh_the_same() -> None:
     assert len({*weights[:-4]}) > 2
 
 
-def test_choices_are_told_apart() -> None:
+def test_choices_are_distinguished() -> None:
     trials = {number: {**POINTS[number % 40], "kind": "a"} for number in range(4)}
     trials |= {number: {**POINTS[number % 40], "kind": "b"} for number in range(4, 40)}
     found = Screening(AXES)

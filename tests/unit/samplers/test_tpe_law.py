@@ -116,7 +116,7 @@ def test_rustuna_draws_by_the_law_of_optunas_tpe(
     assert min(found.values()) > ALIKE, found
 
 
-def test_another_history_is_told_apart_by_the_same_figures() -> None:
+def test_another_history_is_distinguished_by_the_same_statistics() -> None:
     spec = spec_of({"name": "tpe", "seed": 2}, SPACE)
     trials = history(spec, "complete")
     plain = optunas(spec, trials)

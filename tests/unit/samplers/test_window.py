@@ -289,7 +289,7 @@ def test_the_longer_there_is_no_better_one_the_more_trials_lead(n_newest: int | 
     assert window.leaders(1000) == [{"x": 0.9}, *order[:2]]
 
 
-def test_of_the_trials_since_twice_as_many_as_run_did_not_know_of_the_best() -> None:
+def test_running_trials_and_as_many_again_did_not_know_of_the_best_trial() -> None:
     window = window_of(3, None)
     for number in range(3):
         window.replace(None, trial_of(ONE, number, {"x": 0.5}, float(number)))
@@ -353,7 +353,7 @@ def test_of_several_objectives_what_leaves_is_never_better_than_what_stays(seed:
         assert not dominated(rank, [e for e in ranks if e.number in removed]) or len(front) < 10
 
 
-def test_of_a_crowded_front_those_with_most_room_stay() -> None:
+def test_the_least_crowded_trials_of_a_front_stay() -> None:
     best = BestOfSeveral(3)
     line = [(0.0, 1.0), (0.48, 0.52), (0.5, 0.5), (0.51, 0.49), (0.52, 0.48), (0.9, 0.1)]
     removed: list[int] = []
