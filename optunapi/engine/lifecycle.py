@@ -151,7 +151,7 @@ def allowance(
     waiting = min(room, usage.waiting) if takes_waiting else 0
     new = places_left(limits, usage.places, room - waiting) if usage.unused_points else 0
     if not again and not waiting and not new:
-        raise NoSlot("every place is taken, but an open trial may give its own back: ask again")
+        raise NoSlot("every place is taken, but an open trial may still free its place: ask again")
     return Allowance(again=again, waiting=waiting, new=new)
 
 
@@ -203,7 +203,7 @@ def filled_in(result: Result, trial: FrozenTrial, n_objectives: int) -> Result:
     """The result; with one objective, `pruned` without a value gets the value of the last report."""
     if result.state != TrialState.PRUNED or result.values is not None or n_objectives > 1:
         return result
-    return replace(result, values=last_report(trial) or None)
+    return replace(result, values=_last_report(trial) or None)
 
 
 def check_values(result: Result, n_objectives: int) -> None:
@@ -230,22 +230,23 @@ def check_values(result: Result, n_objectives: int) -> None:
 
 
 def check_lease(trial: FrozenTrial, record: TrialRecord, lease: str | None) -> None:
-    """Refuse a worker that does not hold this trial.
+    """Refuse a worker that does not hold this open trial.
 
     Raises:
-        TrialFinished: the trial is finished.
-        TrialWaiting: it was never handed out.
+        TrialWaiting: the trial was never handed out.
         LeaseLost: it was handed on or given back, or the lease belongs to another attempt.
     """
-    if trial.state.is_finished():
-        raise TrialFinished(f"trial {trial.number} is finished ({trial.state.name.lower()})")
-    if trial.state == TrialState.WAITING and record.attempt == 0:
-        raise TrialWaiting(f"trial {trial.number} is queued and was never handed out: ask for it")
+    _check_handed_out(trial, record)
     if trial.state == TrialState.WAITING or lease != record.lease:
         raise LeaseLost(
             f"trial {trial.number} is not held by this lease any more: "
             "drop it and ask for another trial"
         )
+
+
+def _check_handed_out(trial: FrozenTrial, record: TrialRecord) -> None:
+    if trial.state == TrialState.WAITING and record.attempt == 0:
+        raise TrialWaiting(f"trial {trial.number} is queued and was never handed out: ask for it")
 
 
 class Verdict(Enum):
@@ -265,7 +266,7 @@ def judge(trial: FrozenTrial, record: TrialRecord, result: Result) -> Verdict:
         LeaseLost: a `fail` or `pruned` from a worker that does not hold the trial.
     """
     if trial.state.is_finished():
-        if is_repeat(trial, result):
+        if _is_repeat(trial, result):
             return Verdict.REPEAT
         if (
             result.state == TrialState.COMPLETE
@@ -279,19 +280,18 @@ def judge(trial: FrozenTrial, record: TrialRecord, result: Result) -> Verdict:
         )
     if result.state == TrialState.COMPLETE:
         # The parameters are the same for every worker that trained with them: no lease is needed.
-        if trial.state == TrialState.WAITING and record.attempt == 0:
-            raise TrialWaiting(f"trial {trial.number} is queued and was never handed out")
-        return Verdict.CLOSE
-    check_lease(trial, record, result.lease)
+        _check_handed_out(trial, record)
+    else:
+        check_lease(trial, record, result.lease)
     return Verdict.CLOSE
 
 
-def is_repeat(trial: FrozenTrial, result: Result) -> bool:
+def _is_repeat(trial: FrozenTrial, result: Result) -> bool:
     """Whether a finished trial has the state and values of `result`."""
     return trial.state == result.state and tuple(trial.values or ()) == (result.values or ())
 
 
-def last_report(trial: FrozenTrial) -> tuple[float, ...]:
+def _last_report(trial: FrozenTrial) -> tuple[float, ...]:
     """The value reported at the highest step, as a trial's values; empty if there is none."""
     if trial.last_step is None:
         return ()

@@ -136,7 +136,7 @@ class HeldTrials:
         with state.unit() as unit:
             trial = _open_trial(state, number)
             if trial.state == TrialState.WAITING:
-                raise TrialWaiting(f"trial {number} is queued: no worker has it that could stop")
+                raise TrialWaiting(f"trial {number} is queued: no worker runs it")
             view = state.view(transitions.request_stop(state, trial, TrialRecord.of(trial)))
         return view, unit.commit
 
