@@ -16,11 +16,11 @@ from optunapi.engine.pruners.halving import hyperband, successive_halving
 from optunapi.engine.pruners.registry import PRUNERS, make_pruner
 from optunapi.engine.pruners.rules import (
     BestTrial,
-    Lone,
     Patient,
     Percentile,
     Rule,
     Wilcoxon,
+    WithoutHistory,
 )
 
 
@@ -37,7 +37,7 @@ def make_rule(
     complete trial and must be cheap. With several objectives nothing is ever pruned, since Optuna cannot.
     """
     if len(directions) > 1:
-        return Lone(NopPruner())
+        return WithoutHistory(NopPruner())
     return _rule(pruner, directions[0] == StudyDirection.MAXIMIZE, study_name, best_trial)
 
 
@@ -47,7 +47,7 @@ def _rule(
     arguments = _arguments(pruner)
     match pruner["name"]:
         case "none" | "threshold":
-            return Lone(make_pruner(pruner))
+            return WithoutHistory(make_pruner(pruner))
         case "median":
             return Percentile(maximize=maximize, percentile=50.0, **arguments)
         case "percentile":

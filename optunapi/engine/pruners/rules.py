@@ -44,7 +44,7 @@ class Rule(ABC):
         """Whether to prune this running trial. `replace` was called with its last report before."""
 
 
-class Lone(Rule):
+class WithoutHistory(Rule):
     """`none` and `threshold`: Optuna's own pruner decides, which looks at no other trial."""
 
     def __init__(self, pruner: BasePruner) -> None:
