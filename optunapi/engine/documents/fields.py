@@ -28,7 +28,7 @@ MAX_INTEGER = 2**53
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?", re.ASCII)
 
 
-def _numeric(value: Any, info: ValidationInfo[Document]) -> Any:
+def _numeric(value: Any, info: "ValidationInfo[Document]") -> Any:
     """`value`, or the number that a text of a YAML file spells: YAML reads 1e-5 as a text."""
     text = value.strip() if isinstance(value, str) and not info.context.exact else ""
     if len(text) <= 400 and _NUMBER.fullmatch(text):
@@ -37,12 +37,12 @@ def _numeric(value: Any, info: ValidationInfo[Document]) -> Any:
     return value
 
 
-def _integer(value: Any, info: ValidationInfo[Document]) -> Any:
+def _integer(value: Any, info: "ValidationInfo[Document]") -> Any:
     number = _numeric(value, info)
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-def _float(value: Any, info: ValidationInfo[Document]) -> Any:
+def _float(value: Any, info: "ValidationInfo[Document]") -> Any:
     number = _numeric(value, info)
     try:
         return float(number) if type(number) is int else number
@@ -50,7 +50,7 @@ def _float(value: Any, info: ValidationInfo[Document]) -> Any:
         return float("inf")
 
 
-def _seconds(value: Any, info: ValidationInfo[Document]) -> float:
+def _seconds(value: Any, info: "ValidationInfo[Document]") -> float:
     found = seconds_of(value) if isinstance(value, str) else None
     number = _float(value, info) if found is None else found
     if not isinstance(number, float):
