@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from optunapi.storage.commits import Commit
 from optunapi.storage.errors import Superseded
@@ -11,6 +11,7 @@ from optunapi.storage.memory.changes import Changes
 from optunapi.storage.memory.model import Memory
 from optunapi.storage.pending import Pending
 
+Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 
@@ -66,20 +67,20 @@ class Units:
             finally:
                 self._current = None
 
-    def change(self, change: Callable[[Changes], Result]) -> Result:
-        """Make a change, in a unit of its own if the thread is in none; do not wait for its commit."""
+    def change(self, edit: Callable[[Changes, *Arguments], Result], *args: *Arguments) -> Result:
+        """Make an edit, in a unit of its own if the thread is in none; do not wait for its commit."""
         if (current := self.inside()) is not None:
-            return change(current.changes)
+            return edit(current.changes, *args)
         with self.unit() as unit:
-            return change(unit.changes)
+            return edit(unit.changes, *args)
 
-    def write(self, change: Callable[[Changes], Result]) -> Result:
-        """Make a change in a unit of its own and wait for its commit; inside a unit, only make it."""
+    def write(self, edit: Callable[[Changes, *Arguments], Result], *args: *Arguments) -> Result:
+        """Make an edit in a unit of its own and wait for its commit; inside a unit, only make it."""
         if (current := self.inside()) is not None:
-            return change(current.changes)
+            return edit(current.changes, *args)
         while True:
             with self.unit() as unit:
-                result = change(unit.changes)
+                result = edit(unit.changes, *args)
             try:
                 unit.commit.result()
             except Superseded:

@@ -17,7 +17,7 @@ from optunapi.storage.commits import Commit
 from optunapi.storage.encoding import Distributions
 from optunapi.storage.errors import CLOSED, StorageClosed
 from optunapi.storage.memory.editor import Editor
-from optunapi.storage.memory.model import AttrKind, Memory
+from optunapi.storage.memory.model import Memory
 from optunapi.storage.memory.trials import TrialChanges
 from optunapi.storage.pending import Pending
 from optunapi.storage.tables.loading import Loader
@@ -185,26 +185,19 @@ class WriteThroughStorage(BaseStorage):
     ) -> int:
         """Create a study; without a name it gets one that begins with `no-name-`."""
         name = f"no-name-{uuid.uuid4()}" if study_name is None else study_name
-        return self._units.write(
-            lambda changes: self._editor.create_study(changes, directions, name)
-        )
+        return self._units.write(self._editor.create_study, directions, name)
 
     def delete_study(self, study_id: int) -> None:
         """Delete a study and its trials."""
-        self._units.write(lambda changes: self._editor.delete_study(changes, study_id))
+        self._units.write(self._editor.delete_study, study_id)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set one attribute."""
-        self._set_study_attr(study_id, "user", key, value)
+        self._units.write(self._editor.set_study_attr, study_id, "user", key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         """Set one attribute."""
-        self._set_study_attr(study_id, "system", key, value)
-
-    def _set_study_attr(self, study_id: int, kind: AttrKind, key: str, value: Any) -> None:
-        self._units.write(
-            lambda changes: self._editor.set_study_attr(changes, study_id, kind, key, value)
-        )
+        self._units.write(self._editor.set_study_attr, study_id, "system", key, value)
 
     def get_study_id_from_name(self, study_name: str) -> int:
         """The id of the study with this name."""
@@ -262,9 +255,7 @@ class WriteThroughStorage(BaseStorage):
             KeyError: there is no such study.
             ValueError: a parameter's distribution is not compatible with the study's.
         """
-        return self._units.change(
-            lambda changes: self._editor.add_trial(changes, study_id, template)
-        )
+        return self._units.change(self._editor.add_trial, study_id, template)
 
     def update_trial(self, trial_id: int, **new: Unpack[TrialChanges]) -> FrozenTrial:
         """Change one trial in one step; outside a unit it does not wait for the commit.
@@ -278,7 +269,7 @@ class WriteThroughStorage(BaseStorage):
                 `artifacts:` may be set or dropped.
             ValueError: a parameter's distribution is not compatible with the study's.
         """
-        return self._units.change(lambda changes: self._editor.update_trial(changes, trial_id, new))
+        return self._units.change(self._editor.update_trial, trial_id, new)
 
     def trial(self, study_id: int, number: int) -> FrozenTrial:
         """The trial with this number; KeyError if there is none."""
@@ -360,9 +351,7 @@ class WriteThroughStorage(BaseStorage):
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Add a trial: the template, or one that runs from now on."""
         template = template_trial or create_trial(state=TrialState.RUNNING)
-        return self._units.write(
-            lambda changes: self._editor.add_trial(changes, study_id, template)._trial_id
-        )
+        return self._units.write(self._editor.add_trial, study_id, template)._trial_id
 
     def set_trial_param(
         self,
@@ -406,7 +395,7 @@ class WriteThroughStorage(BaseStorage):
         self._write_trial(trial_id, system_attrs={key: value})
 
     def _write_trial(self, trial_id: int, **new: Unpack[TrialChanges]) -> None:
-        self._units.write(lambda changes: self._editor.update_trial(changes, trial_id, new))
+        self._units.write(self._editor.update_trial, trial_id, new)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """The trial with this id; a copy of an unfinished one, since Optuna's Trial writes into it."""

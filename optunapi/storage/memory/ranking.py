@@ -60,7 +60,10 @@ class Ranking:
             if not self._single:
                 self._feasible[number] = loss
             self._compare_with_best(number, loss)
-        self._by_loss.update(by_loss)
+        if len(by_loss) == 1:
+            self._by_loss.add(*by_loss)  # twice as fast
+        else:
+            self._by_loss.update(by_loss)
 
     def remove(self, number: int, loss: Losses) -> None:
         """Remove a trial that was added with these losses."""
