@@ -26,7 +26,7 @@ PARTS = {
     "between threads": r"_write_to_self|call_soon_threadsafe|Condition\.notify"
     r"|/(anyio|concurrent/futures|queue)[/.]",
     "JSON": r"/json/|optunapi/api/(wire|replies)\.py",
-    "sampling": r"optunapi/engine/(samplers/|asking\.py|draft\.py|drawn\.py)|/(rustuna|numpy)/",
+    "sampling": r"optunapi/engine/(samplers/|trials/(sample|draft)\.py)|/(rustuna|numpy)/",
     "commit": r"optunapi/storage/(writer|pending|commits|foreign_writes|encoding|tables/\w+)\.py"
     r"|/(sqlalchemy|sqlite3)/",
     "memory": r"optunapi/(engine|storage)/|/optuna/|/sortedcontainers/",
