@@ -1,4 +1,4 @@
-"""The wire's models of what a study has shown: its figures, and what its parameters matter."""
+"""Replies about what a study's trials show: its figures, and which parameters matter."""
 
 from dataclasses import asdict
 from typing import Any

@@ -1,4 +1,4 @@
-"""The wire's models of the files that are kept with trials."""
+"""Replies about the files that are kept with trials."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Many trials in one request."""
+"""Bodies and replies of many trials in one request."""
 
 from typing import Annotated
 

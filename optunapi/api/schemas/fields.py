@@ -1,4 +1,4 @@
-"""What the wire's models are made of: the types of fields, the base of all replies, examples."""
+"""What bodies and replies are made of: base classes, the types of fields, examples."""
 
 import math
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ Scalar = str | int | float | bool | None
 
 
 def _whole(value: Any) -> Any:
-    # JSON has one kind of number: 3.0 is 3 to JSON Schema, and to languages that know no integers.
+    # JSON has one kind of number: 3.0 is 3 in JSON Schema, and in languages without integers.
     return int(value) if type(value) is float and value.is_integer() else value
 
 
@@ -24,7 +24,7 @@ def _scalar(value: Any) -> Any:
 
 
 def _names(longest: int) -> AfterValidator:
-    """For a mapping: its names fit Optuna's columns, and hold no NUL, which PostgreSQL refuses."""
+    """For a mapping: its names fit Optuna's columns, and have no NUL, which PostgreSQL refuses."""
 
     def check(found: dict[str, Any]) -> dict[str, Any]:
         for name in found:
@@ -61,7 +61,7 @@ class Reply(BaseModel):
 
 
 def example(**fields: Any) -> dict[str, Any]:
-    """What adds an example to a model's schema."""
+    """The `json_schema_extra` that adds an example to a model's schema."""
     return {"examples": [fields]}
 
 
@@ -72,12 +72,12 @@ class Body(BaseModel):
 
 
 def finite(value: float | None) -> float | None:
-    """A number as strict JSON can hold it: Optuna allows infinities, which show as null."""
+    """The number, or None for one that is not finite: Optuna allows those, and JSON does not."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def time_of(value: datetime | float | None) -> str | None:
-    """RFC 3339 in UTC, of seconds since the epoch or of Optuna's local naive time."""
+    """A time as RFC 3339 in UTC, from seconds since the epoch or from Optuna's local naive time."""
     if value is None:
         return None
     moment = (

@@ -1,4 +1,4 @@
-"""The wire's models of how the server is, and what."""
+"""Replies about the server itself."""
 
 from pydantic import ConfigDict
 

@@ -1,4 +1,4 @@
-"""Finished trials from elsewhere."""
+"""Body and reply of an import: trials that were finished elsewhere."""
 
 import re
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ def _seconds(value: Any) -> Any:
     if match is None:
         raise ValueError("this is not a time as RFC 3339 writes it, as 2026-11-21T09:30:00Z")
     minute, second, fraction, zone = match.groups()
-    # Python knows no leap second.
+    # Python has no leap seconds.
     leap = timedelta(seconds=second == "60")
     second = "59" if leap else second
     text = f"{minute}{second}{fraction or ''}{zone}".upper()

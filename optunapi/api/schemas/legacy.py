@@ -1,4 +1,4 @@
-"""The wire's models of OptunAPI 0.1's routes."""
+"""Replies of OptunAPI 0.1's routes."""
 
 from typing import Any, Literal
 
@@ -9,18 +9,14 @@ from optunapi.api.schemas.fields import Reply, Scalar, example
 from optunapi.api.schemas.trials import values_of
 from optunapi.engine.values import Scoreboard, TrialView
 
+TRIAL = {"model_name": "cifar", "trial_id": 7, "params": {"lr": 0.001}}
+
 
 class LegacyAskReply(Reply):
     """A trial, as OptunAPI 0.1 hands it out."""
 
     model_config = ConfigDict(
-        json_schema_extra=example(
-            model_name="cifar",
-            trial_id=7,
-            params={"lr": 0.001},
-            running_trials=1,
-            completed_trials=6,
-        )
+        json_schema_extra=example(**TRIAL, running_trials=1, completed_trials=6)
     )
 
     model_name: str
@@ -30,14 +26,12 @@ class LegacyAskReply(Reply):
     completed_trials: int
 
 
-class LegacyTellReply(Reply):
+class LegacyTellReply(LegacyAskReply):
     """A scored trial and the best one, as OptunAPI 0.1 shows them."""
 
     model_config = ConfigDict(
         json_schema_extra=example(
-            model_name="cifar",
-            trial_id=7,
-            params={"lr": 0.001},
+            **TRIAL,
             score=0.02,
             best_trial=7,
             best_trial_id=7,
@@ -50,17 +44,12 @@ class LegacyTellReply(Reply):
         )
     )
 
-    model_name: str
-    trial_id: int
-    params: dict[str, Scalar]
     score: float | list[float | None] | None
     best_trial: int | None
     best_trial_id: int | None
     best_score_id: int | None
     best_params: dict[str, Scalar] | None
     best_score: float | list[float | None] | None
-    running_trials: int
-    completed_trials: int
     state: Literal["waiting", "running", "complete", "pruned", "fail"]
 
 
@@ -70,7 +59,8 @@ def legacy_ask(view: TrialView, board: Scoreboard) -> dict[str, Any]:
         "model_name": view.study,
         "trial_id": view.trial.number,
         "params": view.trial.params,
-        **_legacy_counts(board),
+        "running_trials": board.counts[TrialState.RUNNING],
+        "completed_trials": board.counts[TrialState.COMPLETE],
     }
 
 
@@ -79,24 +69,14 @@ def legacy_tell(view: TrialView, board: Scoreboard) -> dict[str, Any]:
     best = board.best[0] if board.best else None
     number = None if best is None else best.number
     return {
-        "model_name": view.study,
-        "trial_id": view.trial.number,
-        "params": view.trial.params,
+        **legacy_ask(view, board),
         "score": _scalar(values_of(view.trial)),
         "best_trial": number,
         "best_trial_id": number,
         "best_score_id": number,
         "best_params": None if best is None else best.params,
         "best_score": None if best is None else _scalar(values_of(best)),
-        **_legacy_counts(board),
         "state": view.trial.state.name.lower(),
-    }
-
-
-def _legacy_counts(board: Scoreboard) -> dict[str, int]:
-    return {
-        "running_trials": board.counts[TrialState.RUNNING],
-        "completed_trials": board.counts[TrialState.COMPLETE],
     }
 
 

@@ -1,4 +1,4 @@
-"""The wire's model of every refusal."""
+"""The reply of every error."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Points in the queue."""
+"""Bodies and replies of the queue."""
 
 from typing import Annotated
 

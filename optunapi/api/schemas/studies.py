@@ -1,4 +1,4 @@
-"""The wire's models of a study: changed by hand, forked, looked at."""
+"""Bodies and replies of a study: changed by hand, forked, looked at."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""The wire's models of define-by-run."""
+"""Body and reply of define-by-run."""
 
 from typing import Annotated, Literal
 

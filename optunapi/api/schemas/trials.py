@@ -1,5 +1,6 @@
-"""The wire's models of one trial: asked for, told, reported, renewed, released, looked at."""
+"""Bodies and replies of one trial: asked for, told, reported, renewed, released, looked at."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from optuna.trial import FrozenTrial
@@ -232,17 +233,17 @@ class CancelReply(Reply):
 
 
 def values_of(trial: FrozenTrial) -> list[float | None] | None:
-    """One value an objective, or null while there are none."""
+    """One value for each objective, or None while there are none."""
     return [finite(value) for value in trial.values] if trial.values else None
 
 
 def lease_of(lease: Lease | None) -> dict[str, Any] | None:
-    """A Trial's lease."""
+    """A LeaseReply."""
     return None if lease is None else {"id": lease.id, "expires_at": time_of(lease.expires_at)}
 
 
 def trial_of(view: TrialView) -> dict[str, Any]:
-    """A Trial."""
+    """A TrialReply."""
     trial, record = view.trial, TrialRecord.of(view.trial)
     return {
         "study": view.study,
@@ -265,3 +266,8 @@ def trial_of(view: TrialView) -> dict[str, Any]:
         "started_at": time_of(trial.datetime_start),
         "finished_at": time_of(trial.datetime_complete),
     }
+
+
+def trials_of(views: Iterable[TrialView]) -> dict[str, Any]:
+    """A TrialList."""
+    return {"items": [trial_of(view) for view in views]}

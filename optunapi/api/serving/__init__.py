@@ -1,12 +1,15 @@
-"""How requests run. Start with `dispatch.py`, which handlers talk to, and go down to `wakeups.py`.
+"""How requests run: from a handler to the engine and back.
 
-access.py          who may call a handler, as the type of its first parameter
-dispatch.py        read, change, ask, sample: how an operation of a handler runs
-operations.py      operations on a study, and their value once it is committed
-ask_groups.py      asks that share one thread and one commit
-sampling_slots.py  how many threads may sample at once
-long_poll.py       asks that wait in line until a trial or a place is free
-wakeups.py         how the engine's threads wake a request that waits
-event_stream.py    a study's changes as server-sent events
-fast_path.py       frequent requests are answered before FastAPI
+Start with `dispatch.py`, which handlers talk to. The modules from `operations.py` to `wakeups.py` are its
+parts.
+
+    access.py          who may call a handler, as the type of its first parameter
+    dispatch.py        read, change, ask, sample: how an operation of a handler runs
+    operations.py      operations on a study, and their value once it is committed
+    ask_groups.py      asks that share one thread and one commit
+    sampling_slots.py  how many threads may sample at once
+    long_poll.py       asks that wait in line until a trial or a place is free
+    wakeups.py         how the engine's threads wake a request that waits
+    event_stream.py    a study's changes as server-sent events
+    fast_path.py       frequent requests are answered before FastAPI
 """

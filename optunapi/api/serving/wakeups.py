@@ -56,7 +56,7 @@ class Wakeup:
         self.event.clear()
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for a call since `clear`; False if there was none for so many seconds."""
+        """Wait for a call since `clear`; False if there was none within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await self.event.wait()

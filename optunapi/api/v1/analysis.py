@@ -18,7 +18,7 @@ routes = v1_routes("studies")
 
 @routes.add("GET", "/studies/{name}/summary", SummaryReply, "The figures")
 async def summary(dispatch: Read, name: Name) -> JsonReply:
-    """How a study has gone: rates, durations, the way of the best value, its workers."""
+    """How a study has gone: rates, durations, the course of the best value, its workers."""
 
     def figures(catalog: Catalog) -> tuple[Summary, *tuple[Commit, ...]]:
         snapshot, *commits = catalog.snapshot(name)
@@ -32,9 +32,9 @@ async def importances(
     dispatch: Read,
     name: Name,
     objective: Annotated[
-        str | None, Query(description="Of which objective; the first unless named.")
+        str | None, Query(description="The objective; by default the first one.")
     ] = None,
 ) -> JsonReply:
-    """How much of an objective each parameter explains; empty while that cannot be told."""
+    """How much of an objective each parameter explains; empty while there are too few trials."""
     found = await dispatch.read(name, lambda study: study.importances(objective), absent={})
     return JsonReply({"importances": found})

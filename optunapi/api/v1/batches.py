@@ -8,7 +8,7 @@ from optunapi.api.http.bodies import JsonBody
 from optunapi.api.http.problems import problem_of, status_of
 from optunapi.api.http.replies import JsonReply
 from optunapi.api.schemas.batches import BatchAskBody, BatchTellBody, BatchTellReply
-from optunapi.api.schemas.trials import TrialList, trial_of
+from optunapi.api.schemas.trials import TrialList, trial_of, trials_of
 from optunapi.api.serving.access import Work
 from optunapi.api.serving.operations import no_trials
 from optunapi.api.v1.parameters import Key, Name, Wait, v1_routes
@@ -45,14 +45,14 @@ async def ask_many(
         params=asked.params,
         patience=patience(request, wanted, wait),
     )
-    return JsonReply({"items": [trial_of(view) for view in views]}, 201)
+    return JsonReply(trials_of(views), 201)
 
 
 @routes.add("POST", "/studies/{name}/tell", BatchTellReply, "What each tell came to")
 async def tell_many(
     dispatch: Work, name: Name, told: Annotated[BatchTellBody, Depends(JsonBody(BatchTellBody))]
 ) -> JsonReply:
-    """Close trials, each judged by itself as `tell` would, in one commit."""
+    """Close trials in one commit, each as `tell` would, whatever becomes of the others."""
     results = [(item.number, result_of(item)) for item in told.items]
     outcomes = await dispatch.change(
         name,

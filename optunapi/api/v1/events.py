@@ -15,9 +15,9 @@ routes = v1_routes("studies")
 
 ID = re.compile(r"[0-9]{1,16}")
 EVENTS: dict[str, Any] = {
-    "description": "Events `trial` and `study`, whose data is the Trial or Study as it became, and "
-    "`reset`: some were missed, list again. The stream ends with the study, with the server, and "
-    "when the client reads too slowly.",
+    "description": "Events `trial` and `study`, whose data is the changed Trial or Study, and `reset`: some "
+    "events were missed, list again. The stream ends with the study, with the server, and when the "
+    "client reads too slowly.",
     "content": {
         MEDIA_TYPE: {
             "schema": {"type": "string"},
@@ -41,7 +41,7 @@ async def events(
     name: Name,
     last_event_id: Annotated[
         str | None,
-        Header(max_length=255, description="Go on behind this event."),
+        Header(max_length=255, description="Continue after this event."),
     ] = None,
 ) -> EventStream:
     """What happens in a study, as server-sent events, each when it is committed."""

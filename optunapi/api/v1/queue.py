@@ -9,11 +9,10 @@ from fastapi.concurrency import run_in_threadpool
 from optunapi.api.http.bodies import JsonBody, digest
 from optunapi.api.http.replies import JsonReply, no_content
 from optunapi.api.schemas.queue import PointBody, QueueBody, QueueReply
-from optunapi.api.schemas.trials import trial_of
+from optunapi.api.schemas.trials import trial_of, trials_of
 from optunapi.api.serving.access import Manage
 from optunapi.api.v1.parameters import Key, Name, Number, v1_routes
 from optunapi.engine.trials.queue import QueuedPoint, check_first, grid_points
-from optunapi.engine.values import TrialView
 from optunapi.errors import KeyReused, StudyFinished, TrialFinished, ValueInvalid
 
 routes = v1_routes("queue")
@@ -46,7 +45,8 @@ async def enqueue(
     )
     if queued.params is not None:
         return JsonReply(trial_of(views[0]), 201)
-    return await run_in_threadpool(_reply, views)  # there may be thousands
+    # In a thread: there may be thousands.
+    return await run_in_threadpool(lambda: JsonReply(trials_of(views), 201))
 
 
 @routes.add("DELETE", "/studies/{name}/queue", None, "The queue is empty", status=204)
@@ -61,10 +61,6 @@ async def dequeue(dispatch: Manage, name: Name, n: Number) -> Response:
     """Take a trial out of the queue: it fails, reason `cancelled`."""
     await dispatch.change(name, lambda study: (None, study.queue.remove(n)))
     return no_content()
-
-
-def _reply(views: list[TrialView]) -> JsonReply:
-    return JsonReply({"items": [trial_of(view) for view in views]}, 201)
 
 
 def _points(queued: QueueBody) -> list[QueuedPoint]:

@@ -15,7 +15,7 @@ from optunapi.api.http.pages import cursor_of, page
 from optunapi.api.http.replies import JsonReply, no_content
 from optunapi.api.schemas.specification import SPEC_BODY
 from optunapi.api.schemas.studies import ForkBody, StudyPage, StudyPatch, StudyReply, study_of
-from optunapi.api.schemas.trials import TrialList, trial_of
+from optunapi.api.schemas.trials import TrialList, trials_of
 from optunapi.api.serving.access import Manage, Read
 from optunapi.api.serving.dispatch import CATALOG, Dispatch
 from optunapi.api.v1.parameters import Count, Limit, Name, NewName, Page, v1_routes
@@ -127,7 +127,7 @@ async def best_trials(
 ) -> JsonReply:
     """The best feasible complete trial, or n; with several objectives the Pareto front."""
     views = await dispatch.read(name, lambda study: study.best(n), absent=[])
-    return JsonReply({"items": [trial_of(view) for view in views]})
+    return JsonReply(trials_of(views))
 
 
 async def _reply(dispatch: Dispatch, name: str, status: int = 200) -> JsonReply:
@@ -157,7 +157,7 @@ def _change(patch: StudyPatch, spec: StudySpec) -> StudyChange:
             target = {names[0]: target}
         limits["target"] = target
         if not isinstance(target, dict) or not target or not set(target) <= set(names):
-            reason = f"a target gives a number for objectives of the study: {', '.join(names)}"
+            reason = f"a target is a number for objectives of the study: {', '.join(names)}"
             raise request_invalid(reason, "body", "limits", "target")
     given = "lease_seconds" in patch.model_fields_set
     return StudyChange(

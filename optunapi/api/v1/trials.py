@@ -89,8 +89,8 @@ async def ask(
     key: Key = None,
     wait: Wait = 0,
 ) -> JsonReply:
-    """Hand out a trial: the worker's own with `resume`, one whose worker is lost, the oldest that
-    waits, or a new sample, in this order.
+    """Hand out a trial, in this order: the worker's own with `resume`, one whose worker is lost, the
+    oldest one in the queue, a new sample.
     """
     wanted = request_of("ask", asked, key)
 
@@ -120,7 +120,7 @@ async def list_trials(
 ) -> JsonReply:
     """A study's trials. In the order of values the complete ones come first."""
     scope = json.dumps(["trials", name, state, worker, order])
-    # A cursor is a trial's number, or its complement where it was shown by number alone.
+    # The cursor is a trial's number, or its complement where the order is that of numbers alone.
     after = cursor_of(page_token, scope, int)
     place = None
     if after is not None:
@@ -228,7 +228,7 @@ async def suggest(
 
 @routes.add("POST", f"{TRIAL}/stop", TrialReply, "The trial, asked to stop", *NOT_RUNNING)
 async def stop(dispatch: Manage, name: Name, n: Number, _body: Nothing) -> JsonReply:
-    """Ask a trial's worker to end it; it learns so at its next report or renewal."""
+    """Ask a trial's worker to end it; the worker learns of it at its next report or renewal."""
     return JsonReply(trial_of(await dispatch.change(name, lambda study: study.stop(n))))
 
 
