@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import Request
 from optuna.trial import TrialState
 
+from optunapi import errors
 from optunapi.api.http.bodies import digest, request_invalid
 from optunapi.api.http.openapi import query, study_name
 from optunapi.api.http.replies import JsonReply
@@ -17,21 +18,6 @@ from optunapi.engine.lifecycle import Result
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest
-from optunapi.errors import (
-    ConfigInvalid,
-    KeyReused,
-    LeaseLost,
-    NoSlot,
-    RequestInvalid,
-    SpecConflict,
-    StudyFinished,
-    StudyNotFound,
-    StudyPaused,
-    TrialFinished,
-    TrialNotFound,
-    TrialWaiting,
-    ValueInvalid,
-)
 
 routes = Routes("OptunAPI 0.1")
 
@@ -55,10 +41,7 @@ KEY = query(
 )
 WORKER = query("worker", "The worker's name; by default the address it calls from.", SHORT_TEXT)
 TRIAL_ID = query(
-    "trial_id",
-    "The trial's number.",
-    {"type": "string", "pattern": "^[0-9]{1,18}$"},
-    required=True,
+    "trial_id", "The trial's number.", {"type": "string", "pattern": "^[0-9]{1,18}$"}, required=True
 )
 SCORES = query(
     "score",
@@ -92,15 +75,15 @@ async def ping(_: Public) -> JsonReply:
     "/optunapi/hparams/{model_name}",
     LegacyAskReply,
     "The trial",
-    StudyNotFound,
-    ConfigInvalid,
-    RequestInvalid,
-    KeyReused,
-    StudyPaused,
-    StudyFinished,
-    SpecConflict,
-    LeaseLost,
-    NoSlot,
+    errors.StudyNotFound,
+    errors.ConfigInvalid,
+    errors.RequestInvalid,
+    errors.KeyReused,
+    errors.StudyPaused,
+    errors.StudyFinished,
+    errors.SpecConflict,
+    errors.LeaseLost,
+    errors.NoSlot,
     hot=True,
     also="/optuna/hparams/{model_name}",
     openapi_extra={"parameters": [MODEL_NAME, KEY, WORKER]},
@@ -125,13 +108,13 @@ async def hparams(dispatch: Work, request: Request) -> JsonReply:
     "/optunapi/score/{model_name}",
     LegacyTellReply,
     "The closed trial, and the best one",
-    StudyNotFound,
-    TrialNotFound,
-    ConfigInvalid,
-    RequestInvalid,
-    ValueInvalid,
-    TrialFinished,
-    TrialWaiting,
+    errors.StudyNotFound,
+    errors.TrialNotFound,
+    errors.ConfigInvalid,
+    errors.RequestInvalid,
+    errors.ValueInvalid,
+    errors.TrialFinished,
+    errors.TrialWaiting,
     hot=True,
     also="/optuna/score/{model_name}",
     openapi_extra={"parameters": [MODEL_NAME, TRIAL_ID, SCORES]},

@@ -40,11 +40,7 @@ def _names_schema(longest: int) -> dict[str, Any]:
 
 
 Value = Annotated[Scalar, BeforeValidator(_scalar)]
-Params = Annotated[
-    dict[str, Value],
-    _names(512),
-    Field(json_schema_extra=_names_schema(512)),
-]
+Params = Annotated[dict[str, Value], _names(512), Field(json_schema_extra=_names_schema(512))]
 Constraints = Annotated[dict[str, float], _names(500), Field(json_schema_extra=_names_schema(500))]
 NewAttrs = Annotated[dict[str, Any], _names(512), Field(json_schema_extra=_names_schema(512))]
 Attrs = dict[str, Any]

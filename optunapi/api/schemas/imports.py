@@ -28,9 +28,7 @@ def _seconds(value: Any) -> Any:
 
 
 Moment = Annotated[
-    float,
-    BeforeValidator(_seconds),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from functools import partial
-from typing import Any, Final, Literal, overload
+from typing import Any, Final, Literal, cast, overload
 
 from optunapi.api.serving.ask_groups import AskGroups
 from optunapi.api.serving.long_poll import LongPoll, Patience
@@ -23,7 +23,6 @@ from optunapi.api.serving.operations import (
 from optunapi.api.serving.sampling_slots import SamplingSlots
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.spec.model import StudySpec
-from optunapi.engine.values import TrialView
 from optunapi.errors import StudyNotFound
 
 
@@ -32,9 +31,8 @@ class _Special(Enum):
     UNSET = "unset"
 
 
-CATALOG: Final = (
-    _Special.CATALOG
-)  # in place of a study's name: the operation gets the whole catalog
+# In place of a study's name: the operation gets the whole catalog.
+CATALOG: Final = _Special.CATALOG
 _UNSET: Final = _Special.UNSET
 
 
@@ -59,11 +57,7 @@ class Dispatch:
 
     @overload
     def read(
-        self,
-        place: str,
-        operation: Operation[Value],
-        *,
-        absent: object = ...,
+        self, place: str, operation: Operation[Value], *, absent: object = ...
     ) -> Awaitable[Value]: ...
 
     @overload
@@ -124,29 +118,15 @@ class Dispatch:
             self._groups.draw_ahead(place)
         return value
 
-    @overload
-    def ask(self, name: str, operation: Operation[Value]) -> Awaitable[Value]: ...
-
-    @overload
     def ask(
         self,
         name: str,
-        operation: Operation[list[TrialView]],
-        *,
-        count: int = ...,
-        params: Mapping[str, Any] = ...,
-        patience: Patience | None = ...,
-    ) -> Awaitable[list[TrialView]]: ...
-
-    def ask(
-        self,
-        name: str,
-        operation: Operation[Any],
+        operation: Operation[Value],
         *,
         count: int = 1,
         params: Mapping[str, Any] | None = None,
         patience: Patience | None = None,
-    ) -> Awaitable[Any]:
+    ) -> Awaitable[Value]:
         """Return what an operation hands out; the study is created if it was never asked from.
 
         `count` is how many trials it hands out, and `params` are the parameters that it fixes. With
@@ -161,7 +141,9 @@ class Dispatch:
         attempt = self._in_group if count == 1 else self._in_slot
         if patience is None:
             return settled(attempt, call)
-        return self._long_poll.ask(call, attempt, patience, is_choosy=bool(params))
+        # Only asks for trials have patience: those that are not received are given back.
+        views = self._long_poll.ask(cast(Any, call), attempt, patience, is_choosy=bool(params))
+        return cast(Awaitable[Value], views)
 
     def sample(self, name: str, operation: Operation[Value]) -> Awaitable[Value]:
         """Return the value of an operation on one trial that may need the study's sampler.

@@ -9,13 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
-from optunapi.errors import (
-    OptunAPIError,
-    StorageClosed,
-    StudyNotFound,
-    Superseded,
-    TrialNotFound,
-)
+from optunapi.errors import OptunAPIError, StorageClosed, StudyNotFound, Superseded, TrialNotFound
 
 Value = TypeVar("Value")
 Ts = TypeVarTuple("Ts")

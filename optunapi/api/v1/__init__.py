@@ -29,15 +29,5 @@ from optunapi.api.v1 import (
 
 ROUTES = tuple(
     module.routes
-    for module in (
-        studies,
-        trials,
-        events,
-        analysis,
-        export,
-        artifacts,
-        batches,
-        queue,
-        imports,
-    )
+    for module in (studies, trials, events, analysis, export, artifacts, batches, queue, imports)
 )

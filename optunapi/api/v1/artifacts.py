@@ -20,12 +20,7 @@ from optunapi.api.v1.parameters import TRIAL, Digits, Name, Number, v1_routes
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import ArtifactFiles, Commit, Upload
 from optunapi.engine.study import Study
-from optunapi.engine.trials.artifacts import (
-    FILENAME,
-    Artifact,
-    Removed,
-    too_large_for_study,
-)
+from optunapi.engine.trials.artifacts import FILENAME, Artifact, Removed, too_large_for_study
 from optunapi.errors import ArtifactNotFound, StorageUnavailable, TooLarge
 
 routes = v1_routes("artifacts")
@@ -45,10 +40,7 @@ GIVEN: dict[int | str, dict[str, Any]] = {
         "description": "The bytes, to be saved: never a page to be shown",
         "content": BYTES,
         "headers": {
-            "ETag": {
-                "description": "The SHA-256, in hexadecimal.",
-                "schema": {"type": "string"},
-            }
+            "ETag": {"description": "The SHA-256, in hexadecimal.", "schema": {"type": "string"}}
         },
     },
     304: {"description": "The bytes are those that `If-None-Match` names"},
@@ -215,8 +207,7 @@ async def prune_artifacts(
     files: Files,
     name: Name,
     older_than: Annotated[
-        float,
-        Query(ge=0, le=MAX_AGE, description="Seconds since the upload, at least."),
+        float, Query(ge=0, le=MAX_AGE, description="Seconds since the upload, at least.")
     ],
     keep_best: Annotated[
         int,
@@ -227,9 +218,7 @@ async def prune_artifacts(
 ) -> JsonReply:
     """Delete old files of a study, but for those of its best and its running trials."""
     removed = await dispatch.change(
-        name,
-        lambda study: study.artifacts.prune(older_than, keep_best),
-        absent=Removed(),
+        name, lambda study: study.artifacts.prune(older_than, keep_best), absent=Removed()
     )
     await run_in_threadpool(files.remove, removed.ids)
     return JsonReply({"deleted": len(removed.artifacts), "size": removed.size})

@@ -55,9 +55,7 @@ async def tell_many(
     """Close trials in one commit, each as `tell` would, whatever becomes of the others."""
     results = [(item.number, result_of(item)) for item in told.items]
     outcomes = await dispatch.change(
-        name,
-        lambda study: study.tell_many(results),
-        absent=[no_trials(name) for _ in results],
+        name, lambda study: study.tell_many(results), absent=[no_trials(name) for _ in results]
     )
     items = [
         {"number": number, **_shown(outcome)}

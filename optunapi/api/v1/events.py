@@ -29,19 +29,13 @@ EVENTS: dict[str, Any] = {
 
 
 @routes.add(
-    "GET",
-    "/studies/{name}/events",
-    None,
-    "",
-    replies={200: EVENTS},
-    response_class=EventStream,
+    "GET", "/studies/{name}/events", None, "", replies={200: EVENTS}, response_class=EventStream
 )
 async def events(
     dispatch: Read,
     name: Name,
     last_event_id: Annotated[
-        str | None,
-        Header(max_length=255, description="Continue after this event."),
+        str | None, Header(max_length=255, description="Continue after this event.")
     ] = None,
 ) -> EventStream:
     """What happens in a study, as server-sent events, each when it is committed."""

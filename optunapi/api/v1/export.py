@@ -57,16 +57,12 @@ async def export(
     dispatch: Read,
     name: Name,
     file_format: Annotated[
-        Literal["jsonl", "csv"],
-        Query(alias="format", description="JSON documents, or a table."),
+        Literal["jsonl", "csv"], Query(alias="format", description="JSON documents, or a table.")
     ] = "jsonl",
 ) -> StreamingResponse:
     """All trials of a study, as they are at one moment."""
     snapshot = await dispatch.read(CATALOG, lambda catalog: catalog.snapshot(name))
-    headers = {
-        **NO_STORE,
-        "Content-Disposition": f'attachment; filename="{name}.{file_format}"',
-    }
+    headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{name}.{file_format}"'}
     content = _csv(snapshot) if file_format == "csv" else _jsonl(snapshot)
     return StreamingResponse(content, headers=headers, media_type=MEDIA[file_format])
 

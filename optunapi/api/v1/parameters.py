@@ -13,13 +13,7 @@ from optunapi.api.http.bodies import MAX_ERRORS, JsonBody
 from optunapi.api.http.routes import PathPart, Routes
 from optunapi.api.schemas.trials import EmptyBody
 from optunapi.engine.names import NAME
-from optunapi.errors import (
-    ConfigInvalid,
-    NameInvalid,
-    RequestInvalid,
-    StudyNotFound,
-    TrialNotFound,
-)
+from optunapi.errors import ConfigInvalid, NameInvalid, RequestInvalid, StudyNotFound, TrialNotFound
 
 TRIAL = "/studies/{name}/trials/{n}"
 TRIAL_ITSELF = "/studies/{name}/trials/{n:trial}"

@@ -4,13 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request, Response
 
-from optunapi.api.http.bodies import (
-    READS_BODY,
-    JsonBody,
-    parse_json,
-    read_bytes,
-    request_invalid,
-)
+from optunapi.api.http.bodies import READS_BODY, JsonBody, parse_json, read_bytes, request_invalid
 from optunapi.api.http.pages import cursor_of, page
 from optunapi.api.http.replies import JsonReply, no_content
 from optunapi.api.schemas.specification import SPEC_BODY
@@ -37,8 +31,7 @@ YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 async def list_studies(
     dispatch: Read,
     state: Annotated[
-        Literal["open", "paused", "finished"] | None,
-        Query(description="Only those in this state."),
+        Literal["open", "paused", "finished"] | None, Query(description="Only those in this state.")
     ] = None,
     limit: Limit = 100,
     page_token: Page = None,
@@ -121,9 +114,7 @@ async def fork_study(
 
 @routes.add("GET", "/studies/{name}/best", TrialList, "The best trials")
 async def best_trials(
-    dispatch: Read,
-    name: Name,
-    n: Annotated[Count | None, Query(description="How many.")] = None,
+    dispatch: Read, name: Name, n: Annotated[Count | None, Query(description="How many.")] = None
 ) -> JsonReply:
     """The best feasible complete trial, or n; with several objectives the Pareto front."""
     views = await dispatch.read(name, lambda study: study.best(n), absent=[])

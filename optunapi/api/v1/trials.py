@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Query, Request
 from optuna.trial import TrialState
 
+from optunapi import errors
 from optunapi.api.http.bodies import JsonBody
 from optunapi.api.http.pages import cursor_of, page
 from optunapi.api.http.replies import JsonReply
@@ -44,32 +45,16 @@ from optunapi.engine.reports.pages import Cursor, Order, Selection
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, TrialView
-from optunapi.errors import (
-    KeyReused,
-    LeaseLost,
-    NoSlot,
-    SpecConflict,
-    StudyFinished,
-    StudyPaused,
-    TrialFinished,
-    TrialWaiting,
-    ValueInvalid,
-)
 
 routes = v1_routes("trials")
 
 States = Literal["waiting", "running", "complete", "pruned", "fail"]
 REFUSES_ASK = (
-    ValueInvalid,
-    KeyReused,
-    LeaseLost,
-    StudyPaused,
-    StudyFinished,
-    SpecConflict,
-    NoSlot,
+    *(errors.ValueInvalid, errors.KeyReused, errors.LeaseLost, errors.SpecConflict),
+    *(errors.StudyPaused, errors.StudyFinished, errors.NoSlot),
 )
-NOT_RUNNING = (TrialFinished, TrialWaiting)
-NOT_HELD = (*NOT_RUNNING, LeaseLost)
+NOT_RUNNING = (errors.TrialFinished, errors.TrialWaiting)
+NOT_HELD = (*NOT_RUNNING, errors.LeaseLost)
 
 
 @routes.add(
@@ -145,7 +130,13 @@ async def get_trial(dispatch: Read, name: Name, n: Number) -> JsonReply:
 
 
 @routes.add(
-    "POST", f"{TRIAL}/tell", TrialReply, "The closed trial", ValueInvalid, *NOT_HELD, hot=True
+    "POST",
+    f"{TRIAL}/tell",
+    TrialReply,
+    "The closed trial",
+    errors.ValueInvalid,
+    *NOT_HELD,
+    hot=True,
 )
 async def tell(
     dispatch: Work,
@@ -206,7 +197,12 @@ async def release(
 
 
 @routes.add(
-    "POST", f"{TRIAL}/suggest", SuggestReply, "The parameter's value", ValueInvalid, *NOT_HELD
+    "POST",
+    f"{TRIAL}/suggest",
+    SuggestReply,
+    "The parameter's value",
+    errors.ValueInvalid,
+    *NOT_HELD,
 )
 async def suggest(
     dispatch: Work,
@@ -232,7 +228,7 @@ async def stop(dispatch: Manage, name: Name, n: Number, _body: Nothing) -> JsonR
     return JsonReply(trial_of(await dispatch.change(name, lambda study: study.stop(n))))
 
 
-@routes.add("PATCH", TRIAL_ITSELF, TrialReply, "The trial", TrialFinished)
+@routes.add("PATCH", TRIAL_ITSELF, TrialReply, "The trial", errors.TrialFinished)
 async def change_trial(
     dispatch: Work,
     name: Name,
@@ -261,7 +257,5 @@ def patience(request: Request, wanted: AskRequest, seconds: float) -> Patience |
     if not seconds:
         return None
     return Patience(
-        seconds=seconds,
-        receive=request.receive,
-        can_repeat=wanted.resume or wanted.key is not None,
+        seconds=seconds, receive=request.receive, can_repeat=wanted.resume or wanted.key is not None
     )
