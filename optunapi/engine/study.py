@@ -11,12 +11,13 @@ from optunapi.engine.fork import Origin, origin_of
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.importances import Importances
-from optunapi.engine.reports.pages import Cursor, Selection, best_of, page_of
+from optunapi.engine.reports.pages import Cursor, Selection, page_of
 from optunapi.engine.reports.snapshot import Snapshot, snapshot_of
 from optunapi.engine.spec.diff import incompatibilities
 from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state import transitions
+from optunapi.engine.state.best import best_of
 from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit

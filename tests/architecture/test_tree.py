@@ -1,12 +1,15 @@
 """The tree is the architecture: what the package says of itself, and what its files may be called."""
 
+import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import optunapi
+import pytest
+
 from tests.support import ROOT
 
 PACKAGE = ROOT / "optunapi"
@@ -17,21 +20,43 @@ NOT_OURS = {".git", ".venv", "__pycache__", "build", "dist", "db"}
 TEXT = {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ".sh", ".svg", ".html", ".css", ".js", ""}
 
 
-def children() -> set[str]:
-    """The modules and folders of the package, as the map writes them."""
-    modules = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
-    folders = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+def children(folder: Path) -> set[str]:
+    """The modules and folders in a folder, as a map writes them."""
+    modules = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
     return modules | folders
 
 
-def test_the_packages_map_and_the_tree_agree() -> None:
-    mapped = MAP_ENTRY.findall(optunapi.__doc__ or "")
-    assert len(mapped) == len(set(mapped))
-    assert set(mapped) == children()
+def differences(folder: Path) -> set[str]:
+    """What the map of a folder lacks, or has that the folder does not, or has twice."""
+    text = (folder / "__init__.py").read_text(encoding="utf-8")
+    mapped = Counter(MAP_ENTRY.findall(ast.get_docstring(ast.parse(text), clean=False) or ""))
+    twice = {entry for entry, count in mapped.items() if count > 1}
+    return (set(mapped) ^ children(folder)) | twice
+
+
+def folders() -> list[Path]:
+    """Every folder of the package that has something to map."""
+    found = (path.parent for path in sorted(PACKAGE.rglob("__init__.py")))
+    return [folder for folder in found if children(folder)]
+
+
+@pytest.mark.parametrize("folder", folders(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_folders_map_and_its_files_agree(folder: Path) -> None:
+    assert not differences(folder)
+
+
+def test_a_map_that_is_wrong_is_found(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text(
+        '"""Parts.\n\n    one.py    first\n    gone.py   was\n"""'
+    )
+    (tmp_path / "one.py").touch()
+    (tmp_path / "two.py").touch()
+    assert differences(tmp_path) == {"gone.py", "two.py"}
 
 
 def test_no_child_of_the_package_hides_a_module_when_its_folder_is_on_the_path() -> None:
-    names = {child.removesuffix("/").removesuffix(".py") for child in children()}
+    names = {child.removesuffix("/").removesuffix(".py") for child in children(PACKAGE)}
     others = {name for name, owners in packages_distributions().items() if owners != ["optunapi"]}
     assert not names & (sys.stdlib_module_names | others)
 

@@ -1,7 +1,9 @@
 """Optuna's values where Optuna is not installed, and how the wire writes them.
 
-states.py          TrialState and StudyDirection
-distributions.py   the three distributions, with Optuna's checks
-frozen.py          FrozenTrial, a trial to look at
-scalars.py         numbers of numpy, torch and the like
+States and scalars stand alone; the other two modules use them.
+
+    states.py          TrialState and StudyDirection
+    distributions.py   the three distributions, with Optuna's checks
+    frozen.py          FrozenTrial, a trial to look at
+    scalars.py         numbers of numpy, torch and the like
 """

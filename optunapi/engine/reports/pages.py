@@ -1,4 +1,4 @@
-"""Trials page by page, in the order of their numbers or of their values, and the best trials.
+"""Trials page by page, in the order of their numbers or of their values.
 
 A page starts after the last trial of the page before: trials added in between make none repeat and none
 missing. In the order of values, complete trials come first; the others follow in the order of numbers.
@@ -12,11 +12,10 @@ from typing import Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.state.best import CHUNK, complete_by_value
 from optunapi.engine.store import Store
 
 Order = Literal["number", "-number", "value", "-value"]
-
-CHUNK = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,24 +63,6 @@ def page_of(
     return list(islice(filter(selection.has, trials), limit))
 
 
-def best_of(store: Store, study_id: int, n: int | None) -> list[FrozenTrial]:
-    """The best `n` feasible complete trials, by default one.
-
-    With several objectives: `n` trials of the Pareto front, by default all.
-    """
-    directions = store.get_study_directions(study_id)
-    if len(directions) > 1:
-        return store.best_trials(study_id)[:n]
-    descending = directions[0].name == "MAXIMIZE"
-    trials = _complete_by_value(store, study_id, None, descending=descending)
-    return list(islice(filter(is_feasible, trials), 1 if n is None else n))
-
-
-def is_feasible(trial: FrozenTrial) -> bool:
-    """Whether the trial meets all its constraints, as Optuna defines it: none is above 0."""
-    return all(value <= 0 for value in trial.constraints.values())
-
-
 def _by_number(
     store: Store, study_id: int, after: int | None, *, descending: bool
 ) -> Iterator[FrozenTrial]:
@@ -103,7 +84,7 @@ def _by_value(
 ) -> Iterator[FrozenTrial]:
     if after is None or not after.by_number:
         last = None if after is None else store.trial(study_id, after.number)
-        yield from _complete_by_value(store, study_id, last, descending=descending)
+        yield from complete_by_value(store, study_id, last, descending=descending)
         after = None
     number = None if after is None else after.number
     for trial in _by_number(store, study_id, number, descending=False):
@@ -114,11 +95,3 @@ def _by_value(
 def _has_order(trial: FrozenTrial) -> bool:
     """Whether the trial has a value to sort by. Optuna allows NaN, which has no order."""
     return trial.state == TrialState.COMPLETE and trial.values[0] == trial.values[0]
-
-
-def _complete_by_value(
-    store: Store, study_id: int, after: FrozenTrial | None, *, descending: bool
-) -> Iterator[FrozenTrial]:
-    while chunk := store.trials_by_value(study_id, descending=descending, after=after, limit=CHUNK):
-        yield from chunk
-        after = chunk[-1]

@@ -9,8 +9,8 @@ from statistics import fmean, median
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.reports.pages import is_feasible
 from optunapi.engine.reports.snapshot import Snapshot
+from optunapi.engine.state.best import is_feasible
 
 MAX_CURVE_POINTS = 500
 MAX_REASONS = 100

@@ -8,6 +8,7 @@ Read `state.py` first, then `transitions.py`. The other modules know neither of 
     deadlines.py      when leases and time-outs are due
     tally.py          failures, cost, workers and idempotency keys
     taken_points.py   which points of the space are taken
+    best.py           which trials are the best
     feed.py           events, for readers who follow the study
     templates.py      trials that are not stored yet
 """

@@ -14,7 +14,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.reports.pages import best_of
+from optunapi.engine.state.best import best_of
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit, Upload
 from optunapi.errors import ArtifactNotFound, TooLarge
