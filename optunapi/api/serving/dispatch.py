@@ -57,7 +57,7 @@ class Dispatch:
 
     @overload
     def read(
-        self, place: str, operation: Operation[Value], *, absent: object = ...
+        self, place: str, operation: Operation[Value], *, absent: object = ..., scans: bool = ...
     ) -> Awaitable[Value]: ...
 
     @overload
@@ -65,8 +65,12 @@ class Dispatch:
         self, place: Literal[_Special.CATALOG], operation: Work[Value]
     ) -> Awaitable[Value]: ...
 
-    def read(self, place: Any, operation: Any, *, absent: Any = _UNSET) -> Awaitable[Any]:
+    def read(
+        self, place: Any, operation: Any, *, absent: Any = _UNSET, scans: bool = False
+    ) -> Awaitable[Any]:
         """Return what an operation sees that changes nothing.
+
+        With `scans` the operation may look at every trial, so that it runs in a thread.
 
         Raises:
             StudyNotFound, ConfigInvalid: as `Catalog.find`.
@@ -75,9 +79,10 @@ class Dispatch:
         """
         if place is CATALOG:
             return settled(in_thread, self._catalog, operation)
-        if absent is _UNSET:
-            return settled(self._on_loop, Call(place, operation, study_with_trials))
-        return settled(in_thread, self._catalog, Call(place, operation, Catalog.find, absent))
+        if absent is not _UNSET:
+            return settled(in_thread, self._catalog, Call(place, operation, Catalog.find, absent))
+        call = Call(place, operation, study_with_trials)
+        return settled(in_thread, self._catalog, call) if scans else settled(self._on_loop, call)
 
     @overload
     async def change(
@@ -86,6 +91,7 @@ class Dispatch:
         operation: Operation[Value],
         *,
         absent: object = ...,
+        scans: bool = ...,
         check: Callable[[StudySpec], object] | None = ...,
         draw_ahead: bool = ...,
     ) -> Value: ...
@@ -99,13 +105,15 @@ class Dispatch:
         operation: Any,
         *,
         absent: Any = _UNSET,
+        scans: bool = False,
         check: Callable[[StudySpec], object] | None = None,
         draw_ahead: bool = False,
     ) -> Any:
         """Return the value of an operation once its changes are committed.
 
         With `check` a study that was never asked from is created first, if `check` does not refuse its
-        specification. With `draw_ahead` the sampler may draw the next ask's point afterwards.
+        specification. With `scans` the operation runs in a thread; with `draw_ahead` the
+        sampler may draw the next ask's point afterwards.
 
         Raises:
             StudyNotFound, ConfigInvalid, TrialNotFound, OptunAPIError: as `read`, and as `check`.
@@ -113,7 +121,7 @@ class Dispatch:
         if check is not None:
             find = partial(Catalog.for_ask, check=check)
             return await settled(in_thread, self._catalog, Call(place, operation, find))
-        value = await self.read(place, operation, absent=absent)
+        value = await self.read(place, operation, absent=absent, scans=scans)
         if draw_ahead:
             self._groups.draw_ahead(place)
         return value

@@ -113,7 +113,7 @@ async def put_artifact(
     files = catalog.artifacts
     _check_announced(request, files.max_file)
     room = await dispatch.read(
-        name, lambda study: study.artifacts.room(n, filename, files.max_study)
+        name, lambda study: study.artifacts.room(n, filename, files.max_study), scans=True
     )
     _check_announced(request, room, of_study=files.max_study)
     upload = await run_in_threadpool(files.receive, name)
@@ -130,7 +130,7 @@ async def put_artifact(
         return (artifact, replaced), commit
 
     try:
-        artifact, replaced = await dispatch.change(name, add)
+        artifact, replaced = await dispatch.change(name, add, scans=True)
     except StorageUnavailable:  # the change may have reached the disk
         catalog.uploads.end_later(upload)
         raise
@@ -188,7 +188,9 @@ async def delete_artifact(
     dispatch: Work, files: Files, name: Name, n: Number, filename: Filename
 ) -> Response:
     """Delete a file kept with a trial."""
-    removed = await dispatch.change(name, lambda study: study.artifacts.delete(n, filename))
+    removed = await dispatch.change(
+        name, lambda study: study.artifacts.delete(n, filename), scans=True
+    )
     await run_in_threadpool(files.remove, removed.ids)
     return no_content()
 
