@@ -244,6 +244,15 @@ def test_what_was_drawn_counts_as_running_for_the_next_draw_unless_there_is_no_l
     assert (after[0] == after[1]) == (not liar)
 
 
+def test_what_was_drawn_beside_a_fixed_value_beyond_its_range_does_not_count_as_running() -> None:
+    spec = spec_of(NATIVE)
+    one, another = sampler_of(NATIVE | {"seed": 2}), sampler_of(NATIVE | {"seed": 2})
+    for each in (one, another):
+        run(each, spec, 40)
+    one.sample(40, {"layers": 9})
+    assert one.sample(41, {}) == another.sample(41, {})
+
+
 def test_two_asks_that_draw_for_one_number_at_once_get_two_points() -> None:
     found = sampler_of(NATIVE | {"seed": 2})
     run(found, spec_of(NATIVE), 20)

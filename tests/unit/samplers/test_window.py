@@ -138,6 +138,13 @@ def test_a_fixed_value_beyond_its_range_does_not_count_whatever_its_distribution
     assert window.leaders(2) == [{"x": 0.5}]
 
 
+def test_a_trial_that_ran_in_the_space_and_finished_beyond_it_does_not_count() -> None:
+    window = window_of(2, 3, fits=lambda params: params["x"] <= 1)
+    window.replace(None, running(0))
+    window.replace(running(0), trial_of(ONE, 0, {"x": 2.0}, 0.0))
+    assert (known(window), window.n_finished) == (set(), 0)
+
+
 def test_one_running_trial_for_four_finished_counts_as_the_worst_and_the_newest_do() -> None:
     window = window_of(2, None)
     for number in range(8):

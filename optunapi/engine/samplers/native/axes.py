@@ -8,7 +8,7 @@ longer, and is not needed for a parameter with many steps, of which few are draw
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,8 +47,11 @@ class Axis(Protocol):
     def integers(self) -> IntegerRange | None:
         """The coordinates if they are whole numbers; None for choices and for the unit scale."""
 
-    def coordinate(self, value: Any, within: float) -> float | None:
-        """The coordinate of a value; None if the value is out of range.
+    def __contains__(self, value: Any) -> bool:
+        """Whether a value is in range."""
+
+    def coordinate(self, value: Any, within: float) -> float:
+        """The coordinate of a value in range.
 
         On the unit scale a step has a stretch of coordinates. `within`, from 0 to 1, says where in it.
         """
@@ -57,7 +60,7 @@ class Axis(Protocol):
         """The value at a coordinate."""
 
     def to_unit(self, value: Any) -> float:
-        """Where the value lies on the unit scale: the middle of its stretch."""
+        """Where a value in range lies on the unit scale: the middle of its stretch."""
 
     def from_unit(self, unit: float) -> Any:
         """The value at `unit`, at least 0 and below 1. A uniform `unit` makes this random search."""
@@ -85,12 +88,12 @@ def complete_params(
     parameters: Sequence[Parameter], point: Params, fixed: Params
 ) -> dict[str, Any]:
     """A trial's parameters in order: `fixed` values first, else the point's, else the only value."""
+    given = {**point, **fixed}
     params: dict[str, Any] = {}
     for parameter in parameters:
-        if parameter.applies(params):
+        if not parameter.when or parameter.applies(params):
             name = parameter.name
-            source = fixed if name in fixed else point
-            params[name] = source[name] if name in source else _only_value(parameter.distribution)
+            params[name] = given[name] if name in given else _only_value(parameter.distribution)
     return params
 
 
@@ -102,38 +105,32 @@ class ContinuousAxis:
 
     def __init__(self, distribution: FloatDistribution | IntDistribution) -> None:
         self._low, self._high = distribution.low, distribution.high
-        self._step, self._log = distribution.step, distribution.log
-        self._whole = isinstance(distribution, IntDistribution)
-        half = 0.0 if self._step is None else self._step / 2
-        self._start = self._scaled(self._low - half)
-        self._length = self._scaled(self._high + half) - self._start
+        self._step = distribution.step or 0.0
+        self._type = int if isinstance(distribution, IntDistribution) else float
+        self._scaled: Callable[[float], float] = math.log if distribution.log else float
+        self._unscaled: Callable[[float], float] = math.exp if distribution.log else float
+        self._start = self._scaled(self._low - self._step / 2)
+        self._length = self._scaled(self._high + self._step / 2) - self._start
 
-    def coordinate(self, value: Any, within: float) -> float | None:
-        if not self._low <= value <= self._high:
-            return None
-        return self.to_unit(value + (within - 0.5) * (self._step or 0.0))
+    def __contains__(self, value: float) -> bool:
+        return self._low <= value <= self._high
 
-    def value_at(self, coordinate: float) -> float:
-        return self.from_unit(coordinate)
-
-    def to_unit(self, value: Any) -> float:
-        return (self._scaled(value) - self._start) / self._length
+    def to_unit(self, value: float, within: float = 0.5) -> float:
+        moved = value + (within - 0.5) * self._step
+        return (self._scaled(moved) - self._start) / self._length
 
     def from_unit(self, unit: float) -> float:
-        found = self._start + unit * self._length
-        if self._log:
-            found = math.exp(found)
-        if self._step is not None:
+        found = self._unscaled(self._start + unit * self._length)
+        if self._step:
             found = self._low + round((found - self._low) / self._step) * self._step
-        found = min(max(found, self._low), self._high)
-        return int(found) if self._whole else float(found)
+        return self._type(min(max(found, self._low), self._high))
 
-    def interpolate(self, start: Any, end: Any, fraction: float) -> float:
+    # The coordinates are the unit scale.
+    coordinate, value_at = to_unit, from_unit
+
+    def interpolate(self, start: float, end: float, fraction: float) -> float:
         first, last = self._scaled(start), self._scaled(end)
         return self.from_unit((first + fraction * (last - first) - self._start) / self._length)
-
-    def _scaled(self, value: float) -> float:
-        return math.log(value) if self._log else value
 
 
 class SteppedAxis(ContinuousAxis):
@@ -141,20 +138,15 @@ class SteppedAxis(ContinuousAxis):
 
     def __init__(self, distribution: FloatDistribution | IntDistribution) -> None:
         super().__init__(distribution)
-        self._first = 0 if self._log else self._low
-        self._width = self._step or 1
-        low, high = (round((end - self._first) / self._width) for end in (self._low, self._high))
-        self.integers = IntegerRange(low=low, high=high, log=self._log)
+        self._first = 0 if distribution.log else self._low
+        low, high = map(self.coordinate, (self._low, self._high))
+        self.integers = IntegerRange(low=low, high=high, log=distribution.log)
 
-    def coordinate(self, value: Any, within: float) -> float | None:  # noqa: ARG002
-        if not self._low <= value <= self._high:
-            return None
-        number: int = round((value - self._first) / self._width)
-        return number
+    def coordinate(self, value: float, within: float = 0.5) -> int:  # noqa: ARG002
+        return round((value - self._first) / self._step)
 
     def value_at(self, coordinate: float) -> float:
-        found = min(self._first + round(coordinate) * self._width, self._high)
-        return int(found) if self._whole else float(found)
+        return self._type(min(self._first + round(coordinate) * self._step, self._high))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,11 +160,11 @@ class CategoricalAxis:
     def n_choices(self) -> int:
         return len(self.choices)
 
-    def coordinate(self, value: Any, within: float) -> float | None:  # noqa: ARG002
-        try:
-            return self.choices.index(value)
-        except ValueError:
-            return None
+    def __contains__(self, value: Any) -> bool:
+        return value in self.choices
+
+    def coordinate(self, value: Any, within: float) -> int:  # noqa: ARG002
+        return self.choices.index(value)
 
     def value_at(self, coordinate: float) -> Any:
         return self.choices[int(coordinate)]

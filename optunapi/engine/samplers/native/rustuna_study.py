@@ -5,7 +5,7 @@ the trials in memory of its own.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rustuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -74,7 +74,7 @@ class RustunaStudy:
             del self._tried[point]
 
     def _point_of(self, params: Params) -> tuple[Any, ...]:
-        return tuple(params[name] for name in self._axes)
+        return tuple(map(params.__getitem__, self._axes))
 
     def _give_changes(self) -> None:
         changed, self._changed = self._changed, {}
@@ -104,10 +104,8 @@ class RustunaStudy:
 
     def _give(self, number: int) -> None:
         params, rank = self._trials[number]
-        coordinates = {
-            name: axis.coordinate(params[name], _jitter(number, index))
-            for index, (name, axis) in enumerate(self._axes.items())
-        }
+        axes = zip(self._axes.items(), _jitters(number, len(self._axes)), strict=True)
+        coordinates = {name: axis.coordinate(params[name], within) for (name, axis), within in axes}
         # Rustuna, too, compares violations before losses.
         trial = create_trial(
             params=coordinates,
@@ -127,14 +125,17 @@ def _distribution_of(axis: Axis) -> Any:
     return FloatDistribution(0.0, 1.0)
 
 
-def _jitter(number: int, index: int) -> float:
-    """Where in its step's stretch a value lies, from 0 to 1.
+def _jitters(number: int, count: int) -> Sequence[float]:
+    """Where in its step's stretch each value of a trial lies, from 0 to 1.
 
-    If all lay in the middle, TPE would find the gaps between them worth a trial. The number is always the
-    same for a trial's parameter, and as if drawn uniformly: SplitMix64 (Steele, Lea and Flood, "Fast
-    splittable pseudorandom number generators", 2014).
+    If all lay in the middle, TPE would find the gaps between them worth a trial. The numbers are always
+    the same for a trial, and as if drawn uniformly: SplitMix64 (Steele, Lea and Flood, "Fast splittable
+    pseudorandom number generators", 2014).
     """
-    mixed = (number + 1) * 0x9E3779B97F4A7C15 + index * 0xD1B54A32D192ED03 & _MASK
-    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK
-    return (mixed ^ mixed >> 31) / 2**64
+    jitters = []
+    for index in range(count):
+        mixed = (number + 1) * 0x9E3779B97F4A7C15 + index * 0xD1B54A32D192ED03 & _MASK
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK
+        jitters.append((mixed ^ mixed >> 31) / 2**64)
+    return jitters

@@ -17,13 +17,9 @@ class Seeds:
 
     def __init__(self, seed: int | None) -> None:
         self._seed = seed
+        self.are_random = seed is None
         self._lock = threading.Lock()
         self._n_taken: dict[tuple[int, int], int] = {}
-
-    @property
-    def are_random(self) -> bool:
-        """Whether no seed is configured."""
-        return self._seed is None
 
     def take(self, number: int, attempt: int) -> int:
         """The seed for an attempt at a trial; another one each time it is taken again.

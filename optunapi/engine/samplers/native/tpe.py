@@ -98,7 +98,7 @@ class TPE:
         else:
             point = self.draw(seed, number)
         params = complete_params(self._parameters, point, fixed)
-        if self._fits(params):
+        if not fixed or self._fits(params):  # a drawn value fits
             with self._window_lock:
                 self._version += 1
                 self._window.expect(number, params)
@@ -149,10 +149,7 @@ class TPE:
 
     def _fits(self, params: Params) -> bool:
         """Whether a trial has all parameters, each in its present range."""
-        return all(
-            name in params and axis.coordinate(params[name], 0.5) is not None
-            for name, axis in self._axes.items()
-        )
+        return all(name in params and params[name] in axis for name, axis in self._axes.items())
 
 
 @cache

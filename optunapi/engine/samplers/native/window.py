@@ -80,23 +80,24 @@ class Window:
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take a changed or new trial into account."""
-        self._n_known = max(self._n_known, after.number + 1)
-        if after.state == TrialState.WAITING:
-            self._waiting.add(after.number)
+        number, state, params = after.number, after.state, after.params
+        self._n_known = max(self._n_known, number + 1)
+        if state == TrialState.WAITING:
+            self._waiting.add(number)
         else:
-            self._waiting.discard(after.number)
-        if after.state == TrialState.RUNNING and self._fits(after.params):
-            self._run(after.number, after.params)
+            self._waiting.discard(number)
+        # Parameters with which a trial runs here were checked when it began.
+        fits = self._running.get(number) == params or self._fits(params)
+        if fits and state == TrialState.RUNNING:
+            self._run(number, params)
             return
-        self._running.pop(after.number, None)
-        if after.state not in _FINISHED or (before is not None and before.state == after.state):
-            return
-        if not self._fits(after.params):
+        self._running.pop(number, None)
+        if not fits or state not in _FINISHED or (before is not None and before.state == state):
             return
         self.n_finished += 1
         rank = rank_of(after, self._directions)
-        self._added[after.number] = after.params, rank
-        self._update_leaders(rank, after.params)
+        self._added[number] = params, rank
+        self._update_leaders(rank, params)
         if self._n_newest is not None:
             self._add_to_newest(self._best.add(rank), self._n_newest)
 
@@ -123,7 +124,7 @@ class Window:
         added, removed = self._added, self._removed
         self._added, self._removed = {}, []
         running = self._newest_running(number)
-        removed += [n for n in self._seen_running if n not in running and n not in added]
+        removed += self._seen_running.difference(running, added)
         worst = (math.inf,) * len(self._directions)
         for each in running:
             if each not in self._seen_running:
