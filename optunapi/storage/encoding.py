@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial, TrialState
 STATES: Mapping[str, TrialState] = {state.name: state for state in TrialState}
 DIRECTIONS: Mapping[str, StudyDirection] = {d.name: d for d in StudyDirection}
 
-_SCALARS = (str, int, float, bool, type(None))
+_SCALARS = {str, int, float, bool, type(None)}
 _EXACT_INT = 2**53  # beyond it, the column, a double, loses digits
 _KEPT_DISTRIBUTIONS = 4096
 _NO_TIME, _QUARTER = timedelta(), timedelta(minutes=15)
@@ -105,9 +105,8 @@ def normal_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _copied(value: Any) -> Any:
     """A value as JSON returns it. Most are flat, and need not be encoded for that."""
-    if type(value) is dict and all(
-        type(key) is str and type(item) in _SCALARS for key, item in value.items()
-    ):
+    has_names = type(value) is dict and {*map(type, value)} <= {str}
+    if has_names and {*map(type, value.values())} <= _SCALARS:
         return dict(value)
     return json.loads(json.dumps(value))
 

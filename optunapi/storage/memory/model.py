@@ -8,6 +8,7 @@ without copying them. This module knows neither SQL nor commits, and takes no lo
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Container, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
@@ -20,6 +21,8 @@ from optunapi.storage.memory.ranking import Ranking, feasible, losses
 
 Attrs = dict[str, Any]
 AttrKind = Literal["user", "system"]
+
+_trial_id = attrgetter("_trial_id")
 
 
 class Study:
@@ -236,7 +239,3 @@ class Memory:
         for study in studies:
             self.add_study(study)
             self.mark_reloaded(study)
-
-
-def _trial_id(trial: FrozenTrial) -> int:
-    return trial._trial_id
