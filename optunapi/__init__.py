@@ -6,15 +6,15 @@ bottom, each layer importing only from those below it:
     server.py     the ASGI application, and nothing else
     cli/          the command line
     app.py        the composition root: settings, storage, engine and routes become one application
-    lifespan.py   from start to stop: ownership, sweeps, an orderly end
-    garbage.py    which objects full garbage collections do not check
+    lifespan.py   from start to stop: ownership, a sweep each second, an orderly end
+    garbage.py    full garbage collections that skip old objects
     settings.py   the server's settings, from the environment
-    api/          HTTP in and out; decides nothing
-    security/     who may call
+    api/          HTTP in and out: routes, bodies, replies, statuses, and where requests run
+    security/     who may call: the checks that a request has to pass
     engine/       studies and trials; knows no HTTP and no SQL
-    storage/      reads from memory, writes in groups; the only SQL for studies
-    client/       a trainer's side: ask, tell, optimize; stands aside, on errors alone
-    tunnel/       a supervised SSH tunnel to a server behind a gateway; stands aside likewise
+    storage/      studies in memory, written to Optuna's tables in groups; the only SQL
+    client/       a trainer's side: ask, tell, optimize; imports nothing of the server
+    tunnel/       an SSH tunnel to a server behind a gateway; imports nothing of the server
     durations.py  90s, 5m, 12h, 30d as seconds
     errors.py     every error, on the server and in the client
 

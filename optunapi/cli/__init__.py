@@ -2,6 +2,7 @@
 
 Only click is imported at the top of these modules. A command imports the rest when it runs, so that
 a trainer's machine can run its commands without Optuna and a web framework, and `--help` is fast.
+A new command is a module here, and is added to the group at the end of this file.
 
     serve.py         `optunapi serve`: run the server
     check.py         `optunapi check`: find the errors in config files

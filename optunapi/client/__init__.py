@@ -8,13 +8,13 @@ the top layer to the lowest.
     optimize.py       Optuna's loop around an objective, on this machine
     progress.py       the progress bar of that loop
     trial.py          what an objective gets: suggest, report, attributes, artifacts
-    trial_handle.py   what is known of a trial in hand, and how it ends
-    study_handle.py   what is known of a study, how it is reached, and the body of an ask
+    trial_handle.py   one held trial: how it is told, kept if the server is not reached, or given back
+    study_handle.py   one study: what is known of it, how it is reached, and the body of an ask
     events.py         what happens in a study, as an iterator
-    connection.py     one server: requests, with kept results delivered first
+    connection.py     one server: requests, tried again, after the results that were kept
     leases.py         the trials that this process holds, and the thread that renews their leases
-    spool.py          results that wait on disk for their server
-    http/             one request, its reply, and what is tried again
+    spool.py          results that could not be sent, kept on disk until they can
+    http/             one request and its reply, and which failures are tried again
     optuna_types/     Optuna's values without Optuna, and their form on the wire
     process/          forks and SIGTERM
     profiles.py       which server: arguments, environment, the user's profiles

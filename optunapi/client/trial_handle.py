@@ -1,4 +1,4 @@
-"""A trial in hand: what this process knows of it, and how it ends."""
+"""One held trial: what this process knows of it, and how it ends: told, kept on disk, or given back."""
 
 import math
 import sys

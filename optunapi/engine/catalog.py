@@ -250,11 +250,9 @@ class Catalog:
         self._studies.end_events()
 
     def sweep(self, idle_seconds: float) -> int:
-        """Do what time alone brings about, and close the studies that have been idle for so long.
+        """Apply deadlines, close studies that were idle for `idle_seconds`, end refused uploads.
 
-        Call it every second or so.
-
-        Returns how many studies were closed or deleted since the last sweep.
+        Call it about once a second. Returns how many studies were closed or deleted since the last sweep.
         """
         self.uploads.end_refused()
         return self._studies.sweep(idle_seconds)

@@ -1,4 +1,4 @@
-"""The studies' YAML files in one folder: which there are, and each read again only when it changed."""
+"""The studies' YAML files in one folder. `find` compares a file with the disk, and reads a changed one."""
 
 from dataclasses import dataclass
 from pathlib import Path

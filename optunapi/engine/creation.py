@@ -1,4 +1,4 @@
-"""How a study is created: from its specification alone, or as a fork of another study."""
+"""Creates a study in the database: from its specification alone, or as a fork of another study."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def create_study(
 ) -> int:
     """Create a study with these finished trials, in one commit; return its id.
 
-    The specification's `enqueue` is queued, but for points that the history has. A fork with the same
+    The specification's `enqueue` is queued, except for points that the history has. A fork with the same
     specification as its `origin` also gets the limits, lease and attributes that were set by hand.
     """
     record, user_attrs = StudyRecord(created_at=now), spec.user_attrs

@@ -64,7 +64,7 @@ def fitting_history(origin: Origin, spec: StudySpec) -> list[FrozenTrial]:
 def _values_of(
     old: Sequence[Objective], new: Sequence[Objective]
 ) -> Callable[[FrozenTrial], Values] | None:
-    """A function that gives a trial's values of the new objectives; None if they cannot be mapped.
+    """A function that returns a trial's values of the new objectives; None if they cannot be mapped.
 
     Objectives are mapped by name. If some names are unknown but the directions are the same, the
     objectives were renamed: they are mapped in order.

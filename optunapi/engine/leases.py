@@ -1,4 +1,4 @@
-"""Leases, and other times at which something is due for a trial. Times are seconds since the epoch."""
+"""The leases of one study's trials, and `DueTimes`, which finds the earliest. In seconds since the epoch."""
 
 import heapq
 from dataclasses import dataclass

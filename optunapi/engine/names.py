@@ -40,7 +40,7 @@ def slug_of(name: str) -> str:
 
 
 def name_fault(name: str) -> str | None:
-    """What keeps a text from being a parameter's or an objective's name, if anything."""
+    """Why a text cannot be the name of a parameter or an objective; None if it can."""
     if not name or name != name.strip():
         return f"{quoted(name)} is not a name: it is empty, or begins or ends with a space"
     if len(name) > LONGEST_NAME:

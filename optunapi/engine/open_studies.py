@@ -180,7 +180,10 @@ class OpenStudies:
         return removed
 
     def sweep(self, idle_seconds: float) -> int:
-        """See `Catalog.sweep`."""
+        """Apply deadlines, close studies that were idle for `idle_seconds`, drop feeds without listeners.
+
+        Returns how many studies were closed or deleted since the last sweep.
+        """
         for name, (study, _) in list(self._open.items()):
             try:
                 study.apply_deadlines()

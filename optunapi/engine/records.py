@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 TRIAL = "optunapi:trial"
 SPEC = "optunapi:spec"
 STUDY = "optunapi:study"
-LATE_FOR = "late_for"  # a user attribute: of which failed trial this one keeps the late result
+LATE_FOR = "late_for"  # a user attribute: the number of the failed trial whose late result this is
 
 
 @dataclass(frozen=True, kw_only=True)

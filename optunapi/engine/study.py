@@ -1,4 +1,4 @@
-"""One live study: the one place where everything that can be done with it is found."""
+"""One open study: every operation on it. The work is done in `trials/`, `reports/` and `state/`."""
 
 from collections.abc import Container, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -48,10 +48,10 @@ from optunapi.errors import (
 
 
 class Study:
-    """A study that is being served. Every method may be called from any thread.
+    """An open study. Every method may be called from any thread.
 
-    What a method returns is true in memory; show it once its `Commit` is done. Errors are those of the
-    method that is called, in `optunapi.engine.trials`.
+    Methods return a value and the `Commit` that it rests on: wait for the commit before the value is shown.
+    A method raises what the function that it calls raises; see `optunapi.engine.trials`.
     """
 
     def __init__(self, state: StudyState) -> None:
@@ -70,7 +70,7 @@ class Study:
     # Units and commits
 
     def try_exclusive(self) -> AbstractContextManager[bool]:
-        """Whether anything but sampling can be done here without waiting; if so, other threads wait."""
+        """Whether this thread can do anything but sample without waiting; if so, other threads wait."""
         return self._state.try_exclusive()
 
     def one_commit(self) -> AbstractContextManager[None]:
@@ -82,7 +82,7 @@ class Study:
         return self._state.store.committed()
 
     def reloads(self) -> int:
-        """A number that rises when what was seen of the study may no longer be true."""
+        """A number that rises when the study was read again: what was seen before may be outdated."""
         return self._state.reloads()
 
     def is_gone(self) -> bool:
@@ -146,11 +146,11 @@ class Study:
         return self._held.renew(number, lease, seconds)
 
     def release(self, number: int, lease: str | None) -> tuple[TrialView, Commit]:
-        """Let a trial wait, to be handed out again; see `HeldTrials.release`."""
+        """Put a trial back, to be handed out again; see `HeldTrials.release`."""
         return self._held.release(number, lease)
 
     def give_back(self, views: Sequence[TrialView]) -> Commit:
-        """Let trials wait again whose worker left before it got them; see `HeldTrials.give_back`."""
+        """Put back trials whose worker left before it got the reply; see `HeldTrials.give_back`."""
         return self._held.give_back(views)
 
     def tell(self, number: int, result: Result) -> tuple[TrialView, Commit]:
@@ -336,14 +336,14 @@ class Study:
     def hold_spec(self, error: ConfigInvalid | SpecConflict) -> None:
         """Keep the specification in force, since the configuration has become unusable.
 
-        A broken file leaves the study as it was. A configuration that conflicts with the history stops
-        asks: its author expects other trials than the study would make.
+        A broken file leaves the study as it was. A configuration that conflicts with the study's trials
+        stops asks: its author expects other trials than the study would make.
         """
         self._state.config_error = error
         self._asking.conflict = error if isinstance(error, SpecConflict) else None
 
     def follow(self, spec: StudySpec) -> None:
-        """Put another specification in force, which the history fits, from the next ask on."""
+        """Put another specification in force from the next ask on. The study's trials must fit it."""
         self._state.config_error = self._asking.conflict = None
         if spec != self.spec:
             self._sampling.follow(spec)

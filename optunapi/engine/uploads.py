@@ -1,4 +1,4 @@
-"""Uploads of which it is not known whether a trial lists their file: which they are, and how they end."""
+"""Uploads that a crash or a refused change left unfinished: their files are kept if a trial lists them."""
 
 import logging
 from contextlib import suppress
@@ -23,7 +23,7 @@ class UnfinishedUploads:
         for upload in self._files.interrupted():
             try:
                 self._end(upload)
-            except (OptunAPIError, OSError) as error:  # or the study is of another server
+            except (OptunAPIError, OSError) as error:  # the study may belong to another server
                 logger.warning(
                     "artifact %s is checked again at the next start: %s", upload.id, error
                 )

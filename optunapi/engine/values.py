@@ -1,4 +1,4 @@
-"""What callers ask of a study and what it answers, as values that know no HTTP."""
+"""The arguments and results of a study's and a catalog's methods, as values that know no HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.leases import Lease
-from optunapi.engine.lifecycle import FinishedReason
+from optunapi.engine.limits import FinishedReason
 from optunapi.engine.spec.model import Limits, StudySpec
 
 

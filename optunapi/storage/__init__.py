@@ -6,15 +6,15 @@ goes through units.py, memory/, pending.py and writer.py to tables/.
     stores.py          where a server keeps its studies: a file each, or one database
     write_through.py   the storage, as the engine and Optuna see it
     units.py           changes that happen together or not at all
-    writer.py          the one thread that writes to a database
-    foreign_writes.py  what other processes wrote to the same database
+    writer.py          the one thread that writes to a database, and notices that others wrote to it
+    foreign_writes.py  what others wrote: read, checked against what is pending, added to memory
     pending.py         units that wait for the writer, in groups
     commits.py         what callers wait for
     memory/            the read model
     tables/            Optuna's tables, and the only SQL
-    encoding.py        Optuna's objects ↔ what its tables hold
-    errors.py          how a storage refuses
-    artifacts.py       files that are kept with trials
+    encoding.py        Optuna's objects ↔ the values in its tables: floats, times, distributions, attributes
+    errors.py          the errors of a storage
+    artifacts.py       the files of artifacts on the disk
 """
 
 from optunapi.storage.commits import Commit

@@ -1,4 +1,4 @@
-"""How a storage refuses.
+"""The errors of a storage.
 
 StorageUnavailable
 ├── Superseded        another process wrote first: the same change may succeed if it is made again

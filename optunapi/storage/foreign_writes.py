@@ -1,4 +1,4 @@
-"""What other processes wrote to the database: found, checked against what is pending, and taken in.
+"""What other processes wrote to the database: read, checked against what is pending, added to memory.
 
 The others are Optuna processes or a dashboard on the same file, which do not know of our ownership. They
 add trials and studies, change unfinished trials and the attributes of studies, and delete studies. They

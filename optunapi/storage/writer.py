@@ -1,4 +1,4 @@
-"""The one thread that writes to a database: it commits what is pending, and notifies the callers."""
+"""The one thread that writes to a database: it commits what is pending, and notices that others wrote."""
 
 import logging
 import threading

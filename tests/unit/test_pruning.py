@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.pruners.incremental import make_rule
+from optunapi.engine.pruners.make import make_rule
 from optunapi.engine.pruners.registry import PRUNERS, make_pruner
 from optunapi.engine.pruners.sorted_values import SortedValues
 from optunapi.engine.spec.model import StudySpec

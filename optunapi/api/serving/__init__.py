@@ -3,8 +3,8 @@
 Start with `dispatch.py`, which handlers talk to. The modules from `operations.py` to `wakeups.py` are its
 parts.
 
-    access.py          who may call a handler, as the type of its first parameter
-    dispatch.py        read, change, ask, sample: how an operation of a handler runs
+    access.py          who may call a handler, as the type of its first parameter; the checks are in security/
+    dispatch.py        read, change, ask, sample: what runs on the event loop, what in a thread
     operations.py      operations on a study, and their value once it is committed
     ask_groups.py      asks that share one thread and one commit
     sampling_slots.py  how many threads may sample at once

@@ -1,6 +1,7 @@
 """The routes under `/optunapi/v1`, each a handler whose signature says who may call it and what it takes.
 
-Start with trials, the routes that workers use. Every module has its `routes`.
+Start with trials, the routes that workers use. Every module has its `routes`; a new module is added to
+`ROUTES` below.
 
     trials.py      ask, tell, report, renew, release, suggest, stop: one trial at a time
     batches.py     many trials in one request

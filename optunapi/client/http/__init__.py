@@ -4,6 +4,6 @@ Read session.py first: it sends a request with `Session.send`, which uses the mo
 
     session.py     one request and its reply, over this process's connections
     problems.py    replies that are not a success, as exceptions
-    retries.py     which failures are tried again, and when
+    retries.py     which failures are tried again, when, and for how long
     buffered.py    connections that send a small request in one write
 """

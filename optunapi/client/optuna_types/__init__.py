@@ -1,4 +1,4 @@
-"""Optuna's values where Optuna is not installed, and how the wire writes them.
+"""Optuna's values where Optuna is not installed, and their form on the wire.
 
 States and scalars stand alone; the other two modules use them.
 

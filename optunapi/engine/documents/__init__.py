@@ -1,9 +1,9 @@
 """Documents: the text of a configuration becomes plain values, checked, with the line of each error.
 
-`document` first: everything else reads or makes its nodes.
+Read `document.py` first: the other modules create or read its nodes.
 
-    document.py      a document's values, where each stands, and its errors
-    yaml_reader.py   YAML text to values that know their lines
-    fields.py        the types of values that configurations have
+    document.py      a document's values, the line and key of each, and the errors found in it
+    yaml_reader.py   YAML text to values; sets the line of each
+    fields.py        the types of the values in a configuration
     components.py    classes of Optuna by name, and their arguments
 """

@@ -1,4 +1,4 @@
-"""A file or body as plain values, where each stands, and the errors found in it."""
+"""A file or body as plain values, the line and key of each, and the errors found in it."""
 
 import difflib
 import json
@@ -147,7 +147,7 @@ class Node:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing: null, or a text, list or mapping without content."""
+        """Whether it is null, or an empty text, list or mapping."""
         return self.data is None or self.data in ("", [], {})
 
     def all_entries(self) -> dict[str, "Node"]:
@@ -176,7 +176,7 @@ class Node:
         return None
 
     def shown(self) -> str:
-        """The value as an error shows it, and as it stands in the file where that looks different."""
+        """The value as an error shows it; also as the file has it, if that looks different."""
         shown, text = quoted(self.data), self.document.position(self.path).text
         if text and len(text) < 20 and isinstance(self.data, int) and text.lower() != shown:
             return f"{text} (read as {shown})"
@@ -222,7 +222,7 @@ def nearest(word: object, allowed: Collection[str]) -> str:
 
 
 def scalar_fault(value: Any) -> str | None:
-    """What makes a scalar unfit for a strict JSON reply or a database, if anything."""
+    """Why a scalar cannot be in a strict JSON reply or a database; None if it can."""
     if isinstance(value, str):
         try:
             value.encode()

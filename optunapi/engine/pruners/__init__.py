@@ -1,11 +1,11 @@
 """Pruners: what a configuration may name, and whether a reporting trial should be pruned.
 
-Decisions are those of Optuna's pruners, but a report costs the same however many trials there are. Read
-`incremental` first.
+Decisions are those of Optuna's pruners, but a report takes the same time however many trials there are: a
+rule is notified of each change of a trial, and keeps what its pruner needs of it. Read `rules.py` first.
 
-    registry.py        the pruners by name: read from a configuration, and Optuna's pruner made
-    incremental.py     the rule for a pruner, which is notified of every trial as it changes
-    rules.py           what a rule is; none, threshold, median, percentile, patient, wilcoxon
-    halving.py         successive-halving, hyperband
+    rules.py           `Rule`: what it keeps of other trials and decides; all rules but the two in halving.py
+    halving.py         the rules of successive-halving and hyperband
     sorted_values.py   the values of many trials in order, for ranks and percentiles
+    make.py            the rule for a pruner's name and arguments
+    registry.py        the pruners by name: read from a configuration, and made as Optuna's
 """

@@ -31,8 +31,8 @@ def successive_halving(
 ) -> Rule:
     """`successive-halving`: one bracket with all trials.
 
-    "auto" is a hundredth of the highest step of the complete trials at the first report after one of
-    them has reported. Until then nothing is pruned.
+    "auto" is set at the first report for which there is a complete trial with reports: to a hundredth of
+    the highest step of the complete trials. Until then nothing is pruned.
     """
 
     def brackets(longest: int | None) -> list[Bracket] | None:
@@ -64,10 +64,10 @@ def hyperband(
     reduction_factor: int,
     bootstrap_count: int,
 ) -> Rule:
-    """`hyperband`: brackets that begin to halve later and later. A trial's number decides on its own.
+    """`hyperband`: brackets that begin to halve later and later. A trial's number decides its bracket.
 
-    "auto" is one more than the highest step of the complete trials at the first report after one of them
-    has reported. Until then nothing is pruned.
+    "auto" is set at the first report for which there is a complete trial with reports: to one more than
+    the highest step of the complete trials. Until then nothing is pruned.
     """
 
     def brackets(longest: int | None) -> list[Bracket] | None:
@@ -147,7 +147,7 @@ class Halving(Rule):
     """Brackets of trials.
 
     `brackets` is called with the highest step that a complete trial reported, or None. It returns the
-    brackets, or None while they are not known. They are kept then, as one of Optuna's processes does.
+    brackets, or None while they are not known. Once known, they stay the same until a restart, as in Optuna.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Halving(Rule):
         self._noted: list[tuple[int, int, float]] = []  # number, rung, value: not in a bracket yet
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
-        """Take in the rungs that the trial has newly noted, and its last step once it is complete."""
+        """Add the rungs that the trial has newly noted, and its last step once it is complete."""
         if became_complete(before, after) and (step := after.last_step) is not None:
             self._longest = step if self._longest is None else max(step, self._longest)
         # A note is written once, and stays when the trial is handed to another worker.

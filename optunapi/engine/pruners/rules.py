@@ -1,7 +1,7 @@
 """The pruners that look at the reporting trial, at the best one, or at complete trials at the same step.
 
-Each rule decides as Optuna's pruner of that name and these arguments does; Optuna's documentation says
-what they mean. Unlike Optuna's it is notified of every trial as it changes, and need not read them all.
+Each rule decides as Optuna's pruner of the same name and arguments, which Optuna's documentation describes.
+A rule sees other trials only as `replace` is called for each change of one, before and after.
 """
 
 import math
@@ -45,7 +45,7 @@ class Rule(ABC):
 
 
 class WithoutHistory(Rule):
-    """`none` and `threshold`: Optuna's own pruner decides, which looks at no other trial."""
+    """`none` and `threshold`: Optuna's own pruner decides, since it looks at no other trial."""
 
     def __init__(self, pruner: BasePruner) -> None:
         self._pruner: Any = pruner
@@ -71,14 +71,14 @@ class Percentile(Rule):
     )
 
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
-        """Take in the reports of a trial that has become complete; they are final."""
+        """Add the reports of a trial that has become complete; they are final."""
         if became_complete(before, after):
             self._n_complete += 1
             for step, value in after.intermediate_values.items():
                 self._at_step[step].add(value)
 
     def decide(self, trial: FrozenTrial) -> Decision:
-        """Whether its best report is beyond the percentile of complete trials' reports at its last step."""
+        """Whether its best report is worse than the percentile of complete trials' at its last step."""
         step = trial.last_step
         if self._n_complete < max(self.n_startup_trials, 1) or step is None:
             return KEEP

@@ -1,11 +1,11 @@
 """Samplers: what a configuration may name, and what draws a study's points.
 
-A configuration names a sampler and its arguments (`registry`), which are checked against the study
-(`checks`). `native/` draws wherever it can, which `native.engine` decides; else Optuna's own sampler draws,
-which `make` makes. Read `problem` and `make` first, then `native/`.
+A configuration names a sampler and its arguments (`registry.py`), which are checked against the study
+(`checks.py`). A sampler of `native/` draws the points if it can; `native/engine.py` decides that. Otherwise
+Optuna's own sampler does, which `make.py` constructs. Read `problem.py` and `make.py` first, then `native/`.
 
     problem.py    what a sampler needs to know of a study
-    registry.py   the samplers by name, and how their arguments are read
+    registry.py   the samplers by name, and the arguments of each
     make.py       a sampler read from a configuration; Optuna's sampler made for a study
     checks.py     whether a sampler can be used with a search space and its objectives
     grid.py       the grid of a search space

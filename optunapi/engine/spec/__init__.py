@@ -1,13 +1,14 @@
 """Specifications: what a configuration asks of a study, read, compared and inferred.
 
-`model` is what everything else makes or looks at; `read` leads through the rest of the reading.
+Read `model.py` first, the values that all other modules create or use; then `read.py`, which calls the
+modules that read the parts of a configuration.
 
-    model.py           a specification as values, and its version
-    read.py            the short and the long form, and the settings of the long one
+    model.py           a specification as values: parameters, objectives, limits; and its version
+    read.py            the whole configuration: its short and its long form, and all settings
     parameters.py      parameters and their conditions
     objectives.py      objectives and targets
-    distributions.py   distributions, read and written
-    files.py           YAML files and bodies
+    distributions.py   distributions: read from a configuration, and written to replies
+    files.py           configurations in YAML files and in bodies of requests
     points.py          points that are fixed or imported, checked against the space
     diff.py            what differs between two specifications, and what trials do not allow
     inferred.py        the specification that a history of trials implies

@@ -1,12 +1,12 @@
-"""One live study: its trials in a store, and what is known of them.
+"""One open study in memory: its trials in a store, and what is counted over them.
 
-Read `state.py` first, then `transitions.py`. The other modules know neither of them.
+Read `state.py` first, then `transitions.py`. The other modules import neither of them.
 
-    state.py          the study, its units, what is known of it, and changes of any part
-    transitions.py    what a trial can go through: start, renew, put back, close, fail
-    derived.py        what follows from all trials: tally, taken points, pruning, native sampler
-    deadlines.py      when leases and time-outs are due
-    tally.py          failures, cost, workers and idempotency keys
+    state.py          the study: its units, its specification and record, any change of a trial
+    transitions.py    each change of a trial by name: start, renew a lease, put back, close, fail
+    derived.py        what is counted over all trials: tally, taken points, pruning, native sampler
+    deadlines.py      when the leases and time-outs of running trials are due
+    tally.py          counts of failures and cost, indexes by worker and idempotency key
     taken_points.py   which points of the space are taken
     best.py           which trials are the best
     feed.py           events, for readers who follow the study

@@ -1,4 +1,4 @@
-"""When the running trials' leases and time-outs are due. Times are seconds since the epoch."""
+"""When the leases and time-outs of one study's running trials are due, in seconds since the epoch."""
 
 from collections.abc import Iterable
 

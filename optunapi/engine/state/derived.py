@@ -1,8 +1,8 @@
-"""What is known of all trials of a study at once, kept up change by change."""
+"""What is counted over all trials of a study, updated with each change of a trial."""
 
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.pruners.incremental import make_rule
+from optunapi.engine.pruners.make import make_rule
 from optunapi.engine.samplers.native.engine import native_sampler
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.taken_points import Points

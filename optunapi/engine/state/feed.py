@@ -38,7 +38,7 @@ class UnitCommit:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Event:
-    """A trial or the study as it became by a change; `view` is None where anything may have changed.
+    """A trial or the study after a change; `view` is None if anything may have changed.
 
     Events are compared by identity, so that a reader can cache what it makes of one.
     """
@@ -139,8 +139,8 @@ class Feed:
 class UnitChanges:
     """What has changed in the unit under way.
 
-    `is_reread` means that anything may have changed, `lease_expired` that an ask may get a trial
-    which it would not have got before, though nothing is stored about that.
+    `is_reread` means that anything may have changed. `lease_expired` means that an ask may now get a trial
+    whose lease has expired, although nothing stored has changed.
     """
 
     trials: dict[int, FrozenTrial] = field(default_factory=dict)

@@ -1,9 +1,9 @@
-"""One live study: its units, what is known of it, and the change of any part of it.
+"""One open study: its units, its specification and record, and changes of any part of it.
 
 Everything here happens inside a unit, which one thread at a time can enter: nothing happens between a
-look and the change that rests on it. What is derived from the trials is kept up change by change. It is
-rebuilt whenever the store's memory was: after a refused commit, or when another process wrote to the
-database.
+look and the change that rests on it. What is derived from the trials is updated with each change. It is
+rebuilt when the store has read the study again: after a refused commit, or when another process wrote to
+the database.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -14,7 +14,7 @@ from typing import Any, Literal, Unpack
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.lifecycle import FinishedReason, Usage, finished_reason, meets_target
+from optunapi.engine.limits import FinishedReason, Usage, finished_reason, meets_target
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.deadlines import Deadlines
@@ -33,7 +33,7 @@ class StudyState:
     """One study in a store, with its leases, its time-outs and what is derived from its trials.
 
     `clock` returns seconds since the epoch, `new_id` a fresh lease id. `spec`, `record`, `limits` and
-    `lease_seconds` are what is in force; they are changed by the methods below alone.
+    `lease_seconds` are those in force; only the methods below change them.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class StudyState:
             try:
                 yield unit
             except BaseException:
-                # That the study was read again stays true, and readers have not heard of it yet.
+                # The study was read again in any case, and readers have not been notified of that yet.
                 self._changes = UnitChanges(is_reread=self._changes.is_reread)
                 if self._has_changed_derived:
-                    # The store puts its trials back; what was derived has counted them already.
+                    # The store undoes the changes, but `derived` has counted them: rebuild it.
                     self._seen_reloads = -1
                 raise
             events = self._add_events(unit)
@@ -246,7 +246,7 @@ class StudyState:
         by_hand = record.lease_seconds
         self.lease_seconds = by_hand[0] if by_hand else spec.lease_seconds
 
-    # Changes of trials, to be made inside a unit: see `transitions` for those with a meaning
+    # Changes of trials, to be made inside a unit. `transitions` has those that have a name.
 
     def add(self, template: FrozenTrial, record: TrialRecord) -> FrozenTrial:
         """Add a trial; return it as stored."""

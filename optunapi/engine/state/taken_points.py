@@ -46,7 +46,7 @@ def _on_step(value: float, low: float, step: float) -> float:
 
 
 class Points:
-    """The points that the trials of one study take, kept up trial by trial.
+    """The points that the trials of one study take, updated trial by trial.
 
     A point is taken while a trial there is open. Where `avoid_duplicates` is `all`, or the sampler goes
     through the whole space, it stays taken once a trial was evaluated there. `size` is the number of
@@ -83,7 +83,7 @@ class Points:
                 self._n_taken_of_space += self._is_of_space(after.params)
 
     def copy(self) -> Self:
-        """A copy, which changes by itself."""
+        """A copy that can be changed on its own."""
         found = copy.copy(self)
         found._taken = self._taken.copy()
         return found

@@ -34,7 +34,7 @@ class KeyUse:
 
 
 class Tally:
-    """The sums and indexes of one study, kept up trial by trial. `keys` are by trial number."""
+    """The sums and indexes of one study, updated trial by trial. `keys` has the uses by trial number."""
 
     def __init__(self) -> None:
         self.failures = 0

@@ -1,6 +1,6 @@
-"""What a trial can go through, each transition in one place: the edges of the diagram in `lifecycle`.
+"""The transitions of a trial, each in one place: the edges of the diagram in `lifecycle`.
 
-Call every function inside a unit of the state, but for `unit_after_deadlines`, which makes one.
+Call every function inside a unit of the state, except `unit_after_deadlines`, which makes one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -107,7 +107,7 @@ def request_stop(state: StudyState, trial: FrozenTrial, record: TrialRecord) -> 
 
 
 def put_back(state: StudyState, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
-    """Let a running trial wait for its next attempt."""
+    """Make a running trial wait for its next attempt."""
     record = record.with_(lease=None, lease_seconds=None, worker=None, stop_requested=False)
     changed = state.update(trial, record, state=TrialState.WAITING)
     state.deadlines.end(trial.number)
@@ -144,7 +144,7 @@ def fail(
 
 
 def apply_deadlines(state: StudyState, *, expiries: bool = True) -> None:
-    """Stop the trials that timed out, fail those whose grace is over or whose last lease expired.
+    """Ask trials that timed out to stop; fail those whose grace is over or whose last lease expired.
 
     Without `expiries` only time-outs are applied: an expired lease counts until its trial is handed on.
     """

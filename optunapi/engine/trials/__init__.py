@@ -1,12 +1,12 @@
-"""What can happen to the trials of a live study.
+"""What can happen to the trials of an open study: one module for each kind of request.
 
-`ask.py` and `tell.py` are the two ends of a trial's life; read them first. Each module changes trials
-through `optunapi.engine.state` alone, and knows no other study.
+Read `ask.py` and `tell.py` first: a trial begins with the one and ends with the other. Each module changes
+trials only through `optunapi.engine.state`, and knows no other study.
 
-    ask.py           hand out trials: again, from the queue, or new
-    sample.py        sample for the trials of one study
+    ask.py           hand out trials: again, from the queue, or new; the order of an ask
+    sample.py        sample for the trials that an ask hands out, outside of the unit
     draft.py         the history and one trial, as Optuna's samplers see them
-    policy.py        Optuna's sampler for a specification
+    policy.py        a specification together with Optuna's sampler for it
     suggest.py       define-by-run: another parameter for a running trial
     held.py          report, renew, release, stop, cancel, attributes
     tell.py          close a trial with its result

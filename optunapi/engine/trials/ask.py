@@ -1,8 +1,15 @@
 """How trials are handed out: again, from the queue, or newly sampled.
 
-Every decision, and every change that rests on it, is made inside one unit of the state. Sampling is slow
-and stays outside. So a request looks at the study, samples what it needs, and looks again: whatever
-happened meanwhile counts. A request for one trial is a request for n trials with n = 1.
+An ask takes these steps; a request for one trial is a request for n trials with n = 1:
+
+1. Apply the deadlines that are due (`transitions.unit_after_deadlines`).
+2. Look up what the request's idempotency key got before (`idempotency`).
+3. Plan which trials it gets: again, waiting, new (`Asking._plan`, with the rules in `limits`).
+4. Draw the samples that are missing (`sample`), then begin again at 1.
+5. Start the planned trials (`transitions`).
+
+Steps 2, 3 and 5 are inside one unit of the state, so nothing changes between them. Step 4 is slow and
+outside: what happened meanwhile is seen when the steps are repeated.
 """
 
 import logging
@@ -11,7 +18,8 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.lifecycle import CANCELLED, allowance
+from optunapi.engine.lifecycle import CANCELLED
+from optunapi.engine.limits import allowance
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec.points import checked_point, flaw
 from optunapi.engine.state import transitions
@@ -41,7 +49,7 @@ _NEW = Planned(trial=None, needs_sample=True)
 class Asking:
     """Hands out the trials of one study. Every method may be called from any thread.
 
-    While `conflict` is set, requests get nothing that they did not get before.
+    While `conflict` is set, a request gets trials only if it is a repeat.
     """
 
     def __init__(self, state: StudyState, sampling: Sampling) -> None:
@@ -113,7 +121,7 @@ class Asking:
         return plan + [_NEW] * allowed.new
 
     def _check(self, request: AskRequest) -> None:
-        """Refuse a request that gets nothing whatever is free."""
+        """Refuse a request that would get nothing even if all places were free."""
         state = self._state
         if self.conflict is not None:
             raise self.conflict.again()

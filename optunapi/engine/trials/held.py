@@ -1,6 +1,6 @@
 """Changes of open trials: by the worker that holds one, and by hand.
 
-The methods of a worker raise, if it does not hold the trial:
+The methods for the worker that holds a trial raise, if it does not hold it:
 
     TrialNotFound   the study has no such trial
     TrialFinished   the trial is finished; `trial` is the stored one
@@ -73,8 +73,8 @@ class HeldTrials:
     def _should_prune(self, trial: FrozenTrial, record: TrialRecord, step: int) -> bool:
         """The pruner's decision after a report of `step`; a decision to prune is kept.
 
-        A rung lets each trial compete once: if the answer was lost and the pruner were asked again, it
-        would let the trial go on.
+        At a rung a trial competes only once. If the answer is lost and the report repeated, the pruner
+        would let the trial go on: so its decision is kept.
         """
         if record.prune_at == step:
             return True
@@ -101,16 +101,16 @@ class HeldTrials:
         )
 
     def release(self, number: int, lease: str | None) -> tuple[TrialView, Commit]:
-        """Let the trial wait, to be handed out again."""
+        """Put the trial back, to be handed out again."""
         state = self._state
         with state.unit() as unit:
             view = state.view(transitions.put_back(state, *held_trial(state, number, lease)))
         return view, unit.commit
 
     def give_back(self, views: Sequence[TrialView]) -> Commit:
-        """Let trials wait again whose worker left before it got them.
+        """Put back trials whose worker left before it got the reply.
 
-        A trial that has changed hands since, or has ended, stays as it is.
+        A trial that was handed on since, or has ended, stays as it is.
         """
         state = self._state
         with state.unit() as unit:

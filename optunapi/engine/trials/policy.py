@@ -1,4 +1,4 @@
-"""A specification with Optuna's sampler for it."""
+"""A specification together with Optuna's sampler for it: what the next ask samples by."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

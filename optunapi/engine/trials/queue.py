@@ -8,7 +8,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.lifecycle import CANCELLED, check_places, stop_reason, study_finished
+from optunapi.engine.lifecycle import CANCELLED
+from optunapi.engine.limits import check_places, stop_reason, study_finished
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point, of_item
@@ -117,7 +118,7 @@ class Queue:
         known = self._known() if any(point.skip_if_exists for point in points) else {}
         marks = [_mark(params) for params in fitted]
         is_new = _is_new(points, marks, known)
-        # Before anything is changed: after a change, a unit that fails rebuilds all that was derived.
+        # Checked before the first change: if a unit fails after a change, all counts are rebuilt.
         self._check_room(sum(is_new))
         found = []
         for point, params, mark, new in zip(points, fitted, marks, is_new, strict=True):
@@ -136,7 +137,7 @@ class Queue:
         check_places(state.limits, usage.places, count)
 
     def _known(self) -> dict[Mark, FrozenTrial]:
-        """The first trial with each set of parameters, had or fixed; cancelled trials are left out."""
+        """The first trial that has or fixes each set of parameters; cancelled trials are left out."""
         known: dict[Mark, FrozenTrial] = {}
         for trial in self._state.store.get_all_trials(self._state.id, deepcopy=False):
             if TrialRecord.of(trial).fail_reason != CANCELLED:

@@ -45,8 +45,8 @@ class Sample:
 class Sampling:
     """What the trials of one study are sampled with. Every method may be called from any thread.
 
-    `lock` is held while Optuna's samplers run. `policy` is replaced under the lock and inside a unit, so
-    it may be read in either. `random` is for points that no sampler chooses.
+    `lock` is held while Optuna's samplers run. `policy` is replaced under the lock and inside a unit: holding
+    either is enough to read it. `random` is for points that no sampler chooses.
     """
 
     def __init__(self, state: StudyState) -> None:
@@ -104,11 +104,10 @@ class Sampling:
 
 
 class Samples:
-    """The samples for one request, `Sampling.lock` while they need it, and what they are drawn from.
+    """The samples for one request. Holds `Sampling.lock` from the first draw that needs it to the end.
 
-    Use it as a context manager around looks at the study and draws: call `fit` inside a unit, `draw`
-    outside of it, until `fit` returns all samples. At the end, samples that were drawn and not used no
-    longer count as running trials.
+    Use it as a context manager: call `fit` inside a unit and `draw` outside of it, until `fit` returns all
+    samples. At the end the native sampler forgets the samples that were drawn and not used.
     """
 
     def __init__(self, state: StudyState, sampling: Sampling, request: AskRequest) -> None:
@@ -170,10 +169,10 @@ class Samples:
         return found
 
     def draw(self) -> int:
-        """Draw the missing samples; return how many of them the space has no point for.
+        """Draw the missing samples; return how many of them found no point left in the space.
 
-        Slow, and holds no lock that a tell needs. If it needs `Sampling.lock`, it only takes that: what
-        is wanted may have changed meanwhile.
+        This is slow, and holds no lock that a tell needs. If it needs `Sampling.lock` and does not hold it,
+        it only takes the lock and returns 0: what is wanted may have changed during the wait.
         """
         if not self._has_lock and (self._native is None or len(self._wanted) > 1):
             self._sampling.lock.acquire()

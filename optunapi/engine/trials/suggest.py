@@ -1,7 +1,7 @@
 """Define-by-run: a running trial gets another parameter, as from Optuna's `Trial.suggest_*`.
 
-A sampler may draw several parameters together when a trial first needs a value, and draws the others
-one by one as they are named. What was drawn together is kept in memory while the trial is open, so that
+A sampler may draw several parameters together when a trial first needs a value. It draws the others one
+by one, as they are named. What was drawn together is kept in memory while the trial is open, so that
 a study with a seed gets the same values as in Optuna. After a restart it is drawn again.
 """
 

@@ -1,4 +1,4 @@
-"""Telling results: a tell closes its trial, repeats what is known, or brings a result that came late."""
+"""Tells: a tell closes its trial, repeats its result, or brings a late one for a trial that had failed."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, Trial
 def tell_each(
     state: StudyState, results: Sequence[tuple[int, Result]]
 ) -> list[TrialView | OptunAPIError]:
-    """For each trial number and result what `tell` returns or raises. Call it inside a unit."""
+    """What `tell` returns or raises, for each trial number and result. Call it inside a unit."""
     outcomes: list[TrialView | OptunAPIError] = []
     for number, result in results:
         try:

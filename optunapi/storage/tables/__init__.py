@@ -2,10 +2,10 @@
 
 Read statements.py first, then loading.py and saving.py.
 
-    sqlite.py      a SQLite database: opening, connections, transactions
+    sqlite.py      a SQLite database: opening, connections, transactions, whether others wrote
     schema.py      Optuna's schema: its version, and the script that creates it
     ownership.py   one process per database
     statements.py  the SQL, made from the reflected tables
     loading.py     tables → memory
-    saving.py      changes → tables
+    saving.py      changes → tables: the rows of a trial
 """

@@ -1,9 +1,9 @@
-"""Pruning decisions without a pass over all trials at every report.
+"""The rule for a pruner's name and arguments.
 
-Optuna's pruners read the whole history each time. A `Rule` is notified of every trial as it changes and
+Optuna's pruners read the whole history at each report. A `Rule` is notified of each change of a trial and
 keeps what its pruner needs: the reports of complete trials by step (`rules`), or the values at each rung
-(`halving`). Decisions are Optuna's, and so are the notes left with the trials, so that Optuna itself can
-go on with the study.
+(`halving`). Its decisions are those of Optuna's pruner. So are the notes that it leaves with the trials:
+Optuna itself can continue the study.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def make_rule(
     """The rule for a pruner's `name` and arguments, which knows of no trial yet.
 
     `study_name` is the name by which Optuna knows the study. `best_trial` returns the best feasible
-    complete trial and must be cheap. With several objectives nothing is ever pruned, since Optuna cannot.
+    complete trial, and must not search for it. With several objectives nothing is pruned, as in Optuna.
     """
     if len(directions) > 1:
         return WithoutHistory(NopPruner())
