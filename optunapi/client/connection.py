@@ -3,7 +3,7 @@
     call     tries again while the server is away, and delivers kept results before each attempt
     pages    calls for each page of a list
 
-Below `call`, `Session.send` sends one request once.
+`call` uses `Session.send`, which sends a request once.
 """
 
 from collections.abc import Iterator, Mapping

@@ -131,7 +131,7 @@ class Spool:
         return sorted(self.folder.glob("*.json"))
 
     def deliver(self, session: Session) -> None:
-        """Send the kept tells, oldest first, if this process knows of any.
+        """Send the kept tells, oldest first. Looks on the disk only if this process found or kept any.
 
         A tell that the server refuses for good, and a file that is not a tell, is set aside with a
         warning. A file that cannot be read now stays. While another process delivers, nothing is done.

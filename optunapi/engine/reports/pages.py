@@ -1,7 +1,7 @@
 """Trials page by page, in the order of their numbers or of their values.
 
-A page starts after the last trial of the page before: trials added in between make none repeat and none
-missing. In the order of values, complete trials come first; the others follow in the order of numbers.
+A page starts after the last trial of the page before, so trials that are added in between cause neither
+repetitions nor gaps. In the order of values, complete trials come first; the others follow by number.
 """
 
 from collections.abc import Iterator

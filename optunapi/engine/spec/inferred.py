@@ -1,4 +1,4 @@
-"""The specification of a study that has trials and came without one."""
+"""The specification of a study that Optuna created: inferred from its trials."""
 
 from collections.abc import Iterable, Sequence
 

@@ -33,7 +33,7 @@ class Objective:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What ends a study or holds it back; None where nothing does. Times are in seconds."""
+    """The limits of a study, None if not set; their rules are in `engine.limits`. Times are in seconds."""
 
     max_trials: int | None = None
     max_running: int | None = None

@@ -26,7 +26,7 @@ _LIMITS = {
     "max_cost": Positive,
     "trial_timeout": Seconds,
 }
-# The other settings that are read by themselves.
+# The other settings that can be read without a look at the rest of the file.
 _PLAIN = {
     "description": Text,
     "lease": Annotated[Seconds, Le(MAX_LEASE)],
@@ -95,7 +95,7 @@ def _read_long(root: Node) -> StudySpec:
     found = {name: given[name].read(type_) for name, type_ in _PLAIN.items() if name in given}
     if "lease" in found:
         found["lease_seconds"] = found.pop("lease")
-    # What has an error is None here, and checks that need it are left out.
+    # A part that has an error is None here, and checks that need it are skipped.
     parameters, complete = read_parameters(root["parameters"])
     objectives = read_objectives(given)
     n_objectives = len(objectives) if objectives else None

@@ -1,6 +1,6 @@
 """The events of a study, for readers who follow it.
 
-A reader gets every committed change, in order, as an `Event` with an id, and may go on behind any id
+A reader gets every committed change, in order, as an `Event` with an id, and may continue after any id
 that the feed still has. A listener is only notified that there may be something new.
 """
 
