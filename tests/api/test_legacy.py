@@ -12,8 +12,8 @@ from httpx import Client
 from tests.api.conftest import Snapshot
 from tests.api.server import serving
 
-HPARAMS = {"model_name", "trial_id", "params", "running_trials", "completed_trials"}
-SCORE = {
+HPARAMS = ["model_name", "trial_id", "params", "running_trials", "completed_trials"]
+SCORE = [
     "model_name",
     "trial_id",
     "params",
@@ -26,7 +26,7 @@ SCORE = {
     "running_trials",
     "completed_trials",
     "state",
-}
+]
 
 
 def ask(client: Client, name: str = "m", **query: Any) -> Any:
@@ -56,14 +56,14 @@ def test_ping_answers_what_it_always_did(client: Client) -> None:
     assert (response.status_code, response.json()) == (200, "The Optuna-server is alive!")
 
 
-def test_the_documented_loop_has_the_documented_keys(client: Client) -> None:
+def test_the_documented_loop_has_the_documented_keys_in_their_order(client: Client) -> None:
     asked = ask(client)
-    assert set(asked) == HPARAMS
+    assert list(asked) == HPARAMS
     assert asked["trial_id"] == 0
     assert set(asked["params"]) == {"x", "y"}
     assert (asked["running_trials"], asked["completed_trials"]) == (1, 0)
     told = tell(client, 0, 0.5)
-    assert set(told) == SCORE
+    assert list(told) == SCORE
     assert told["best_trial"] == told["best_trial_id"] == told["best_score_id"] == 0
     assert told["params"] == told["best_params"] == asked["params"]
     assert told["score"] == told["best_score"] == 0.5

@@ -55,13 +55,7 @@ class LegacyTellReply(LegacyAskReply):
 
 def legacy_ask(view: TrialView, board: Scoreboard) -> dict[str, Any]:
     """The reply of OptunAPI 0.1 to a GET of `hparams`."""
-    return {
-        "model_name": view.study,
-        "trial_id": view.trial.number,
-        "params": view.trial.params,
-        "running_trials": board.counts[TrialState.RUNNING],
-        "completed_trials": board.counts[TrialState.COMPLETE],
-    }
+    return {**_trial(view), **_counts(board)}
 
 
 def legacy_tell(view: TrialView, board: Scoreboard) -> dict[str, Any]:
@@ -69,14 +63,30 @@ def legacy_tell(view: TrialView, board: Scoreboard) -> dict[str, Any]:
     best = board.best[0] if board.best else None
     number = None if best is None else best.number
     return {
-        **legacy_ask(view, board),
+        **_trial(view),
         "score": _scalar(values_of(view.trial)),
         "best_trial": number,
         "best_trial_id": number,
         "best_score_id": number,
         "best_params": None if best is None else best.params,
         "best_score": None if best is None else _scalar(values_of(best)),
+        **_counts(board),
         "state": view.trial.state.name.lower(),
+    }
+
+
+def _trial(view: TrialView) -> dict[str, Any]:
+    return {
+        "model_name": view.study,
+        "trial_id": view.trial.number,
+        "params": view.trial.params,
+    }
+
+
+def _counts(board: Scoreboard) -> dict[str, Any]:
+    return {
+        "running_trials": board.counts[TrialState.RUNNING],
+        "completed_trials": board.counts[TrialState.COMPLETE],
     }
 
 
