@@ -346,7 +346,7 @@ def test_grid_refuses_values_outside_the_space_and_repeated_ones() -> None:
 
 def test_grid_refuses_a_queued_point_that_leaves_a_parameter_open() -> None:
     errors = refusals("grid", FINITE, enqueue=[{"n": 1}])
-    assert "it lacks f, kind: with grid" in errors["enqueue.0"]
+    assert "it lacks f, kind: with the grid sampler" in errors["enqueue.0"]
 
 
 def test_brute_force_refuses_a_float_without_a_step_even_a_single_valued_one() -> None:
