@@ -174,8 +174,9 @@ class _Renewals:
             self._failing.discard(trial)
         except (Conflict, NotFound) as error:
             if not trial.closed:
-                trial.lost = error
+                # Before the trial shows it, so that whoever sees the loss finds its reason in the log.
                 logger.warning("trial %d of study %s: %s", trial.number, trial.study, error.detail)
+                trial.lost = error
             self.remove(trial)
         except Exception as error:
             # Any exception at all: the other leases depend on this thread.
