@@ -3,7 +3,7 @@
 import platform
 from importlib.metadata import version
 
-from optunapi.api.http.replies import JsonReply
+from optunapi.api.http.replies import Ok
 from optunapi.api.http.routes import Routes
 from optunapi.api.schemas.health import StatusReply, VersionReply
 from optunapi.api.serving.access import Public, Read
@@ -21,9 +21,9 @@ VERSIONS = {
 
 
 @routes.add("GET", "/optunapi/livez", StatusReply, "It does", summary="Whether the process runs")
-async def livez(_: Public) -> JsonReply:
+async def livez(_: Public) -> Ok:
     """The server answers as long as its process runs."""
-    return JsonReply({"status": "alive"})
+    return Ok({"status": "alive"})
 
 
 @routes.add(
@@ -35,12 +35,12 @@ async def livez(_: Public) -> JsonReply:
     Standby,
     summary="Whether the server owns its database and can commit",
 )
-async def readyz(dispatch: Public) -> JsonReply:
+async def readyz(dispatch: Public) -> Ok:
     """The reply of a server that cannot commit says why."""
     reason = await dispatch.read(CATALOG, lambda catalog: (catalog.unavailable(),))
     if reason:
         raise StorageUnavailable(reason)
-    return JsonReply({"status": "ready"})
+    return Ok({"status": "ready"})
 
 
 @routes.add(
@@ -50,6 +50,6 @@ async def readyz(dispatch: Public) -> JsonReply:
     "The versions",
     summary="Versions of OptunAPI and what it runs on",
 )
-async def get_version(_: Read) -> JsonReply:
+async def get_version(_: Read) -> Ok:
     """The versions of OptunAPI, Optuna and Python, and the kind of storage."""
-    return JsonReply(VERSIONS)
+    return Ok(VERSIONS)

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from optunapi import errors
 from optunapi.api.http.bodies import digest, request_invalid
 from optunapi.api.http.openapi import query, study_name
-from optunapi.api.http.replies import JsonReply
+from optunapi.api.http.replies import Ok
 from optunapi.api.http.routes import Routes
 from optunapi.api.schemas.legacy import LegacyAskReply, LegacyTellReply, legacy_ask, legacy_tell
 from optunapi.api.serving.access import Public, Work
@@ -65,9 +65,9 @@ SCORES = query(
     summary="Whether the server answers",
     response_model=str,
 )
-async def ping(_: Public) -> JsonReply:
+async def ping(_: Public) -> Ok:
     """The greeting of OptunAPI 0.1."""
-    return JsonReply(ALIVE)
+    return Ok(ALIVE)
 
 
 @routes.add(
@@ -88,7 +88,7 @@ async def ping(_: Public) -> JsonReply:
     also="/optuna/hparams/{model_name}",
     openapi_extra={"parameters": [MODEL_NAME, KEY, WORKER]},
 )
-async def hparams(dispatch: Work, request: Request) -> JsonReply:
+async def hparams(dispatch: Work, request: Request) -> Ok:
     """Hand out a trial: its number and parameters.
 
     The study is created on the first request, from `config/{model_name}.yaml`.
@@ -100,7 +100,7 @@ async def hparams(dispatch: Work, request: Request) -> JsonReply:
         board, seen = study.scoreboard()
         return legacy_ask(view, board), asked, seen
 
-    return JsonReply(await dispatch.ask(request.scope["path_params"]["model_name"], hand_out))
+    return Ok(await dispatch.ask(request.scope["path_params"]["model_name"], hand_out))
 
 
 @routes.add(
@@ -119,7 +119,7 @@ async def hparams(dispatch: Work, request: Request) -> JsonReply:
     also="/optuna/score/{model_name}",
     openapi_extra={"parameters": [MODEL_NAME, TRIAL_ID, SCORES]},
 )
-async def score(dispatch: Work, request: Request) -> JsonReply:
+async def score(dispatch: Work, request: Request) -> Ok:
     """Close a trial with its score, one for each objective; `nan` or `inf` says it diverged."""
     number, result = _trial_id(request), _result(request)
 
@@ -129,7 +129,7 @@ async def score(dispatch: Work, request: Request) -> JsonReply:
         return legacy_tell(view, board), told, seen
 
     name = request.scope["path_params"]["model_name"]
-    return JsonReply(await dispatch.change(name, close, draw_ahead=True))
+    return Ok(await dispatch.change(name, close, draw_ahead=True))
 
 
 def _ask_request(request: Request) -> AskRequest:

@@ -11,12 +11,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from optunapi import errors
 from optunapi.api.http.bodies import reason_of
-from optunapi.api.http.replies import NO_STORE, JsonReply
+from optunapi.api.http.replies import NO_STORE, strict_json
 from optunapi.api.schemas.trials import trial_of
 from optunapi.engine.values import TrialView
 from optunapi.errors import OptunAPIError
@@ -26,10 +26,14 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _logger = logging.getLogger("optunapi")
 
 
-class ProblemResponse(JsonReply):
+class ProblemResponse(JSONResponse):
     """A problem document."""
 
     media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        """The content as strict JSON."""
+        return strict_json(content)
 
 
 def problem_of(error: OptunAPIError) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def respond(error: OptunAPIError, headers: Mapping[str, str] | None = None) -> P
 
 
 def client_has_gone() -> Response:
-    """The reply to a request whose client left in the middle of its body. Nobody reads it."""
+    """The reply to a request whose client disconnected before its body was complete; it is not read."""
     return Response(status_code=400)
 
 
@@ -98,9 +102,9 @@ def install(app: FastAPI) -> None:
     async def unrouted(request: Request, error: HTTPException) -> ProblemResponse:
         if error.status_code == 405:
             allowed = ", ".join(allowed_methods(request))
-            detail = f"{request.method} is not for {request.url.path}, which takes {allowed}"
+            detail = f"{request.url.path} does not accept {request.method}; use {allowed}"
             return respond(errors.MethodNotAllowed(detail), {"Allow": allowed})
-        return respond(errors.RouteNotFound(f"there is no {request.url.path} here"))
+        return respond(errors.RouteNotFound(f"there is no route {request.url.path}"))
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_: Request, __: ClientDisconnect) -> Response:
@@ -118,7 +122,7 @@ def install(app: FastAPI) -> None:
         )
         return respond(
             errors.Internal(
-                f"an error in the server: its log has more under {request_id}",
+                f"the server failed; its log has the details under request_id {request_id}",
                 request_id=request_id,
             )
         )

@@ -1,9 +1,11 @@
-"""Replies: strict JSON that no cache keeps."""
+"""Replies of handlers: strict JSON that no cache keeps. The class of a reply is its HTTP status.
+
+`Routes.add` takes the status of a route from the return type of its handler.
+"""
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi.responses import JSONResponse, Response
 
@@ -15,19 +17,35 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 class JsonReply(JSONResponse):
     """A reply in strict JSON. NaN and infinities, which Optuna allows, are null in it."""
 
-    def __init__(
-        self, content: Any, status_code: int = 200, headers: Mapping[str, str] = NO_STORE
-    ) -> None:
-        super().__init__(content, status_code, headers)
+    status: ClassVar[int]
+
+    def __init__(self, content: Any) -> None:
+        super().__init__(content, self.status, NO_STORE)
 
     def render(self, content: Any) -> bytes:
         """The content as JSON."""
         return strict_json(content)
 
 
-def no_content() -> Response:
-    """A reply without a body."""
-    return Response(status_code=204, headers=NO_STORE)
+class Ok(JsonReply):
+    """200: the request succeeded."""
+
+    status = 200
+
+
+class Created(JsonReply):
+    """201: the request created something."""
+
+    status = 201
+
+
+class NoContent(Response):
+    """204: the request succeeded, and the reply has no body."""
+
+    status = 204
+
+    def __init__(self) -> None:
+        super().__init__(status_code=self.status, headers=NO_STORE)
 
 
 def strict_json(content: Any) -> bytes:

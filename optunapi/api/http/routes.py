@@ -71,6 +71,14 @@ def parameters_of(handler: Handler) -> list[Parameter]:
     return found
 
 
+def success_status(handler: Handler) -> int:
+    """The HTTP status of a handler's return type, or of the first one in a union; 200 if it has none."""
+    returned = get_type_hints(handler).get("return")
+    first, *_ = get_args(returned) or (returned,)
+    status: int = getattr(first, "status", 200)
+    return status
+
+
 @dataclass(frozen=True, kw_only=True)
 class HotRoute:
     """A route that is answered before FastAPI where a request has its plain form."""
@@ -107,18 +115,19 @@ class Routes:
         model: type[BaseModel] | None,
         description: str,
         *errors: type[OptunAPIError],
-        status: int = 200,
         replies: Replies | None = None,
         hot: bool = False,
         also: str | None = None,
         **options: Any,
     ) -> Callable[[Declared], Declared]:
-        """Declare the decorated handler as a route, which replies with `model` and `status`.
+        """Declare the decorated handler as a route whose successful reply has the schema `model`.
 
-        Its first parameter has to be an access. The errors that its parameters raise need not be listed.
-        `also` is a second path, which the OpenAPI document does not have. Further `replies` are OpenAPI
-        entries, and further `options` go to FastAPI.
+        The status is that of the handler's return type: of the first one in `Created | Ok`. The first
+        parameter has to be an access. The errors that parameters raise need not be listed. `also` is a
+        second path, which the OpenAPI document does not have. Further `replies` are OpenAPI entries, and
+        further `options` go to FastAPI.
         """
+        options.setdefault("response_model", None)  # handlers return responses
 
         def declare(handler: Declared) -> Declared:
             found = parameters_of(handler)
@@ -128,6 +137,7 @@ class Routes:
                 if isinstance(parameter.dependency, JsonBody):
                     options["openapi_extra"] = request_body(parameter.dependency)
             known = [error for parameter in found for error in parameter.errors]
+            status = success_status(handler)
             success: dict[str, Any] = {"description": description}
             if model is not None:
                 success["model"] = model

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from optunapi.api.http.replies import NO_STORE, JsonReply
+from optunapi.api.http.replies import NO_STORE, strict_json
 from optunapi.api.schemas.studies import study_of
 from optunapi.api.schemas.trials import trial_of
 from optunapi.api.serving.wakeups import Wakeup, watched
@@ -141,7 +141,7 @@ def _content(view: TrialView | StudyView | None) -> dict[str, Any]:
 
 
 def _message(event_id: int, kind: str, content: dict[str, Any]) -> str:
-    data = bytes(JsonReply(content).body).decode().translate(LINE_ENDS)
+    data = strict_json(content).decode().translate(LINE_ENDS)
     return f"id: {event_id}\nevent: {kind}\ndata: {data}\n\n"
 
 

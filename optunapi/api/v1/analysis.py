@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from optunapi.api.http.replies import JsonReply
+from optunapi.api.http.replies import Ok
 from optunapi.api.schemas.analysis import ImportancesReply, SummaryReply, summary_of
 from optunapi.api.serving.access import Read
 from optunapi.api.serving.dispatch import CATALOG
@@ -17,14 +17,14 @@ routes = v1_routes("studies")
 
 
 @routes.add("GET", "/studies/{name}/summary", SummaryReply, "The figures")
-async def summary(dispatch: Read, name: Name) -> JsonReply:
+async def summary(dispatch: Read, name: Name) -> Ok:
     """How a study has gone: rates, durations, the course of the best value, its workers."""
 
     def figures(catalog: Catalog) -> tuple[Summary, *tuple[Commit, ...]]:
         snapshot, *commits = catalog.snapshot(name)
         return summarise(snapshot), *commits
 
-    return JsonReply(summary_of(await dispatch.read(CATALOG, figures)))
+    return Ok(summary_of(await dispatch.read(CATALOG, figures)))
 
 
 @routes.add("GET", "/studies/{name}/importances", ImportancesReply, "A number for each parameter")
@@ -34,7 +34,7 @@ async def importances(
     objective: Annotated[
         str | None, Query(description="The objective; by default the first one.")
     ] = None,
-) -> JsonReply:
+) -> Ok:
     """How much of an objective each parameter explains; empty while there are too few trials."""
     found = await dispatch.read(name, lambda study: study.importances(objective), absent={})
-    return JsonReply({"importances": found})
+    return Ok({"importances": found})

@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
 from optunapi.api.http.bodies import request_invalid
-from optunapi.api.http.replies import NO_STORE, JsonReply, no_content
+from optunapi.api.http.replies import NO_STORE, Created, NoContent, Ok
 from optunapi.api.schemas.artifacts import ArtifactList, ArtifactReply, PruneReply, artifact_of
 from optunapi.api.serving.access import Manage, Read, Work
 from optunapi.api.v1.parameters import TRIAL, Digits, Name, Number, v1_routes
@@ -94,7 +94,6 @@ Files = Annotated[ArtifactFiles, Depends(files_of)]
     ArtifactReply,
     "Kept",
     TooLarge,
-    status=201,
     replies={200: {"model": ArtifactReply, "description": "Kept in the place of another"}},
     openapi_extra={"requestBody": {"required": True, "content": BYTES}},
 )
@@ -105,7 +104,7 @@ async def put_artifact(
     name: Name,
     n: Number,
     filename: Filename,
-) -> Response:
+) -> Created | Ok:
     """Keep a file with a trial, finished or not; one of the same name is replaced.
 
     It is there when all of it is: an upload that fails or is cut off leaves nothing.
@@ -142,7 +141,8 @@ async def put_artifact(
         raise
     await run_in_threadpool(upload.confirm)
     await run_in_threadpool(files.remove, replaced.ids)
-    return JsonReply(artifact_of(artifact), 200 if replaced.artifacts else 201)
+    content = artifact_of(artifact)
+    return Ok(content) if replaced.artifacts else Created(content)
 
 
 @routes.add(
@@ -183,24 +183,24 @@ async def get_artifact(
     return FileReply(file, _headers(artifact))
 
 
-@routes.add("DELETE", f"{ARTIFACTS}/{{filename}}", None, "Deleted", ArtifactNotFound, status=204)
+@routes.add("DELETE", f"{ARTIFACTS}/{{filename}}", None, "Deleted", ArtifactNotFound)
 async def delete_artifact(
     dispatch: Work, files: Files, name: Name, n: Number, filename: Filename
-) -> Response:
+) -> NoContent:
     """Delete a file kept with a trial."""
     removed = await dispatch.change(
         name, lambda study: study.artifacts.delete(n, filename), scans=True
     )
     await run_in_threadpool(files.remove, removed.ids)
-    return no_content()
+    return NoContent()
 
 
 @routes.add("GET", ARTIFACTS, ArtifactList, "The files")
-async def list_artifacts(dispatch: Read, files: Files, name: Name, n: Number) -> JsonReply:
+async def list_artifacts(dispatch: Read, files: Files, name: Name, n: Number) -> Ok:
     """The files kept with a trial."""
     present = await dispatch.read(name, lambda study: study.artifacts.of_trial(n))
     sized = await run_in_threadpool(_with_sizes, present, files)
-    return JsonReply({"items": [artifact_of(artifact) for artifact in sized]})
+    return Ok({"items": [artifact_of(artifact) for artifact in sized]})
 
 
 @routes.add("DELETE", "/studies/{name}/artifacts", PruneReply, "What was deleted")
@@ -217,13 +217,13 @@ async def prune_artifacts(
         Digits,
         Query(description="Of how many best trials the files are kept."),
     ] = 0,
-) -> JsonReply:
+) -> Ok:
     """Delete old files of a study, but for those of its best and its running trials."""
     removed = await dispatch.change(
         name, lambda study: study.artifacts.prune(older_than, keep_best), absent=Removed()
     )
     await run_in_threadpool(files.remove, removed.ids)
-    return JsonReply({"deleted": len(removed.artifacts), "size": removed.size})
+    return Ok({"deleted": len(removed.artifacts), "size": removed.size})
 
 
 class FileReply(StreamingResponse):

@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 
 from optunapi.api.http.bodies import JsonBody
 from optunapi.api.http.problems import problem_of, status_of
-from optunapi.api.http.replies import JsonReply
+from optunapi.api.http.replies import Created, Ok
 from optunapi.api.schemas.batches import BatchAskBody, BatchTellBody, BatchTellReply
 from optunapi.api.schemas.trials import TrialList, trial_of, trials_of
 from optunapi.api.serving.access import Work
@@ -26,7 +26,6 @@ routes = v1_routes("trials")
     TrialList,
     "The trials, held by the caller",
     *REFUSES_ASK,
-    status=201,
 )
 async def ask_many(
     dispatch: Work,
@@ -35,7 +34,7 @@ async def ask_many(
     asked: Annotated[BatchAskBody, Depends(JsonBody(BatchAskBody))],
     key: Key = None,
     wait: Wait = 0,
-) -> JsonReply:
+) -> Created:
     """Hand out `count` trials, or as many as there are, in the order of `ask`: all in one commit."""
     wanted = request_of("batch", asked, key)
     views = await dispatch.ask(
@@ -45,13 +44,13 @@ async def ask_many(
         params=asked.params,
         patience=patience(request, wanted, wait),
     )
-    return JsonReply(trials_of(views), 201)
+    return Created(trials_of(views))
 
 
 @routes.add("POST", "/studies/{name}/tell", BatchTellReply, "What each tell came to")
 async def tell_many(
     dispatch: Work, name: Name, told: Annotated[BatchTellBody, Depends(JsonBody(BatchTellBody))]
-) -> JsonReply:
+) -> Ok:
     """Close trials in one commit, each as `tell` would, whatever becomes of the others."""
     results = [(item.number, result_of(item)) for item in told.items]
     outcomes = await dispatch.change(
@@ -61,7 +60,7 @@ async def tell_many(
         {"number": number, **_shown(outcome)}
         for (number, _), outcome in zip(results, outcomes, strict=True)
     ]
-    return JsonReply({"items": items})
+    return Ok({"items": items})
 
 
 def _shown(outcome: TrialView | OptunAPIError) -> dict[str, Any]:

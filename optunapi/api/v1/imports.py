@@ -7,7 +7,7 @@ from fastapi import Depends
 from optuna.distributions import BaseDistribution
 
 from optunapi.api.http.bodies import JsonBody, digest
-from optunapi.api.http.replies import JsonReply
+from optunapi.api.http.replies import Created
 from optunapi.api.schemas.imports import ImportBody, ImportedBody, ImportReply
 from optunapi.api.serving.access import Manage
 from optunapi.api.v1.parameters import Key, Name, v1_routes
@@ -31,14 +31,13 @@ MAX_BYTES = 64 * 2**20
     "How many were taken in",
     ValueInvalid,
     KeyReused,
-    status=201,
 )
 async def import_trials(
     dispatch: Manage,
     name: Name,
     given: Annotated[ImportBody, Depends(JsonBody(ImportBody, max_bytes=MAX_BYTES))],
     key: Key = None,
-) -> JsonReply:
+) -> Created:
     """Take in finished trials from elsewhere: all of them, or none. Limits do not apply."""
 
     def check(spec: StudySpec) -> None:
@@ -48,7 +47,7 @@ async def import_trials(
         content = given.model_dump(mode="json")
         return study.import_trials(_items(given), key=key, digest=digest("import", content))
 
-    return JsonReply({"imported": await dispatch.change(name, operation, check=check)}, 201)
+    return Created({"imported": await dispatch.change(name, operation, check=check)})
 
 
 def _items(given: ImportBody) -> list[ImportedTrial]:

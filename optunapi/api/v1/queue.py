@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Response
+from fastapi import Depends
 from fastapi.concurrency import run_in_threadpool
 
 from optunapi.api.http.bodies import JsonBody, digest
-from optunapi.api.http.replies import JsonReply, no_content
+from optunapi.api.http.replies import Created, NoContent
 from optunapi.api.schemas.queue import PointBody, QueueBody, QueueReply
 from optunapi.api.schemas.trials import trial_of, trials_of
 from optunapi.api.serving.access import Manage
@@ -26,14 +26,13 @@ routes = v1_routes("queue")
     ValueInvalid,
     KeyReused,
     StudyFinished,
-    status=201,
 )
 async def enqueue(
     dispatch: Manage,
     name: Name,
     queued: Annotated[QueueBody, Depends(JsonBody(QueueBody))],
     key: Key = None,
-) -> JsonReply:
+) -> Created:
     """Queue points to be tried before anything new is sampled: all of them, or none."""
     points = _points(queued)
     views = await dispatch.change(
@@ -44,23 +43,23 @@ async def enqueue(
         check=lambda spec: check_first(spec, points),
     )
     if queued.params is not None:
-        return JsonReply(trial_of(views[0]), 201)
+        return Created(trial_of(views[0]))
     # In a thread: there may be thousands.
-    return await run_in_threadpool(lambda: JsonReply(trials_of(views), 201))
+    return await run_in_threadpool(lambda: Created(trials_of(views)))
 
 
-@routes.add("DELETE", "/studies/{name}/queue", None, "The queue is empty", status=204)
-async def clear_queue(dispatch: Manage, name: Name) -> Response:
+@routes.add("DELETE", "/studies/{name}/queue", None, "The queue is empty")
+async def clear_queue(dispatch: Manage, name: Name) -> NoContent:
     """Take every trial out of the queue: they fail, reason `cancelled`."""
     await dispatch.change(name, lambda study: (None, study.queue.clear()), absent=None)
-    return no_content()
+    return NoContent()
 
 
-@routes.add("DELETE", "/studies/{name}/queue/{n}", None, "Dequeued", TrialFinished, status=204)
-async def dequeue(dispatch: Manage, name: Name, n: Number) -> Response:
+@routes.add("DELETE", "/studies/{name}/queue/{n}", None, "Dequeued", TrialFinished)
+async def dequeue(dispatch: Manage, name: Name, n: Number) -> NoContent:
     """Take a trial out of the queue: it fails, reason `cancelled`."""
     await dispatch.change(name, lambda study: (None, study.queue.remove(n)))
-    return no_content()
+    return NoContent()
 
 
 def _points(queued: QueueBody) -> list[QueuedPoint]:

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Query, Request
 
 from optunapi.api.http.bodies import READS_BODY, JsonBody, parse_json, read_bytes, request_invalid
 from optunapi.api.http.pages import cursor_of, page
-from optunapi.api.http.replies import JsonReply, no_content
+from optunapi.api.http.replies import Created, NoContent, Ok
 from optunapi.api.schemas.specification import SPEC_BODY
 from optunapi.api.schemas.studies import ForkBody, StudyPage, StudyPatch, StudyReply, study_of
 from optunapi.api.schemas.trials import TrialList, trials_of
@@ -35,7 +35,7 @@ async def list_studies(
     ] = None,
     limit: Limit = 100,
     page_token: Page = None,
-) -> JsonReply:
+) -> Ok:
     """Every study, also those that were never asked from."""
     scope = f"studies {state}"
     after = cursor_of(page_token, scope, str)
@@ -46,7 +46,7 @@ async def list_studies(
         last = slug_of(found[limit - 1].name) if len(found) > limit else None
         return page(items, scope, last), *commits
 
-    return JsonReply(await dispatch.read(CATALOG, views))
+    return Ok(await dispatch.read(CATALOG, views))
 
 
 @routes.add(
@@ -56,23 +56,23 @@ async def list_studies(
     "Created",
     *READS_BODY,
     SpecConflict,
-    status=201,
     replies={
         200: {"model": StudyReply, "description": "It was there, with the same specification"}
     },
     openapi_extra=SPEC_BODY,
 )
-async def create_study(dispatch: Manage, request: Request, name: NewName) -> JsonReply:
+async def create_study(dispatch: Manage, request: Request, name: NewName) -> Created | Ok:
     """Create a study, or see that it is there with this specification."""
     spec = await _spec(request)
     created = await dispatch.change(CATALOG, lambda catalog: (catalog.put(name, spec),))
-    return await _reply(dispatch, name, 201 if created else 200)
+    content = await _study(dispatch, name)
+    return Created(content) if created else Ok(content)
 
 
 @routes.add("GET", "/studies/{name}", StudyReply, "The study")
-async def get_study(dispatch: Read, name: Name) -> JsonReply:
+async def get_study(dispatch: Read, name: Name) -> Ok:
     """One study."""
-    return await _reply(dispatch, name)
+    return Ok(await _study(dispatch, name))
 
 
 @routes.add("PATCH", "/studies/{name}", StudyReply, "The study")
@@ -80,50 +80,49 @@ async def change_study(
     dispatch: Manage,
     name: Name,
     patch: Annotated[StudyPatch, Depends(JsonBody(StudyPatch, optional=True))],
-) -> JsonReply:
+) -> Ok:
     """Pause, open or finish a study; change its limits, also while trials run."""
     await dispatch.change(
         name,
         lambda study: (None, study.change(_change(patch, study.spec))),
         check=lambda spec: _change(patch, spec),
     )
-    return await _reply(dispatch, name)
+    return Ok(await _study(dispatch, name))
 
 
-@routes.add("DELETE", "/studies/{name}", None, "Deleted", StudyBusy, status=204)
+@routes.add("DELETE", "/studies/{name}", None, "Deleted", StudyBusy)
 async def delete_study(
     dispatch: Manage,
     name: Name,
     force: Annotated[bool, Query(description="Delete also while trials run.")] = False,
-) -> Response:
+) -> NoContent:
     """Remove a study and its trials for good; its configuration file stays."""
     await dispatch.change(CATALOG, lambda catalog: (catalog.delete(name, force=force),))
-    return no_content()
+    return NoContent()
 
 
-@routes.add("POST", "/studies/{name}/fork", StudyReply, "The new study", SpecConflict, status=201)
+@routes.add("POST", "/studies/{name}/fork", StudyReply, "The new study", SpecConflict)
 async def fork_study(
     dispatch: Manage, name: Name, forked: Annotated[ForkBody, Depends(JsonBody(ForkBody))]
-) -> JsonReply:
+) -> Created:
     """A new study with this one's specification, or that of a configuration file of the new name,
     and the finished trials that fit it.
     """
     await dispatch.change(CATALOG, lambda catalog: (catalog.fork(name, forked.name),))
-    return await _reply(dispatch, forked.name, 201)
+    return Created(await _study(dispatch, forked.name))
 
 
 @routes.add("GET", "/studies/{name}/best", TrialList, "The best trials")
 async def best_trials(
     dispatch: Read, name: Name, n: Annotated[Count | None, Query(description="How many.")] = None
-) -> JsonReply:
+) -> Ok:
     """The best feasible complete trial, or n; with several objectives the Pareto front."""
     views = await dispatch.read(name, lambda study: study.best(n), absent=[])
-    return JsonReply(trials_of(views))
+    return Ok(trials_of(views))
 
 
-async def _reply(dispatch: Dispatch, name: str, status: int = 200) -> JsonReply:
-    view = await dispatch.read(CATALOG, lambda catalog: catalog.view(name))
-    return JsonReply(study_of(view), status)
+async def _study(dispatch: Dispatch, name: str) -> dict[str, Any]:
+    return study_of(await dispatch.read(CATALOG, lambda catalog: catalog.view(name)))
 
 
 async def _spec(request: Request) -> StudySpec:

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from optunapi import errors
 from optunapi.api.http.bodies import JsonBody
 from optunapi.api.http.pages import cursor_of, page
-from optunapi.api.http.replies import JsonReply
+from optunapi.api.http.replies import Created, Ok
 from optunapi.api.schemas.suggest import SuggestBody, SuggestReply
 from optunapi.api.schemas.trials import (
     AskBody,
@@ -63,7 +63,6 @@ NOT_HELD = (*NOT_RUNNING, errors.LeaseLost)
     TrialReply,
     "The trial, held by the caller",
     *REFUSES_ASK,
-    status=201,
     hot=True,
 )
 async def ask(
@@ -73,7 +72,7 @@ async def ask(
     asked: Annotated[AskBody, Depends(JsonBody(AskBody, optional=True))],
     key: Key = None,
     wait: Wait = 0,
-) -> JsonReply:
+) -> Created:
     """Hand out a trial, in this order: the worker's own with `resume`, one whose worker is lost, the
     oldest one in the queue, a new sample.
     """
@@ -86,7 +85,7 @@ async def ask(
     (view,) = await dispatch.ask(
         name, hand_out, params=asked.params, patience=patience(request, wanted, wait)
     )
-    return JsonReply(trial_of(view), 201)
+    return Created(trial_of(view))
 
 
 @routes.add("GET", "/studies/{name}/trials", TrialPage, "Trials")
@@ -102,7 +101,7 @@ async def list_trials(
     ] = "number",
     limit: Limit = 100,
     page_token: Page = None,
-) -> JsonReply:
+) -> Ok:
     """A study's trials. In the order of values the complete ones come first."""
     scope = json.dumps(["trials", name, state, worker, order])
     # The cursor is a trial's number, or its complement where the order is that of numbers alone.
@@ -118,15 +117,15 @@ async def list_trials(
     )
     items = [trial_of(view) for view in views[:limit]]
     if len(views) <= limit:
-        return JsonReply(page(items, scope, None))
+        return Ok(page(items, scope, None))
     last = Cursor.of(views[limit - 1].trial)
-    return JsonReply(page(items, scope, ~last.number if last.by_number else last.number))
+    return Ok(page(items, scope, ~last.number if last.by_number else last.number))
 
 
 @routes.add("GET", TRIAL_ITSELF, TrialReply, "The trial")
-async def get_trial(dispatch: Read, name: Name, n: Number) -> JsonReply:
+async def get_trial(dispatch: Read, name: Name, n: Number) -> Ok:
     """One trial."""
-    return JsonReply(trial_of(await dispatch.read(name, lambda study: study.trial(n))))
+    return Ok(trial_of(await dispatch.read(name, lambda study: study.trial(n))))
 
 
 @routes.add(
@@ -143,11 +142,11 @@ async def tell(
     name: Name,
     n: Number,
     told: Annotated[TellBody, Depends(JsonBody(TellBody, optional=True))],
-) -> JsonReply:
+) -> Ok:
     """Close a trial. The first result wins; repeating it is harmless."""
     result = result_of(told)
     view = await dispatch.change(name, lambda study: study.tell(n, result), draw_ahead=True)
-    return JsonReply(trial_of(view))
+    return Ok(trial_of(view))
 
 
 @routes.add("POST", f"{TRIAL}/report", ReportReply, "Whether to go on", *NOT_HELD, hot=True)
@@ -156,12 +155,12 @@ async def report(
     name: Name,
     n: Number,
     reported: Annotated[ReportBody, Depends(JsonBody(ReportBody))],
-) -> JsonReply:
+) -> Ok:
     """Keep an intermediate value and renew the lease; the same step twice keeps the first."""
     answer = await dispatch.change(
         name, lambda study: study.report(n, reported.step, reported.value, reported.lease)
     )
-    return JsonReply(
+    return Ok(
         {
             "should_prune": answer.should_prune,
             "stop_requested": answer.stop_requested,
@@ -176,12 +175,12 @@ async def renew(
     name: Name,
     n: Number,
     renewed: Annotated[RenewBody, Depends(JsonBody(RenewBody))],
-) -> JsonReply:
+) -> Ok:
     """Hold a trial for another term."""
     answer = await dispatch.change(
         name, lambda study: study.renew(n, renewed.lease, renewed.lease_seconds)
     )
-    return JsonReply({"stop_requested": answer.stop_requested, "lease": lease_of(answer.lease)})
+    return Ok({"stop_requested": answer.stop_requested, "lease": lease_of(answer.lease)})
 
 
 @routes.add("POST", f"{TRIAL}/release", TrialReply, "The trial, waiting again", *NOT_HELD)
@@ -190,10 +189,10 @@ async def release(
     name: Name,
     n: Number,
     released: Annotated[ReleaseBody, Depends(JsonBody(ReleaseBody, optional=True))],
-) -> JsonReply:
+) -> Ok:
     """Give a trial back: a worker that is shutting down."""
     view = await dispatch.change(name, lambda study: study.release(n, released.lease))
-    return JsonReply(trial_of(view))
+    return Ok(trial_of(view))
 
 
 @routes.add(
@@ -209,7 +208,7 @@ async def suggest(
     name: Name,
     n: Number,
     asked: Annotated[SuggestBody, Depends(JsonBody(SuggestBody))],
-) -> JsonReply:
+) -> Ok:
     """A value for a parameter; the same name again gives the same value. Renews the lease."""
     distribution = distribution_of(
         asked.name,
@@ -219,13 +218,13 @@ async def suggest(
     value = await dispatch.sample(
         name, lambda study: study.suggest(n, asked.name, distribution, asked.lease)
     )
-    return JsonReply({"value": value})
+    return Ok({"value": value})
 
 
 @routes.add("POST", f"{TRIAL}/stop", TrialReply, "The trial, asked to stop", *NOT_RUNNING)
-async def stop(dispatch: Manage, name: Name, n: Number, _body: Nothing) -> JsonReply:
+async def stop(dispatch: Manage, name: Name, n: Number, _body: Nothing) -> Ok:
     """Ask a trial's worker to end it; the worker learns of it at its next report or renewal."""
-    return JsonReply(trial_of(await dispatch.change(name, lambda study: study.stop(n))))
+    return Ok(trial_of(await dispatch.change(name, lambda study: study.stop(n))))
 
 
 @routes.add("PATCH", TRIAL_ITSELF, TrialReply, "The trial", errors.TrialFinished)
@@ -234,10 +233,10 @@ async def change_trial(
     name: Name,
     n: Number,
     patch: Annotated[TrialPatch, Depends(JsonBody(TrialPatch))],
-) -> JsonReply:
+) -> Ok:
     """Set attributes of an open trial."""
     view = await dispatch.change(name, lambda study: study.set_user_attrs(n, patch.user_attrs))
-    return JsonReply(trial_of(view))
+    return Ok(trial_of(view))
 
 
 @routes.add("DELETE", "/studies/{name}/trials", CancelReply, "How many were cancelled")
@@ -245,11 +244,11 @@ async def cancel_trials(
     dispatch: Manage,
     name: Name,
     state: Annotated[Literal["running", "waiting"], Query(description="Which open trials.")],
-) -> JsonReply:
+) -> Ok:
     """Fail every open trial in this state, reason `cancelled`."""
     states = (TrialState[state.upper()],)
     cancelled = await dispatch.change(name, lambda study: study.cancel(states), absent=0)
-    return JsonReply({"cancelled": cancelled})
+    return Ok({"cancelled": cancelled})
 
 
 def patience(request: Request, wanted: AskRequest, seconds: float) -> Patience | None:
