@@ -121,12 +121,12 @@ class _Forwarding(Thread):
             self._close()
             return
         if self._aborted.is_set():
-            self._channel.close()  # `abort` ran before there was a channel to close
+            self._close_channel()  # `abort` ran before there was a channel to close
         up = Thread(target=self._guarded, args=(self._copy_up,), name="tunnel-up", daemon=True)
         up.start()
         self._guarded(self._copy_down)
         up.join()
-        self._channel.close()
+        self._close_channel()
         self._close()
 
     def abort(self) -> None:
@@ -136,7 +136,7 @@ class _Forwarding(Thread):
             self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
             self._client.shutdown(socket.SHUT_RD)  # wakes the reading thread; sends nothing
         if self._channel is not None:
-            self._channel.close()
+            self._close_channel()
 
     def _guarded(self, direction: Callable[[], None]) -> None:
         """Run one direction; if it fails, end the other one too."""
@@ -172,6 +172,11 @@ class _Forwarding(Thread):
                 raise EOFError("the connection was cut off")
             with suppress(TimeoutError):
                 data = data[self._client.send(data) :]
+
+    def _close_channel(self) -> None:
+        # If the SSH connection is lost at this moment, it cannot send the message that closes the channel.
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
 
     def _close(self) -> None:
         self._client.close()

@@ -5,6 +5,8 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +14,9 @@ from optunapi import Client, Study
 from optunapi.client.http.session import Request, Session
 from optunapi.client.leases import HeldTrial, HeldTrials
 from optunapi.errors import LeaseLost, NoSlot
-from tests.client.conftest import MakeStudy
+from tests.client.conftest import XY, MakeStudy
 from tests.client.proxy import Proxy
-from tests.support import ROOT, Server, clean_environment, scaled
+from tests.support import ROOT, Server, clean_environment, running_server, scaled
 
 
 def renewers() -> set[threading.Thread]:
@@ -43,10 +45,16 @@ def test_a_lease_is_renewed_after_a_third_of_its_term_and_ten_seconds_at_most(
     assert HeldTrial(study="s", number=0, lease="x", lease_seconds=term).interval == interval
 
 
-def test_a_training_that_holds_the_gil_for_seconds_keeps_its_trial(
-    single: Study, server: Server
-) -> None:
-    lease, held = scaled(6, 24), scaled(750_000, 3_000_000)
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Server]:
+    """A server that closes no idle connection, also if a client takes seconds to use it again."""
+    with running_server(tmp_path, options=("--timeout-keep-alive", "3600")) as server:
+        yield server
+
+
+def test_a_training_that_holds_the_gil_for_seconds_keeps_its_trial(patient: Server) -> None:
+    server, lease, held = patient, scaled(6, 24), scaled(750_000, 3_000_000)
+    single = Client(server.url).create_study("single", {**XY, "max_trials": 1})
     rival = f"""
 from optunapi import Client
 from optunapi.errors import NoSlot

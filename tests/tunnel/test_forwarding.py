@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from optunapi.tunnel.forwarder import Forwarder
 from optunapi.tunnel.supervised import Tunnel
 from tests.support import scaled
 from tests.tunnel.behind import digest_at_the_end, echo, exchange, is_echoed, read_all, serving
@@ -159,6 +160,34 @@ def test_connections_that_ended_are_let_go_while_the_tunnel_stays(
     before = threading.active_count()
     assert all(is_echoed(tunnel.port) for _ in range(50))
     until(lambda: threading.active_count() <= before, "the threads of 50 connections to end")
+
+
+class LostAtItsEnd:
+    """A channel that has copied everything when the SSH connection is lost: paramiko raises EOFError."""
+
+    eof_received = True
+
+    def recv(self, _: int) -> bytes:
+        return b""
+
+    def shutdown_write(self) -> None:
+        pass
+
+    def close(self) -> None:
+        raise EOFError
+
+
+def test_a_channel_that_cannot_be_closed_any_more_still_lets_its_client_go() -> None:
+    forwarder = Forwarder(0, lambda _: LostAtItsEnd())
+    forwarder.start()
+    with socket.create_connection(("127.0.0.1", forwarder.port), timeout=60) as client:
+        assert client.recv(1) == b""
+        (copying,) = (each for each in threading.enumerate() if each.name == "tunnel-down")
+        client.shutdown(socket.SHUT_WR)
+        copying.join(60)
+        assert not copying.is_alive()
+    forwarder.close()
+    gc.collect()  # warns of a connection that was not closed
 
 
 def test_closing_twice_is_closing_once(gateway: Sshd, opened: Opener) -> None:
