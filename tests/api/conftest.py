@@ -1,4 +1,4 @@
-"""A server for one test, `client`, and one that tests share, `wire`, where each makes studies of its own."""
+"""A server for one test, `client`, and a shared one, `wire`, where each test makes its own studies."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,7 +64,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
 
 @pytest.fixture(scope="session")
 def study(wire: Wire) -> str:
-    """A study for what changes nothing: trial 0 complete, 1 running, 2 waiting, 3 leased."""
+    """A study for read-only tests: trial 0 complete, 1 running, 2 waiting, 3 leased."""
     name = wire.put(enqueue=[{"n": 1}, {"n": 2}, {"n": 3}])
     wire.ask(name, worker="first")
     wire.tell(name, 0, value=1.5)

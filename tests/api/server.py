@@ -40,7 +40,7 @@ def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
             ready.set()
 
     port = free_port()
-    # Neither side closes a connection for being idle: a request sent in that moment would be lost.
+    # Neither side closes idle connections: a request sent at that moment would be lost.
     server = Server(uvicorn.Config(app, port=port, log_config=None, timeout_keep_alive=3600))
     kept = httpx.Limits(keepalive_expiry=None)
     thread = threading.Thread(target=server.run)

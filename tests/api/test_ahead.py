@@ -1,4 +1,4 @@
-"""What the server does on the side: points drawn ahead after a tell, memory that is not looked at again."""
+"""Background work of the server: points drawn ahead after a tell, and frozen memory."""
 
 import gc
 import subprocess
@@ -23,7 +23,7 @@ def drawn_ahead(app: FastAPI, client: httpx.Client) -> int:
     return ahead.number
 
 
-def test_after_a_score_that_leaves_nobody_training_the_next_point_is_drawn(
+def test_after_a_score_that_leaves_no_trial_running_the_next_point_is_drawn(
     client: httpx.Client, app: FastAPI
 ) -> None:
     for number in range(2):

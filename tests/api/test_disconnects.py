@@ -1,4 +1,4 @@
-"""A client that goes away while it sends is no fault of the server's."""
+"""A client that disconnects while it sends causes no server error."""
 
 import asyncio
 import logging

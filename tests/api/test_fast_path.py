@@ -1,4 +1,4 @@
-"""The fast path answers as FastAPI's way does, which every unusual request takes."""
+"""The fast path answers like FastAPI's routes, which serve every unusual request."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ def client(app: FastAPI) -> Iterator[httpx.Client]:
 
 
 def conversation(client: httpx.Client) -> Iterator[Reply]:
-    """What a server says to trainers that do all that can be right or wrong."""
+    """A server's replies to a trainer's requests, valid and invalid ones."""
 
     def send(method: str, path: str, **options: Any) -> Reply:
         reply = client.request(method, path, **options)

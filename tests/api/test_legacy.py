@@ -134,7 +134,7 @@ def test_a_plus_that_was_not_encoded_is_a_plus(client: Client) -> None:
 
 
 @pytest.mark.timeout(60)
-def test_a_score_of_very_many_digits_holds_nobody_up(client: Client) -> None:
+def test_a_score_of_very_many_digits_delays_no_other_request(client: Client) -> None:
     client.get("/optunapi/hparams/m")
     response = client.get("/optunapi/score/m", params={"trial_id": 0, "score": "1" * 60_000 + "x"})
     assert response.status_code == 422
@@ -232,7 +232,7 @@ def test_an_edit_that_the_history_cannot_live_with_is_refused_with_the_differenc
     assert response.json()["diff"][0]["key"] == "parameters.kind.choices"
     assert "optunapi fork" in response.json()["detail"]
     assert snapshot() == before
-    assert tell(client, 0, 1.0, "c")["state"] == "complete"  # work under way is not thrown away
+    assert tell(client, 0, 1.0, "c")["state"] == "complete"  # running work is kept
     write_config(home, "c", "kind: {type: categorical, choices: [a, b]}\n")
     assert ask(client, "c")["trial_id"] == 1
 

@@ -1,4 +1,4 @@
-"""Failures known of other servers and of Optuna alone, each shown not to be ours.
+"""Known failures of other servers and of Optuna alone, each shown not to happen here.
 
 O is OptunAPI 0.1, V OSS Vizier, S SigOpt's server, T Ray Tune's TuneServer, H HOPAAS.
 """
@@ -23,7 +23,7 @@ WORKERS = 16
 
 
 def together(work: Callable[[int], Any], count: int = WORKERS) -> list[Any]:
-    """What `count` threads get that begin at once."""
+    """The results of `count` threads that start at the same time."""
     barrier = Barrier(count)
 
     def begin(number: int) -> Any:
@@ -283,7 +283,7 @@ def test_optuna_a_lease_works_with_ask_and_tell_and_leaves_no_zombie(wire: Wire)
     name = wire.put(SPACE, max_attempts=2)
     first = wire.ask(name, worker="dead", lease_seconds=1e-6)
     second = wire.ask(name, worker="living", lease_seconds=600)
-    # However long the request took, the first lease had run out: the same trial is handed on.
+    # The first lease expired during the request, so the same trial is handed on.
     assert (second["number"], second["attempt"], second["params"]) == (0, 2, first["params"])
     path = f"/studies/{name}/trials/0/tell"
     lost = {"state": "fail", "lease": first["lease"]["id"]}
@@ -319,7 +319,7 @@ def test_others_a_failed_run_can_be_run_again(wire: Wire) -> None:
     name = wire.put(SPACE, max_trials=1)
     failed = wire.ask(name)
     wire.tell(name, 0, state="fail", reason="bad node")
-    again = wire.ask(name, params=failed["params"])  # it gave its place back
+    again = wire.ask(name, params=failed["params"])  # its slot is free again
     assert (again["number"], again["params"]) == (1, failed["params"])
 
 

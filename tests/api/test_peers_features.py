@@ -1,4 +1,4 @@
-"""What peers offer in part and OptunAPI as a whole, row by row of the comparison, from outside alone."""
+"""Each row of the feature comparison with other servers, tested over HTTP alone."""
 
 from collections import Counter
 from typing import Any
@@ -270,7 +270,7 @@ def test_importances_of_parameters(wire: Wire) -> None:
     assert importances["x"] > importances["n"]
 
 
-# What none of them has
+# Features that no other server has
 
 
 def test_a_search_space_that_drifts_is_refused_with_a_difference(wire: Wire) -> None:

@@ -1,4 +1,4 @@
-"""What a study's trials say, over the wire: summary, importances, the best of several objectives."""
+"""Analysis over v1: summary, importances, the best trials of several objectives."""
 
 import json
 import math
@@ -98,7 +98,7 @@ def test_unknown_studies_are_not_found(refused: Refused, what: str) -> None:
     refused("GET", f"/studies/-/{what}", 422, "name-invalid")
 
 
-def test_the_front_is_given_whole_unless_so_many_are_asked_for(wire: Wire) -> None:
+def test_the_whole_front_is_returned_unless_a_number_is_given(wire: Wire) -> None:
     name = wire.put(objectives=TWO)
     results = [(0.5, 5.0, 0), (0.9, 9.0, -1), (0.4, 6.0, 0), (1.0, 1.0, 0.1), (0.1, 1.0, 0)]
     for number, (accuracy, latency, size) in enumerate(results):
@@ -163,7 +163,7 @@ def test_infinite_values_of_optunas_own_do_not_break_figures(wire: Wire) -> None
     wire.ask(name)
     stored = optuna.load_study(study_name=name, storage=f"sqlite:///{wire.home}/db/{name}.db")
     stored.add_trial(create_trial(value=math.inf, user_attrs={"cost": 1}))
-    wire.ask(name)  # writing takes in what others wrote
+    wire.ask(name)  # a write loads what others wrote
     text = wire.request("GET", f"/studies/{name}/summary").text
     assert "Infinity" not in text
     assert json.loads(text)["completion_rate"] == 1.0

@@ -1,4 +1,4 @@
-"""Files kept with trials over the wire: streamed, whole or not at all, never shown as a page."""
+"""Artifacts over v1: streamed, kept whole or not at all, never shown as a page."""
 
 import asyncio
 import hashlib
@@ -42,7 +42,7 @@ def items(wire: Wire, name: str, number: int = 0) -> list[dict[str, Any]]:
 
 
 def files(home: Path) -> list[str]:
-    """Every file that is kept, or was begun."""
+    """Every file in the folder, finished or not."""
     return sorted(p.name for p in (home / "db" / "artifacts").rglob("*") if p.is_file())
 
 
@@ -52,7 +52,7 @@ def ids(wire: Wire, name: str, number: int = 0) -> list[str]:
 
 @pytest.fixture
 def name(wire: Wire) -> str:
-    """A study whose trial 0 runs."""
+    """A study with trial 0 running."""
     name = wire.put()
     wire.ask(name)
     return name
@@ -245,7 +245,7 @@ def test_what_optuna_uploaded_has_its_size_and_no_checksum(
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    """A server that takes 100 bytes a file and 250 a study."""
+    """A server that allows 100 bytes a file and 250 a study."""
     home = tmp_path_factory.mktemp("small")
     with wire_of(home, max_artifact=100, max_study_artifacts=250) as wire:
         yield wire
@@ -253,7 +253,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
 
 @contextmanager
 def keeping(wire: Wire) -> Iterator[str]:
-    """A new study's name; what is refused leaves it, and the folder, as they were."""
+    """A new study's name; refused requests must leave the study and the folder unchanged."""
     name = wire.put()
     wire.ask(name)
     for filename in ("a", "b"):
@@ -265,7 +265,7 @@ def keeping(wire: Wire) -> Iterator[str]:
 
 
 def chunked(size: int) -> Iterator[bytes]:
-    """A body whose length is not said beforehand."""
+    """A body without a Content-Length."""
     yield from [b"x"] * size
 
 
@@ -283,7 +283,7 @@ def test_a_full_study_takes_no_more_announced_or_not(small: Wire) -> None:
             response = small.request("PUT", place(name, filename="c"), content=content)
             assert "250" in problem(response, 413, "too-large")["detail"]
     assert put(small, name, b"x" * 50, filename="c").status_code == 201
-    assert put(small, name, b"x" * 100, filename="a").status_code == 200  # in its own place
+    assert put(small, name, b"x" * 100, filename="a").status_code == 200  # replaces itself
 
 
 def test_two_uploads_at_once_do_not_pass_the_limit_together(small: Wire) -> None:
@@ -294,7 +294,7 @@ def test_two_uploads_at_once_do_not_pass_the_limit_together(small: Wire) -> None
     def upload(number: int) -> int:
         def body() -> Iterator[bytes]:
             yield b"x" * 10
-            barrier.wait(30)  # each has been let in by the look beforehand
+            barrier.wait(30)  # each has passed the check before the upload
             yield b"x" * 30
 
         path = place(name, filename=f"c{number}")
@@ -327,11 +327,11 @@ def test_two_uploads_of_one_name_at_once_leave_one(wire: Wire, name: str) -> Non
     assert hashlib.sha256(content).hexdigest() == item["sha256"]
 
 
-# What happens while bytes are on their way: the test is the network.
+# Events during a transfer: the test plays the network.
 
 
 class Line:
-    """One request to an application without a socket between: the body's pieces come as `steps` say."""
+    """One request to an application without a socket; `steps` yields the pieces of the body."""
 
     def __init__(self, app: FastAPI, method: str, path: str) -> None:
         self.sent: list[Message] = []
@@ -367,7 +367,7 @@ class Line:
             if cut:
                 return {"type": "http.disconnect"}
             if ended:
-                await asyncio.Event().wait()  # the client stays, and says nothing more
+                await asyncio.Event().wait()  # the client stays connected and sends nothing more
             ended = True
             return {"type": "http.request", "body": b"", "more_body": False}
 
@@ -420,7 +420,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing_and_keeps_what_was_there(tmp_p
             half = pieces(b"x" * 3_000_000, then=lambda: seen.append(files(tmp_path)))
             asyncio.run(upload.run(half, cut=True))
             assert files(tmp_path) == before
-        assert [len(found) for found in seen] == [2, 2], "the first bytes were on the disk"
+        assert [len(found) for found in seen] == [2, 2], "the first bytes are on the disk"
         listing = Line(app, "GET", "/studies/s/trials/0/artifacts")
         asyncio.run(listing.run(pieces()))
         assert b'"size":900000' in listing.body

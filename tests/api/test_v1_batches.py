@@ -1,4 +1,4 @@
-"""Many trials in one request over v1: asked for all in one, told each by itself."""
+"""Batch requests over v1: an ask returns all its trials at once, a tell judges each item separately."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

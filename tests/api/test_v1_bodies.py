@@ -12,7 +12,7 @@ from tests.api.conftest import Refused
 from tests.api.wire import Wire
 
 TRIAL = "/studies/{s}/trials/1"
-# Every route that takes a body of JSON, with one it would take.
+# Every route that takes a JSON body, with a valid body.
 ROUTES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "put": ("PUT", "/studies/never", {"parameters": {"x": {"type": "int", "low": 0, "high": 1}}}),
     "patch study": ("PATCH", "/studies/{s}", {"state": "paused"}),
@@ -121,7 +121,7 @@ def test_a_body_whose_every_field_is_optional_may_be_absent(wire: Wire) -> None:
     assert wire.ok("POST", f"{trial}/stop")["stop_requested"] is True
     assert wire.ok("POST", f"{trial}/release")["state"] == "waiting"
     assert wire.ok("POST", f"/studies/{name}/trials")["number"] == 0
-    # A tell may come without one too; what it then lacks is a value.
+    # A tell may have no body; it is then refused for the missing value.
     wire.refused("POST", f"{trial}/tell", 422, "value-invalid")
 
 
@@ -272,5 +272,5 @@ def test_text_of_every_script_comes_back_as_it_was_sent(wire: Wire) -> None:
 
 def test_the_type_of_a_body_is_not_asked_for(wire: Wire) -> None:
     name = wire.put()
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl -d says
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # the default of curl -d
     wire.ok("POST", f"/studies/{name}/trials", content=b'{"worker": "w"}', headers=headers)

@@ -42,7 +42,7 @@ class Event:
 
 
 class Stream:
-    """What a client reads, line by line, as the standard says."""
+    """Parses an event stream line by line, as the standard defines."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
@@ -78,7 +78,7 @@ def follow(wire: Wire, study: str, last: Any = None) -> Iterator[Stream]:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    """Return when it holds: what the server does about a client has no event to wait for here."""
+    """Return when the condition holds: the server's state has no event to wait for here."""
     deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
@@ -100,7 +100,7 @@ def catalog(app: FastAPI) -> Catalog:
 
 @pytest.fixture(scope="module")
 def wire(app: FastAPI, catalog: Catalog) -> Iterator[Wire]:
-    """A server of which a test can see who listens."""
+    """A server whose listeners a test can count."""
     with serving_app(app) as client:
         yield Wire(client=client, home=catalog._configs.folder.parent)
 
@@ -252,7 +252,7 @@ def test_what_the_disk_refuses_is_not_sent_and_everybody_is_to_list_again(
 
 
 def follow_for(wire: Wire, study: str, last: int, seconds: float) -> None:
-    """Read events until none came for so long."""
+    """Read events until none comes for `seconds`."""
     path, headers = f"{V1}/studies/{study}/events", {"Last-Event-ID": str(last)}
     with wire.client.stream("GET", path, headers=headers, timeout=seconds) as response:
         raise AssertionError(Stream(response).next())
@@ -284,7 +284,9 @@ def test_a_quiet_stream_says_that_it_is_there(
         assert stream.trials(1) == [(0, "running")]
 
 
-def test_nobody_is_told_when_the_client_has_gone(wire: Wire, catalog: Catalog, study: str) -> None:
+def test_a_disconnected_client_is_no_longer_notified(
+    wire: Wire, catalog: Catalog, study: str
+) -> None:
     with ExitStack() as clients:
         for _ in range(3):
             clients.enter_context(follow(wire, study))
@@ -312,8 +314,8 @@ def test_many_followers_hold_no_thread_and_are_all_told(wire: Wire, study: str) 
 
 
 @contextmanager
-def deaf(wire: Wire, path: str, method: str = "GET") -> Iterator[socket.socket]:
-    """A client that sends a request and, until the test does, reads nothing."""
+def unread(wire: Wire, path: str, method: str = "GET") -> Iterator[socket.socket]:
+    """Yield the socket of a client that has sent a request and reads nothing by itself."""
     url = wire.client.base_url
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -337,7 +339,7 @@ def test_a_client_that_does_not_read_is_dropped(
 ) -> None:
     monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.3)
     wire.ask(study)
-    with deaf(wire, f"/studies/{study}/events") as connection, follow(wire, study) as stream:
+    with unread(wire, f"/studies/{study}/events") as connection, follow(wire, study) as stream:
         until(lambda: len(feed_of(catalog, study)._listeners) == 2)
         for turn in range(40):
             big = {"user_attrs": {"a": f"{turn}" * 400_000}}
@@ -346,14 +348,14 @@ def test_a_client_that_does_not_read_is_dropped(
             if len(feed_of(catalog, study)._listeners) == 1:
                 break
         until(lambda: len(feed_of(catalog, study)._listeners) == 1)
-        # Cut off in the middle: what was in the way of an orderly end is not kept for it either.
+        # The stream is cut off, and the unsent events are not kept for the client.
         assert not read_all(connection).endswith(b"\n\n\r\n")
         wire.tell(study, 0, value=1)
         assert stream.trials(1) == [(0, "complete")]
 
 
 class Sends:
-    """An ASGI server's side of a connection; while `room` is not set nothing more can be sent."""
+    """An ASGI server's side of a connection; sending blocks while `room` is not set."""
 
     def __init__(self) -> None:
         self.room = asyncio.Event()
@@ -424,9 +426,9 @@ def test_a_server_told_to_stop_ends_streams_and_waiting_asks(
         study = wire.put(max_running=1)
         wire.ask(study)
         asks = f"/studies/{study}/trials?wait=300"
-        waiting = [clients.enter_context(deaf(wire, asks, "POST")) for _ in range(15)]
+        waiting = [clients.enter_context(unread(wire, asks, "POST")) for _ in range(15)]
         streams = [clients.enter_context(follow(wire, study)) for _ in range(15)]
-        # Connections are taken in their order: who asked before the streams began is waiting now.
+        # Connections are accepted in order, so the asks sent before the streams are waiting now.
         wire.ok("PATCH", f"/studies/{study}/trials/0", json={"user_attrs": {"a": 1}})
         server.process.send_signal(stop)
         for stream in streams:
@@ -448,7 +450,7 @@ def test_a_client_that_does_not_read_cannot_keep_a_server_from_stopping(tmp_path
         wire.ask(study)
         artifact = f"/studies/{study}/trials/0/artifacts/big"
         wire.ok("PUT", artifact, content=bytes(16 * 2**20))
-        with deaf(wire, artifact) as connection:
+        with unread(wire, artifact) as connection:
             assert connection.recv(8) == b"HTTP/1.1"
             server.process.terminate()
             server.process.wait(30)

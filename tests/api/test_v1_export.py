@@ -1,4 +1,4 @@
-"""A study's trials as one file: all of them, as they were at one moment, in pieces."""
+"""Exports over v1: all trials of a study at one moment, sent in pieces."""
 
 import csv
 import io
@@ -124,7 +124,7 @@ def test_many_trials_come_in_pieces_none_twice_and_none_missing(wire: Wire) -> N
     stored.add_trials(
         create_trial(params={"x": 0.5}, distributions=x, value=n) for n in range(1, count)
     )
-    wire.ask(name)  # writing takes in what others wrote
+    wire.ask(name)  # a write loads what others wrote
     assert [trial["number"] for trial in lines(wire, name)] == list(range(count + 1))
     assert [row["number"] for row in table(wire, name)] == [str(n) for n in range(count + 1)]
     pieces = []

@@ -1,4 +1,4 @@
-"""Forks over the wire: the remedy when a study's configuration changed as its trials cannot live with."""
+"""Forks over v1: the remedy when a configuration no longer fits a study's trials."""
 
 from pathlib import Path
 

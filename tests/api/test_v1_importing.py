@@ -1,4 +1,4 @@
-"""Imports over v1: finished trials from elsewhere, all or none."""
+"""Imports of finished trials over v1: all or none."""
 
 import json
 from collections.abc import Iterator
@@ -215,7 +215,7 @@ def test_more_than_a_mebibyte_is_taken_and_more_than_64_are_not(wire: Wire) -> N
         wire.refused("POST", path, 413, "too-large", content=chunks())
 
 
-# A study that has a configuration and was never asked from
+# A study with a configuration and no ask yet
 
 
 def test_importing_creates_the_study_of_a_configuration(wire: Wire) -> None:

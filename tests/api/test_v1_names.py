@@ -1,4 +1,4 @@
-"""Names and slugs: every study, whatever Optuna let it be called, has an address."""
+"""Names and slugs: every study has an address, whatever name Optuna allowed."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -175,7 +175,7 @@ def test_an_empty_space_keeps_any_name(wire: Wire) -> None:
         assert found == {"value": value}
 
 
-# A study that has a configuration and was never asked from
+# A study with a configuration and no ask yet
 
 
 def test_queueing_creates_the_study_of_a_configuration(wire: Wire) -> None:
@@ -201,7 +201,7 @@ def test_a_refused_request_creates_nothing(
         wire.refused("POST", f"/studies/{name}/queue", status, code, json=body)
 
 
-# Taking out
+# Dequeueing
 
 
 def test_a_dequeued_trial_failed_as_cancelled(wire: Wire) -> None:

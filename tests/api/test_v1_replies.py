@@ -1,4 +1,4 @@
-"""What v1 replies: strict JSON of whatever Optuna stored, times in UTC, nothing of the server's own."""
+"""Replies of v1: strict JSON for all that Optuna stores, times in UTC, no internals of the server."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def read(wire: Wire, path: str) -> Any:
 
 @pytest.fixture(scope="module")
 def infinite(wire: Wire) -> str:
-    """A study of Optuna's own with numbers that JSON has not, wherever Optuna allows them."""
+    """A study made by Optuna with numbers that JSON lacks, wherever Optuna allows them."""
     study = made_by_optuna(wire)
     odd = CategoricalDistribution((INF, 1.5))
     for value in (INF, -INF, 2.0):
@@ -194,7 +194,7 @@ def test_numpy_scalars_that_optuna_stored_come_back_as_numbers(wire: Wire) -> No
 def test_times_are_utc_wherever_the_server_is(tmp_path: Path) -> None:
     (tmp_path / "db").mkdir()
     start = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=timezone(timedelta(hours=5)))
-    local = start.astimezone().replace(tzinfo=None)  # as Optuna keeps it
+    local = start.astimezone().replace(tzinfo=None)  # as Optuna stores it
     trial = create_trial(state=TrialState.COMPLETE, value=1.0)
     trial.datetime_start, trial.datetime_complete = local, local + timedelta(seconds=90)
     url = f"sqlite:///{tmp_path}/db/s.db"

@@ -1,4 +1,4 @@
-"""Names, methods, other sites: what holds for every route of v1."""
+"""Rules for every route of v1: names, methods, other sites."""
 
 import re
 from typing import Any

@@ -286,7 +286,7 @@ def test_a_result_nothing_like_finite_reaches_no_trial(refused: Refused) -> None
         refused("POST", path, 400, "json-invalid", content=b'{"value": ' + text + b"}")
 
 
-# Whoever may not change a trial
+# Trials that a caller cannot change
 
 OTHERS = [
     ("tell", {"state": "fail"}),
@@ -477,7 +477,7 @@ def test_cancelling_fails_every_running_trial(wire: Wire) -> None:
     states = [t["state"] for t in wire.ok("GET", f"/studies/{name}/trials")["items"]]
     assert states == ["fail", "waiting", "complete", "fail"]
     assert wire.trial(name, 3)["fail_reason"] == "cancelled"
-    assert wire.study(name)["state"] == "open"  # nor does cancelling count as failing
+    assert wire.study(name)["state"] == "open"  # cancelling does not count as a failure
     with wire.unchanged(name):
         assert wire.ok("DELETE", path) == {"cancelled": 0}
         told = {"value": 1}

@@ -14,12 +14,12 @@ from tests.api.server import serving_app
 from tests.api.wire import V1, Wire, problem
 from tests.unit.engine.support import Caller, Gate, Gated
 
-LONG = 60.0  # nobody waits so long: what is waited for comes before, or the test fails
+LONG = 60.0  # never reached: the awaited event comes earlier, or the test fails
 
 
 @pytest.fixture
 def one(wire: Wire) -> str:
-    """A study in which trial 0 runs, and no other may."""
+    """A study with trial 0 running and no free slot."""
     study = wire.put(max_running=1)
     wire.ask(study, worker="first")
     return study
@@ -120,12 +120,12 @@ def test_a_client_that_goes_away_takes_no_place(wire: Wire, one: str) -> None:
     caller = Caller(lambda: ask(wire, one, json={"worker": "there"}))
     wire.tell(one, 0, value=1)
     trial = caller.outcome().json()
-    # Whoever's request was read when it had gone already got a trial that was then given back.
+    # A client that left before its request was read got a trial, which was then released.
     assert trial["worker"] == "there"
     assert wire.study(one)["trials"]["running"] == 1
 
 
-def test_who_waits_holds_up_nobody(wire: Wire, one: str) -> None:
+def test_a_waiting_ask_delays_no_other_request(wire: Wire, one: str) -> None:
     callers = [Caller(lambda: ask(wire, one, 60)) for _ in range(60)]
     other = wire.put()
     for number in range(5):
@@ -165,4 +165,4 @@ def test_asks_that_wait_for_a_sampler_hold_up_no_other_request(tmp_path: Path) -
         numbers = sorted(caller.outcome().json()["number"] for caller in callers)
         assert numbers == list(range(1, 51))
         for caller in suggests:
-            assert caller.outcome().status_code == 409  # its trial was told meanwhile
+            assert caller.outcome().status_code == 409  # its trial has a result by now

@@ -78,7 +78,7 @@ class Wire:
 
     @contextmanager
     def unchanged(self, *names: str) -> Iterator[None]:
-        """See that the block leaves these studies, and which files there are, as they were."""
+        """Check that the block changes neither these studies nor the set of files."""
         before = self._files(names)
         yield
         assert self._files(names) == before
@@ -93,7 +93,7 @@ class Wire:
 
 
 def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document in a response that must be one, with this status and code."""
+    """The problem document of a response, checked for this status and code."""
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.headers["Cache-Control"] == "no-store"
@@ -112,7 +112,7 @@ def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 @contextmanager
 def wire_of(home: Path, **settings: Any) -> Iterator[Wire]:
-    """A server at this home, until the block ends."""
+    """A server of this home folder until the block ends."""
     (home / "config").mkdir(exist_ok=True)
     with serving_app(create_app(Settings(home=home, **settings))) as client:
         yield Wire(client=client, home=home)

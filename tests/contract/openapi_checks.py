@@ -1,4 +1,4 @@
-"""What schemathesis is told beyond the document: which data exists, and which rules no schema can say.
+"""Hooks for schemathesis: which data exists, and which rules a schema cannot express.
 
 Loaded by schemathesis through its configuration; see `test_openapi_fuzzed.py`.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import schemathesis
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-# Of two studies one is left as it is, so that there are running trials until the end.
+# One of the two studies is left alone, so that it has running trials until the end.
 KEPT = "kept"
 CHANGED = "changed"
 KEPT_TRIALS = 40
@@ -27,7 +27,7 @@ CHANGES_STUDY = {
     "POST /optunapi/v1/studies/{name}/import",
 }
 
-# What a body or query can be refused for although it fits the schema: it depends on the study.
+# Parts of a request that can be refused although they fit the schema, depending on the study.
 CODES = {"value-invalid", "config-invalid", "key-reused"}
 LOCATIONS: list[list[str]] = [
     ["query", "page"],  # opaque
@@ -42,7 +42,7 @@ LOCATIONS: list[list[str]] = [
 def map_path_parameters(
     context: schemathesis.HookContext, path_parameters: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    """Let half of the requests reach a study, and trials, that there are."""
+    """Let half of the requests reach an existing study and existing trials."""
     found = dict(path_parameters or {})
     label = context.operation.label if context.operation is not None else ""
     for key in ("name", "model_name"):
@@ -61,7 +61,7 @@ def before_call(
     case: schemathesis.Case[Any],
     kwargs: dict[str, Any],  # noqa: ARG001
 ) -> None:
-    """Leave the kept study as it is, also when its name was learned from a reply."""
+    """Protect the kept study, also when its name was learned from a reply."""
     if case.operation.label in CHANGES_STUDY and case.path_parameters.get("name") == KEPT:
         case.path_parameters["name"] = CHANGED
 
@@ -87,5 +87,5 @@ def fitting_data_is_refused_for_what_no_schema_can_say(
 
 @schemathesis.hook
 def map_query(context: Any, query: dict[str, Any] | None) -> dict[str, Any] | None:  # noqa: ARG001
-    """Let no ask wait: a study without a free place would be waited for as long as is allowed."""
+    """Let no ask wait: without a free slot it would take the longest time allowed."""
     return None if query is None else {k: v for k, v in query.items() if k != "wait"}

@@ -1,4 +1,4 @@
-"""The OpenAPI document is complete: whoever reads it alone knows every route, shape and refusal."""
+"""The OpenAPI document is complete: it describes every route, shape and refusal."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,5 +1,5 @@
-"""schemathesis reads the OpenAPI document and sends what it allows and what it forbids: all checks,
-all phases, nothing found.
+"""schemathesis sends requests that the OpenAPI document allows and forbids; no check of any phase
+may fail.
 """
 
 import os
@@ -18,7 +18,7 @@ CONFIG = """
 hooks = "{hooks}"
 
 [checks.positive_data_acceptance]
-# 422 too: `openapi_checks.py` looks that it is for a rule that no schema can say.
+# 422 too: `openapi_checks.py` checks that it is for a rule that no schema can express.
 expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
 """
 
@@ -55,7 +55,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
                 f"--max-examples={scaled(20, 300)}",
                 *(["--seed=1"] if scaled(1, 0) else []),
                 "--continue-on-failure",
-                "--warnings=off",  # that random names are mostly unknown, and random values refused
+                "--warnings=off",  # most random names are unknown, and most random values are refused
                 "--suppress-health-check=all",  # they judge the speed of this machine
                 "--no-color",
             ],

@@ -1,4 +1,4 @@
-"""Optuna's own test suite for storages, whole, on an empty database each time."""
+"""Optuna's complete test suite for storages, on an empty database for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -137,13 +137,13 @@ def test_a_refusal_is_one_line_with_its_code_here_and_there(
         assert len(result.stderr.splitlines()) == 1
 
 
-def test_an_address_where_nobody_answers_is_not_reached(run: Run) -> None:
+def test_an_address_where_no_server_answers_is_unreachable(run: Run) -> None:
     result = run("fork", "old", "new", "--url", f"http://127.0.0.1:{free_port()}")
     assert result.exit_code == 3
     assert "cannot be reached" in result.stderr
 
 
-def test_a_server_that_is_none_of_ours_is_told_apart(run: Run) -> None:
+def test_a_server_of_another_program_is_recognised(run: Run) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:
         thread = Thread(target=other.serve_forever)
         thread.start()

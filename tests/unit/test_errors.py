@@ -1,4 +1,4 @@
-"""The tree of errors: drawn as it is, and each error can be raised again."""
+"""The tree of errors matches its drawing, and each error can be raised again."""
 
 import math
 import re
@@ -20,7 +20,7 @@ def drawn() -> Iterator[tuple[str, str, str | None]]:
 
 
 def defined(base: type[OptunAPIError] = OptunAPIError) -> Iterator[tuple[str, str, str | None]]:
-    """The same of each class."""
+    """Name, base class and own code of each class."""
     for each in base.__subclasses__():
         if each.__module__ == errors.__name__:
             yield each.__name__, base.__name__, vars(each).get("code")

@@ -16,7 +16,7 @@ class Cycle:
 
 @pytest.fixture(autouse=True)
 def nothing_frozen() -> Iterator[None]:
-    """Collections run only where a test says so, and a server of other tests freezes nothing."""
+    """Collections run only where a test asks for one; no other test's server freezes objects."""
     gc.disable()
     callbacks = gc.callbacks.copy()
     gc.callbacks.clear()

@@ -1,4 +1,4 @@
-"""Pruners by name: made, used for real, and refused where they cannot prune the study."""
+"""Pruners by name: each is made and used, or refused where it cannot prune the study."""
 
 import warnings
 from typing import Any
@@ -33,7 +33,7 @@ def pruned_at(spec: StudySpec, *, steps: int = 12) -> int | None:
         trial = study.ask()
         for step in range(1, steps + 1):
             trial.report(0.01 * number + 1 / step, step)
-            trial.should_prune()  # halving notes here how far a trial came
+            trial.should_prune()  # halving stores the trial's rung here
         study.tell(trial, 0.01 * number)
     trial = study.ask()
     for step in range(1, steps + 1):

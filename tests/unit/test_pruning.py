@@ -1,4 +1,4 @@
-"""Decisions of each `Rule`, and the notes it leaves, against those of Optuna's own pruners."""
+"""Each `Rule` decides and stores the same as Optuna's own pruner."""
 
 import copy
 import math
@@ -29,7 +29,7 @@ RUNNING, COMPLETE = TrialState.RUNNING, TrialState.COMPLETE
 class Twin:
     """One study pruned by Optuna and by us, which must agree at every report.
 
-    Both are told the same; Optuna's study is the history, ours sees its trials change one by one.
+    Both get the same reports. Optuna's study holds the history; ours sees its trials change one by one.
     """
 
     def __init__(self, pruner: Any, direction: Direction = "minimize") -> None:
@@ -45,7 +45,7 @@ class Twin:
         self.restart()
 
     def restart(self) -> None:
-        """Both begin anew in the history there is, as after a restart of their process."""
+        """Rebuild both from the existing history, as after a restart of the process."""
         self.study.pruner = make_pruner(self.spec.pruner)
         self.rule = make_rule(
             self.spec.pruner, self.spec.directions, study_name=NAME, best_trial=self.best
@@ -69,7 +69,7 @@ class Twin:
         return trial
 
     def report(self, trial: optuna.Trial, value: float, step: int) -> bool:
-        """The decision both come to; Optuna's notes are written and ours are compared with them."""
+        """The decision of both; ours must store the same attributes as Optuna's."""
         before = self.frozen(trial)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna's, of a repeated step
@@ -94,7 +94,7 @@ class Twin:
         self.running.remove(trial)
 
     def hand_on(self, trial: optuna.Trial) -> optuna.Trial:
-        """The same trial, running for somebody else: its reports are cleared."""
+        """Hand the trial on to another worker: its reports are cleared."""
         before = self.frozen(trial)
         cleared = copy.copy(before)
         cleared.intermediate_values = {}
@@ -116,7 +116,7 @@ class Twin:
         self.rule.replace(None, self.study.get_trials(deepcopy=False)[-1])
 
     def train(self, *reports: float, state: TrialState = COMPLETE) -> list[bool]:
-        """A whole trial that reports at steps 0, 1, 2 … and goes on though told to stop."""
+        """A whole trial that reports at steps 0, 1, 2 … and goes on even if it should stop."""
         trial = self.ask()
         decisions = [self.report(trial, value, step) for step, value in enumerate(reports)]
         self.tell(trial, state, value=reports[-1] if reports else 0.0)
@@ -137,7 +137,7 @@ def arguments(name: str, **given: st.SearchStrategy[Any]) -> st.SearchStrategy[d
 def auto_or(
     name: str, auto: Mapping[str, Any], given: Mapping[str, Any]
 ) -> st.SearchStrategy[dict[str, Any]]:
-    """Halving's arguments: `bootstrap_count` goes with a resource that is not "auto" only."""
+    """Halving's arguments: `bootstrap_count` needs a resource other than "auto"."""
     return arguments(name, **auto) | st.fixed_dictionaries({"name": st.just(name), **given})
 
 
@@ -185,7 +185,7 @@ kinds = plain | {
     )
 }
 
-# Any history: what happens to which trial, chosen among those that run.
+# Any history: an event and the running trial it happens to.
 
 values = levels | st.sampled_from([math.nan, math.inf, -math.inf])
 steps = st.integers(0, 9) | st.integers(0, 40) | st.sampled_from([199, 250, 420])
@@ -279,7 +279,7 @@ def test_a_percentile_is_exactly_numpys_whenever_values_were_added(
     assert len(column) == len(found)
 
 
-# What the histories above contain, one by one.
+# Single cases that the histories above contain.
 
 
 def test_the_median_looks_at_complete_trials_only() -> None:
@@ -426,7 +426,7 @@ def test_hyperband_lets_a_trial_compete_in_its_own_bracket_only() -> None:
     twin = Twin({"name": "hyperband", "min_resource": 1, "max_resource": 9})
     decided = [twin.report(twin.ask(), float(number), 1) for number in range(30)]
     ranks = [len(twin.frozen(trial).system_attrs) for trial in twin.running]
-    # Later brackets first judge at step 3 or 9, so that nothing is noted of their trials yet.
+    # Later brackets first judge at step 3 or 9, so their trials have no attributes yet.
     assert {True, False} == set(decided)
     assert {0, 1} == set(ranks)
     assert not any(pruned for pruned, rank in zip(decided, ranks, strict=True) if rank == 0)
@@ -542,11 +542,11 @@ def test_several_objectives_are_never_pruned() -> None:
         assert rule.decide(trial).prune is pruned
 
 
-# What a report costs.
+# The cost of a report.
 
 
 class Sealed(dict[Any, Any]):
-    """A trial's reports or notes, which nobody may read any more."""
+    """A trial's reports or attributes; reading them fails the test."""
 
     def _refuse(self, *_: Any) -> Any:
         raise AssertionError("a report read another trial")
@@ -584,7 +584,7 @@ def test_a_report_reads_no_other_trial_but_the_best_one(name: str, resource: str
         trial.intermediate_values = Sealed(trial.intermediate_values)
         trial.system_attrs = Sealed(trial.system_attrs)
     pruned = set()
-    for number in range(50, 60):  # of which some are in hyperband's first bracket
+    for number in range(50, 60):  # some of them are in hyperband's first bracket
         trial = optuna.create_trial(state=RUNNING)
         trial.number = number
         rule.replace(None, trial)

@@ -1,4 +1,4 @@
-"""Samplers by name: made, used for real, and refused where they cannot do the study."""
+"""Samplers by name: each is made and used, or refused where it cannot serve the study."""
 
 import importlib.util
 import warnings
@@ -52,7 +52,7 @@ TWO = {"accuracy": "maximize", "latency": "minimize"}
 
 @pytest.fixture(autouse=True)
 def _torch(request: pytest.FixtureRequest) -> None:
-    """GP is the one sampler whose library is an extra."""
+    """GP is the only sampler whose library is an optional extra."""
     if "gp" in request.node.name.partition("[")[2] and importlib.util.find_spec("torch") is None:
         missing("PyTorch is not installed: pip install 'optunapi[gp]'")
 
@@ -68,7 +68,7 @@ def ask(study: optuna.Study, spec: StudySpec) -> optuna.Trial:
 
 
 def run(spec: StudySpec, trials: int) -> list[dict[str, Any]]:
-    """Ask and tell; one trial runs beside the one that is told."""
+    """Ask and tell, while another trial keeps running."""
     study = study_of(spec)
     beside = ask(study, spec)
     for _ in range(trials):
@@ -186,7 +186,7 @@ def test_brute_force_tries_every_point_of_a_conditional_space_once() -> None:
     n_points = 3 * 4 + 2 * 5 + 1
     for _ in range(n_points - 1):
         study.tell(ask(study, spec), 0.0)
-    with pytest.raises(RuntimeError, match="stop"):  # Optuna's word for: nothing is left
+    with pytest.raises(RuntimeError, match="stop"):  # Optuna's error when no point is left
         study.tell(ask(study, spec), 0.0)
     points = [tuple(sorted(trial.params.items())) for trial in study.trials]
     assert len(points) == len(set(points)) == n_points

@@ -1,4 +1,4 @@
-"""Long poll, staged: who waits, what wakes it, and what becomes of a trial whose client has gone."""
+"""Long poll, step by step: what wakes a waiting ask, and what happens when its client leaves."""
 
 import asyncio
 import threading
@@ -28,17 +28,17 @@ from optunapi.storage.stores import StudyFiles
 from tests.unit.engine.support import LINE, Caller, Clock, Gate, Gated, done
 
 NAME = "s"
-LONG = 60.0  # nobody waits so long: what is waited for comes before, or the test fails
+LONG = 60.0  # never reached: the awaited event comes earlier, or the test fails
 Result = TypeVar("Result")
 
 
 def elsewhere(call: Callable[[], Any]) -> Any:
-    """What it gives, called in a thread: on an event loop nobody may wait for a commit."""
+    """Call it in another thread and return its result: an event loop must not wait for a commit."""
     return Caller(call).outcome()
 
 
 class Server:
-    """The studies of a server, without its sweep; `attempts` counts how often they were asked."""
+    """The studies of a server, without its sweep; `attempts` counts the asks that were tried."""
 
     def __init__(self, home: Path, clock: Callable[[], float]) -> None:
         ids = count()
@@ -123,14 +123,14 @@ def clock() -> Clock:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Return when it holds, letting everything else go on."""
+    """Return when the condition holds; other tasks go on meanwhile."""
     async with asyncio.timeout(LONG / 2):
-        while not condition():  # noqa: ASYNC110  # it is about others' state, which has no event
+        while not condition():  # noqa: ASYNC110  # the state it checks has no event
             await asyncio.sleep(0)
 
 
-async def lined_up(server: Server, number: int, **fields: Any) -> list[Client]:
-    """So many clients that wait, in this order."""
+async def waiting_clients(server: Server, number: int, **fields: Any) -> list[Client]:
+    """Return `number` waiting clients, in the order in which they came."""
     clients = []
     for place in range(number):
         clients.append(Client(server, **fields))
@@ -138,8 +138,8 @@ async def lined_up(server: Server, number: int, **fields: Any) -> list[Client]:
     return clients
 
 
-async def rested(server: Server) -> int:
-    """The number of attempts, when there are no more without a reason."""
+async def settled_attempts(server: Server) -> int:
+    """Wait until no more attempts are made, and return their number."""
     attempts = -1
     while attempts != server.attempts:
         attempts = server.attempts
@@ -151,16 +151,16 @@ async def rested(server: Server) -> int:
 
 
 async def apart(call: Callable[[], Result]) -> Result:
-    """A call from another thread, as the server's are."""
+    """Call it in another thread, as the server does."""
     return await asyncio.to_thread(call)
 
 
-def test_a_place_that_becomes_free_goes_to_who_came_first(server: Server) -> None:
+def test_a_free_slot_goes_to_the_client_that_came_first(server: Server) -> None:
     server.put(max_running=1)
 
     async def run() -> None:
         held = server.ask().trial.number
-        clients = await lined_up(server, 4)
+        clients = await waiting_clients(server, 4)
         for place, client in enumerate(clients):
             assert server.waiters() == 4 - place
             await apart(lambda held=held: server.tell(held))  # type: ignore[misc]
@@ -179,14 +179,14 @@ def test_a_change_wakes_the_first_alone(server: Server) -> None:
 
     async def run() -> None:
         server.ask()
-        clients = await lined_up(server, 20)
-        before = await rested(server)
+        clients = await waiting_clients(server, 20)
+        before = await settled_attempts(server)
         await apart(lambda: server.study.set_user_attrs(0, {"a": 1})[1].result())
-        assert await rested(server) == before + 1
+        assert await settled_attempts(server) == before + 1
         await apart(lambda: server.tell(0))
         await clients[0].trial()
-        # The first once more, and the second, which is the first now.
-        assert await rested(server) <= before + 1 + 3
+        # One more attempt by the first client, and one by the second, which is first in line now.
+        assert await settled_attempts(server) <= before + 1 + 3
         for client in clients:
             client.leave()
         await asyncio.gather(*(client.task for client in clients), return_exceptions=True)
@@ -199,11 +199,11 @@ def test_many_places_at_once_go_to_as_many(server: Server) -> None:
 
     async def run() -> None:
         server.ask()
-        clients = await lined_up(server, 5)
+        clients = await waiting_clients(server, 5)
         await apart(lambda: server.study.change(StudyChange(limits={"max_running": 4})).result())
         numbers = [(await client.trial()).trial.number for client in clients[:3]]
         assert numbers == [1, 2, 3]
-        await rested(server)
+        await settled_attempts(server)
         assert server.waiters() == 2
         for client in clients[3:]:
             client.leave()
@@ -234,7 +234,7 @@ def test_a_trial_that_comes_back_is_handed_on(server: Server, clock: Clock, what
     async def run() -> None:
         lease = server.ask(worker="a", lease_seconds=30).lease
         assert lease is not None
-        (client,) = await lined_up(server, 1, worker="b")
+        (client,) = await waiting_clients(server, 1, worker="b")
         if what == "released":
             await apart(lambda: done(server.study.release(0, lease.id)))
         elif what == "failed":
@@ -254,8 +254,8 @@ def test_the_first_asks_again_by_itself_when_a_lease_runs_out(tmp_path: Path) ->
 
     async def run() -> None:
         server.ask(worker="a", lease_seconds=0.3)
-        (client,) = await lined_up(server, 1)
-        view = await client.trial()  # nobody sweeps here
+        (client,) = await waiting_clients(server, 1)
+        view = await client.trial()  # this server has no sweep
         assert view.trial.number == 0
 
     try:
@@ -273,7 +273,7 @@ def test_who_needs_a_new_place_does_not_hold_up_who_takes_any_trial(
         server.ask(lease_seconds=30)
         choosy = Client(server, params={"x": 0.5})
         await until(lambda: server.waiters(with_params=True) == 1)
-        (client,) = await lined_up(server, 1)
+        (client,) = await waiting_clients(server, 1)
         clock.pass_(31)
         await apart(server.study.apply_deadlines)
         assert (await client.trial()).trial.number == 0
@@ -307,14 +307,14 @@ def test_time_that_is_up_gives_what_an_ask_gives(server: Server) -> None:
         (StudyChange(state="finished"), StudyFinished),
     ],
 )
-def test_a_study_that_stops_answers_all_who_wait(
+def test_a_study_that_stops_answers_all_waiting_asks(
     server: Server, change: StudyChange, error: type[Exception]
 ) -> None:
     server.put(max_running=1)
 
     async def run() -> None:
         server.ask()
-        clients = await lined_up(server, 3)
+        clients = await waiting_clients(server, 3)
         await apart(lambda: server.study.change(change).result())
         for client in [*clients, Client(server)]:
             with pytest.raises(error):
@@ -343,7 +343,7 @@ def test_a_deleted_study_answers_who_waits(server: Server) -> None:
 
     async def run() -> None:
         server.ask()
-        clients = await lined_up(server, 3)
+        clients = await waiting_clients(server, 3)
         await apart(lambda: server.catalog.delete(NAME, force=True))
         for client in clients:
             with pytest.raises(StudyNotFound):
@@ -352,7 +352,7 @@ def test_a_deleted_study_answers_who_waits(server: Server) -> None:
     asyncio.run(run())
 
 
-def test_a_study_that_is_there_anew_is_waited_for(server: Server) -> None:
+def test_an_ask_waits_for_a_study_that_was_made_again(server: Server) -> None:
     server.put(max_running=1)
 
     async def run() -> None:
@@ -360,11 +360,13 @@ def test_a_study_that_is_there_anew_is_waited_for(server: Server) -> None:
         (server.configs / f"{NAME}.yaml").write_text(
             "parameters: {x: {type: float, low: 0, high: 1}}\nmax_running: 1\n"
         )
-        clients = await lined_up(server, 2)
-        await rested(server)  # who asks at this very moment is told that the study was deleted
+        clients = await waiting_clients(server, 2)
+        await settled_attempts(
+            server
+        )  # an ask at this very moment is refused: the study was deleted
         await apart(lambda: server.catalog.delete(NAME, force=True))
         assert (await clients[0].trial()).trial.number == 0
-        await rested(server)
+        await settled_attempts(server)
         assert not clients[1].task.done()
         await apart(lambda: server.tell(0))
         assert (await clients[1].trial()).trial.number == 1
@@ -377,7 +379,7 @@ def test_who_goes_away_leaves_the_line(server: Server) -> None:
 
     async def run() -> None:
         server.ask()
-        clients = await lined_up(server, 4)
+        clients = await waiting_clients(server, 4)
         for place in (1, 0, 3):
             clients[place].leave()
             with pytest.raises(NoSlot):
@@ -390,17 +392,17 @@ def test_who_goes_away_leaves_the_line(server: Server) -> None:
     asyncio.run(run())
 
 
-SLOW = {"sampler": {"name": "nsga2"}}  # one of Optuna's, which goes by turns
+SLOW = {"sampler": {"name": "nsga2"}}  # an Optuna sampler, which draws one at a time
 
 
-def held_while_it_samples(server: Server) -> Gate:
+def put_gate(server: Server) -> Gate:
     gate = Gate()
     sampling = server.study._sampling
     sampling.policy = replace(sampling.policy, sampler=Gated(gate, sampling.policy.sampler))
     return gate
 
 
-async def at(gate: Gate) -> None:
+async def reached(gate: Gate) -> None:
     assert await apart(lambda: gate.reached.acquire(timeout=30))
 
 
@@ -411,12 +413,12 @@ def test_a_trial_of_a_client_that_has_gone_is_put_back(server: Server, waited: b
     async def run() -> None:
         if waited:
             server.ask()
-        gate = held_while_it_samples(server)
+        gate = put_gate(server)
         client = Client(server, worker="gone", lease_seconds=600)
         if waited:
             await until(lambda: server.waiters() == 1)
             await apart(lambda: server.tell(0))
-        await at(gate)
+        await reached(gate)
         client.leave()
         await asyncio.sleep(0)
         gate.opened.release(1000)
@@ -435,10 +437,10 @@ def test_the_line_goes_on_behind_a_client_that_has_gone_with_a_trial(server: Ser
 
     async def run() -> None:
         server.ask()
-        gate = held_while_it_samples(server)
-        gone, client = await lined_up(server, 2)
+        gate = put_gate(server)
+        gone, client = await waiting_clients(server, 2)
         await apart(lambda: server.tell(0))
-        await at(gate)
+        await reached(gate)
         gone.leave()
         gate.opened.release(1000)
         assert (await client.trial()).trial.number == 1
@@ -454,9 +456,9 @@ def test_what_its_client_can_ask_for_again_stays_its(
     server.put(max_running=1, **SLOW)
 
     async def run() -> None:
-        gate = held_while_it_samples(server)
+        gate = put_gate(server)
         client = Client(server, lease_seconds=600, **fields)
-        await at(gate)
+        await reached(gate)
         client.leave()
         gate.opened.release(1000)
         await asyncio.wait({client.task})
@@ -472,9 +474,9 @@ def test_waiting_holds_no_thread(server: Server) -> None:
     async def run() -> None:
         server.ask()
         before = threading.active_count()
-        clients = await lined_up(server, 100)
-        await rested(server)
-        # The pool that asks run in keeps up to 40 threads; a hundred who wait would need more.
+        clients = await waiting_clients(server, 100)
+        await settled_attempts(server)
+        # Asks run in a pool of up to 40 threads; a hundred waiting asks would need more.
         assert threading.active_count() < before + 60
         for client in clients:
             client.leave()
@@ -483,12 +485,12 @@ def test_waiting_holds_no_thread(server: Server) -> None:
     asyncio.run(run())
 
 
-def test_a_server_that_is_about_to_stop_lets_nobody_wait(server: Server) -> None:
+def test_a_server_that_is_about_to_stop_lets_no_ask_wait(server: Server) -> None:
     server.put(max_running=1)
 
     async def run() -> None:
         server.ask()
-        clients = await lined_up(server, 3)
+        clients = await waiting_clients(server, 3)
         server.catalog.wind_down()
         for client in [*clients, Client(server)]:
             with pytest.raises(NoSlot):

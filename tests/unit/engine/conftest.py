@@ -13,7 +13,7 @@ NewLife = Callable[..., Life]
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with Optuna's schema, which takes long to make, and no study."""
+    """A database with Optuna's schema and no study; made once, since that is slow."""
     path = tmp_path_factory.mktemp("schema") / "empty.db"
     open_storage(f"sqlite:///{path}").close()
     return path
@@ -26,7 +26,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def new_life(tmp_path: Path, empty_database: Path, clock: Clock) -> Iterator[NewLife]:
-    """A function that makes a study of a specification and serves it until the test ends."""
+    """A function that makes a study from a specification and serves it until the test ends."""
     lives: list[Life] = []
 
     def make(**spec: Any) -> Life:

@@ -1,7 +1,7 @@
-"""What requests for many trials must come to, as a model that knows nothing of the engine.
+"""A model of the requests for many trials, independent of the engine.
 
-After every step all that is kept is compared with it. The life of a single trial has a model of its own,
-in `test_life_of_a_trial.py`.
+After every step everything stored is compared with the model. A model of a single trial's life is in
+`test_life_of_a_trial.py`.
 """
 
 import shutil
@@ -46,14 +46,14 @@ workers = st.sampled_from(["v", "w"])
 keys = st.none() | st.sampled_from([f"k{n}" for n in range(4)])
 values = st.sampled_from([1.0, 2.0])
 points = st.sampled_from([{}, *({"n": n} for n in range(1, POINTS + 1))])
-picks = st.integers(0, 1000)  # of the trials there are, or the next number, see `picked`
+picks = st.integers(0, 1000)  # an existing trial or the next number, see `picked`
 mostly = st.sampled_from([True, True, True, False])
 tells = st.tuples(picks, st.sampled_from(["complete", "pruned", "fail"]), values, mostly)
 
 
 @dataclass
 class Trial:
-    """A trial as it must be. `fixed` is None where it was sampled or imported, not asked for so."""
+    """The expected trial. `fixed` is None if it was sampled or imported."""
 
     number: int
     state: str = "waiting"
@@ -76,7 +76,7 @@ class Trial:
 
     @property
     def is_flawed(self) -> bool:
-        """Whether nobody can be given it: Optuna queues whatever it is told to."""
+        """Whether no worker can get it: Optuna queues any parameters it is given."""
         return not self.attempt and self.fixed is not None and self.fixed.get("n") == "no number"
 
     def last_report(self) -> float | None:
@@ -87,7 +87,7 @@ class Trial:
 
 
 class ManyAtOnce(RuleBasedStateMachine):
-    """Requests in random order, each with what the model says of it."""
+    """Requests in random order, each checked against the model."""
 
     folder: ClassVar[Path]
     empty_database: ClassVar[Path]
@@ -117,7 +117,7 @@ class ManyAtOnce(RuleBasedStateMachine):
             self.life.close()
             self.path.unlink()
 
-    # What the model knows
+    # State of the model
 
     def of(self, *states: str) -> list[Trial]:
         return [trial for trial in self.trials if trial.state in states]
@@ -131,7 +131,7 @@ class ManyAtOnce(RuleBasedStateMachine):
         return self.trials[-1]
 
     def picked(self, pick: int) -> int:
-        """A trial's number, or once in a while one that there is not."""
+        """A trial's number, or now and then one that does not exist."""
         return pick % (len(self.trials) + (pick > 900))
 
     def lost(self) -> list[Trial]:
@@ -146,7 +146,7 @@ class ManyAtOnce(RuleBasedStateMachine):
         assert self.life.dump() == before
 
     def repeats(self, key: str | None, asked: Any, call: Callable[[], Any]) -> bool:
-        """Whether the key is known; then the answer is what it was."""
+        """Whether the key is known; if so, the answer must be the first one."""
         if key not in self.keys:
             return False
         before, got, attempts = self.keys[key]
@@ -167,7 +167,7 @@ class ManyAtOnce(RuleBasedStateMachine):
             numbers = [trial.number for trial in got]
             self.keys[key] = (asked, numbers, [trial.attempt for trial in got])
 
-    # What is asked
+    # Requests
 
     @rule(
         worker=workers,
@@ -222,7 +222,7 @@ class ManyAtOnce(RuleBasedStateMachine):
         self.learn(key, asked, chosen)
 
     def to_hand_out(self, running: list[Trial], waiting: int, many: int) -> list[Trial]:
-        """These and at most so many of those waiting, `many` in all; flawed ones leave the queue."""
+        """`running` and up to `waiting` queued trials, `many` in total; flawed ones leave the queue."""
         while True:
             queued = self.of("waiting")[: max(0, min(waiting, many - len(running)))]
             flawed = [trial for trial in queued if trial.is_flawed]
@@ -315,7 +315,7 @@ class ManyAtOnce(RuleBasedStateMachine):
             number = self.picked(pick)
             trial = self.trials[number] if number < len(self.trials) else None
             given = (value,) if state == "complete" else ()
-            # Of a trial told twice in one request the lease is the one before the first.
+            # If one request tells a trial twice, both items carry the lease from before the request.
             lease = trial.lease if trial and own else None
             results.append((number, result(state, *given, lease=lease)))
         for number, told_result in results:
@@ -324,7 +324,7 @@ class ManyAtOnce(RuleBasedStateMachine):
         assert [o.number if isinstance(o, Seen) else type(o) for o in outcomes] == expected
 
     def judged(self, number: int, state: TrialState, values: Any, told: Any) -> Any:
-        """What this tell comes to: the number of a trial, or an error."""
+        """The expected result of this tell: the number of a trial, or an error."""
         if number >= len(self.trials):
             return TrialNotFound
         trial = self.trials[number]
@@ -360,7 +360,7 @@ class ManyAtOnce(RuleBasedStateMachine):
         self.life.release(trial.number, trial.lease)
         trial.state, trial.lease, trial.worker, trial.stop = "waiting", None, None, False
 
-    # What happens by itself
+    # Time and restarts
 
     @rule(seconds=st.sampled_from([1.0, TERM]))
     def let_time_pass(self, seconds: float) -> None:
@@ -378,7 +378,7 @@ class ManyAtOnce(RuleBasedStateMachine):
         for trial in self.of("running"):
             trial.expires_at = self.clock.now + TERM
 
-    # What must always hold
+    # Invariants
 
     @invariant()
     def everything_is_as_the_model_says(self) -> None:

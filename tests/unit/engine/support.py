@@ -104,7 +104,7 @@ class Seen:
 
 
 class Life:
-    """One study being served. Every call returns when what it did is committed."""
+    """One study being served. Every call returns after its commit."""
 
     def __init__(self, path: Path, clock: Clock, spec: Mapping[str, Any] | None) -> None:
         self.url = f"sqlite:///{path}"
@@ -135,12 +135,12 @@ class Life:
     def restart(self) -> None:
         self.storage.close()
         self.open()
-        self.view()  # what is derived, leases among it, is derived at the first use
+        self.view()  # derived values, such as leases, are made at the first use
 
     def close(self) -> None:
         self.storage.close()
 
-    # What callers do.
+    # Requests of callers.
 
     def ask(self, worker: str | None = None, **fields: Any) -> Seen:
         return Seen(done(self.study.ask(request(worker, **fields))))
@@ -193,7 +193,7 @@ class Life:
     def trials(
         self, *, after: Cursor | int | None = None, limit: int = 1000, **selection: Any
     ) -> list[Seen]:
-        """A page; `after` may be the number of a trial that is as it was when it was shown."""
+        """A page; `after` may be the number of a trial that has not changed since it was shown."""
         if isinstance(after, int) and 0 <= after < self.storage.n_trials(self.id):
             after = Cursor.of(self.storage.trial(self.id, after))
         elif isinstance(after, int):
@@ -205,14 +205,14 @@ class Life:
         return {state.name.lower(): n for state, n in self.view().counts.items() if n}
 
     def dump(self) -> list[Any]:
-        """Everything kept, to see that nothing changed."""
+        """Everything stored, to check that nothing changed."""
         trials = self.storage.get_all_trials(self.id, deepcopy=False)
         attrs = self.storage.get_study_system_attrs(self.id)
         leases = [self.state.deadlines.leases.get(trial.number) for trial in trials]
         return [trials, dict(attrs), leases, self.storage.get_study_user_attrs(self.id)]
 
     def assert_sound(self) -> None:
-        """The file has what memory shows, and what is kept up is what deriving it anew gives."""
+        """The file matches memory, and derived values match values derived again from all trials."""
         assert_database_equals_memory(self.storage)
         assert_kept_up(self.state)
 
@@ -252,7 +252,7 @@ def assert_kept_up(state: StudyState) -> None:
 
 
 class Gate:
-    """Lets nobody through until it is opened; `reached` tells that one waits there."""
+    """Stops threads until it is opened; each thread that arrives releases `reached`."""
 
     def __init__(self) -> None:
         self.reached = threading.Semaphore(0)
@@ -266,7 +266,7 @@ class Gate:
 
 
 class GatedNative:
-    """A native sampler that lets draw only who passes the gate."""
+    """A native sampler whose draws wait at the gate."""
 
     def __init__(self, gate: Gate, sampler: NativeSampler) -> None:
         self._gate, self.sampler = gate, sampler
@@ -286,7 +286,7 @@ class GatedNative:
 
 
 class Gated(BaseSampler):
-    """One of Optuna's samplers that lets draw only who passes the gate."""
+    """One of Optuna's samplers, whose draws wait at the gate."""
 
     def __init__(self, gate: Gate, sampler: BaseSampler) -> None:
         self._gate, self._sampler = gate, sampler
@@ -318,7 +318,7 @@ class Gated(BaseSampler):
 def put_gate(life: Life, sampler: BaseSampler | None = None) -> Gate:
     """Sample through a gate from now on: by the study's native TPE if it has one, else by Optuna's."""
     gate = Gate()
-    life.view()  # what is derived, a native sampler among it, is derived at the first use
+    life.view()  # derived values, such as a native sampler, are made at the first use
     native = life.state.derived.native
     if native is not None and sampler is None and life.state.spec.sampler["name"] == "tpe":
         life.state.derived.native = GatedNative(gate, native)
@@ -337,7 +337,7 @@ def sample_with(life: Life, sampler: BaseSampler) -> None:
 
 
 class Caller(threading.Thread):
-    """A call in a thread of its own; `outcome` waits for what it returned or raised."""
+    """A call in its own thread; `outcome` waits, then returns or raises what the call did."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
         super().__init__(daemon=True)
@@ -362,7 +362,7 @@ class Caller(threading.Thread):
 
 @contextmanager
 def held_at(gate: Gate, call: Callable[[], Any]) -> Iterator[Caller]:
-    """`call` in a thread, held at the gate for the length of the block, then let through for good."""
+    """Run `call` in a thread that waits at the gate; open the gate when the block ends."""
     caller = Caller(call)
     try:
         assert gate.reached.acquire(timeout=30)
@@ -372,5 +372,5 @@ def held_at(gate: Gate, call: Callable[[], Any]) -> Iterator[Caller]:
 
 
 def optuna_study(life: Life) -> optuna.Study:
-    """The study through Optuna's own eyes, on the same file."""
+    """The study as Optuna loads it from the same file."""
     return optuna.load_study(study_name=NAME, storage=life.url)

@@ -1,4 +1,4 @@
-"""When the next ask's point may be drawn before it comes, and that it is the same."""
+"""When the next ask's point may be drawn in advance, and that it is the same point."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.unit.engine.conftest import NewLife
 TPE = {"name": "tpe", "seed": 3, "n_startup_trials": 2}
 
 
-def test_it_may_after_a_tell_that_leaves_nobody_training(new_life: NewLife) -> None:
+def test_it_may_after_a_tell_that_leaves_no_trial_running(new_life: NewLife) -> None:
     life = new_life(sampler=TPE)
     assert not life.study.is_awaiting_ask
     one, other = life.ask("a"), life.ask("b")
@@ -26,9 +26,7 @@ def test_it_may_not_while_a_trial_waits(new_life: NewLife) -> None:
 
 
 @pytest.mark.parametrize("sampler", [{"name": "random"}, {"name": "tpe", "engine": "optuna"}])
-def test_it_may_not_where_there_is_nothing_to_gain(
-    new_life: NewLife, sampler: dict[str, object]
-) -> None:
+def test_it_may_not_where_it_saves_no_time(new_life: NewLife, sampler: dict[str, object]) -> None:
     life = new_life(sampler=sampler)
     life.complete(life.ask("a").number, 1.0)
     assert not life.study.is_awaiting_ask
@@ -44,7 +42,7 @@ def test_a_study_goes_the_same_way_with_and_without(new_life: NewLife) -> None:
         other.study.prepare()
 
 
-def test_a_finished_study_does_not_mind(new_life: NewLife) -> None:
+def test_a_finished_study_is_unaffected(new_life: NewLife) -> None:
     life = new_life(sampler=TPE, max_trials=1)
     life.complete(life.ask("a").number, 1.0)
     before = life.dump()

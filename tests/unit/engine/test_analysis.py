@@ -1,4 +1,4 @@
-"""A study's figures, and which of its parameters matter."""
+"""A study's summary, and the importances of its parameters."""
 
 import math
 from datetime import datetime, timedelta

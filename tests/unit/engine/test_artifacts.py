@@ -1,4 +1,4 @@
-"""Files kept with trials: noted where Optuna notes them, within a study's limit, pruned by age."""
+"""Artifacts: recorded where Optuna records them, within a study's limit, pruned by age."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ LIMIT = 1000
 
 
 class Files:
-    """Artifacts of one study without bytes."""
+    """Artifact records of one study, without the files' bytes."""
 
     def __init__(self, life: Life) -> None:
         self.life = life
@@ -202,7 +202,7 @@ def test_with_several_objectives_the_front_is_best(new_life: NewLife, clock: Clo
     assert files.prune(5, keep_best=2) == ["0"]
 
 
-def test_a_deleted_study_tells_which_files_are_to_go(life: Life, files: Files) -> None:
+def test_deleting_a_study_returns_the_files_to_remove(life: Life, files: Files) -> None:
     files.add(0, "a")
     files.add(1, "b")
     assert done(life.study.delete(force=True)).ids == ["id-0", "id-1"]
@@ -272,7 +272,7 @@ def test_what_was_kept_and_perhaps_not_listed_is_found_at_the_next_start(
     upload = folder.receive("s")
     upload.write(b"hello")
     upload.keep()
-    assert list(folder.interrupted()) == [], "its server lives"
+    assert list(folder.interrupted()) == [], "the server that writes it still runs"
     upload.close()  # as the system does for a process that is killed
     (left,) = folder.interrupted()
     assert (left.study, left.id, left.is_kept) == ("s", upload.id, True)

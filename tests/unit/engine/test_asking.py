@@ -1,4 +1,4 @@
-"""The order in which an ask looks for a trial, and what it makes of what it finds."""
+"""The order in which an ask looks for a trial, and what it does with each kind."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Many trials in one request: asked for all in one commit, told each by itself."""
+"""Batch requests: an ask commits all its trials at once, a tell judges each item separately."""
 
 from typing import Any
 
@@ -190,9 +190,7 @@ def test_resume_gives_each_running_trial_of_the_worker_once(
     life.assert_sound()
 
 
-def test_own_and_lost_trials_are_given_though_the_study_is_full(
-    new_life: NewLife, clock: Clock
-) -> None:
+def test_a_full_study_still_hands_out_own_and_lost_trials(new_life: NewLife, clock: Clock) -> None:
     life = new_life(lease=60, max_trials=3, max_running=2)
     ask_many(life, 9, "w")
     enqueue(life, {"x": 0.5})
@@ -277,7 +275,7 @@ def test_two_equal_batches_at_once_get_the_same_trials(new_life: NewLife) -> Non
 # While a batch is sampled
 
 
-def test_nothing_is_there_until_all_is(new_life: NewLife) -> None:
+def test_no_trial_of_a_batch_is_visible_before_all_are(new_life: NewLife) -> None:
     life = new_life()
     gate = put_gate(life)
     with held_at(gate, lambda: ask_many(life, 3)) as caller:
@@ -308,7 +306,7 @@ def test_a_batch_for_which_nothing_is_left_is_refused(new_life: NewLife) -> None
 
 
 def expected(life: Life) -> set[int]:
-    """The trials that the native sampler takes for running."""
+    """The trials that the native sampler treats as running."""
     native = life.state.derived.native
     assert isinstance(native, GatedNative)
     assert isinstance(native.sampler, TPE)
@@ -328,7 +326,7 @@ def test_what_was_drawn_for_a_refused_request_no_longer_counts_as_running(
     assert expected(life) == {0}
 
 
-def test_what_a_batch_drew_too_many_no_longer_counts_as_running(new_life: NewLife) -> None:
+def test_surplus_points_of_a_batch_no_longer_count_as_running(new_life: NewLife) -> None:
     life = new_life(sampler={"name": "tpe", "engine": "rustuna"}, max_trials=9)
     with held_at(put_gate(life), lambda: ask_many(life, 4)) as caller:
         life.limit(max_trials=2)
@@ -344,7 +342,7 @@ def test_what_is_queued_meanwhile_comes_first(new_life: NewLife) -> None:
     asked = caller.outcome()
     assert asked[0].params["n"] == 1
     assert numbers(asked) == [0, 1, 2]
-    assert gate.arrivals == 4  # what was sampled before is not thrown away
+    assert gate.arrivals == 4  # points sampled earlier are kept
     life.assert_sound()
 
 
@@ -384,13 +382,13 @@ def test_another_point_that_got_the_number_of_a_refused_one_keeps_its_parameters
     life.assert_sound()
 
 
-def test_a_point_taken_meanwhile_is_sampled_anew(new_life: NewLife) -> None:
+def test_a_point_taken_meanwhile_is_sampled_again(new_life: NewLife) -> None:
     life = new_life(parameters=THREE, avoid_duplicates="running", lease=60)
     mine = life.ask("w", params={"n": 1})
     gate = put_gate(life)
     gate.opened.release(1)
     with held_at(gate, lambda: ask_many(life, 2)) as caller:
-        # The place of what is sampled now: nobody else may sample, but somebody outside may write.
+        # Takes the point being sampled. Other asks wait, but another process can still write.
         life.complete(mine.number, 1.0)
         trial = optuna_study(life).ask()
         trial.suggest_int("n", 1, 3)

@@ -1,4 +1,4 @@
-"""A study and its specification: from a file that changes, from PUT, or as Optuna left it."""
+"""Where a study's specification comes from: a file that changes, PUT, or Optuna."""
 
 import os
 import shutil
@@ -63,7 +63,7 @@ class Home:
         self.open()
 
     def write(self, name: str, config: Any, suffix: str = ".yaml") -> None:
-        """Put a configuration in the place of what there is."""
+        """Replace the configuration."""
         self._spare_the_schema(name)
         text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
         draft = self.configs / "draft"
@@ -303,7 +303,7 @@ def test_a_deleted_study_with_a_file_starts_afresh_and_one_without_is_gone(home:
 
 @pytest.fixture
 def made_by_optuna(home: Home) -> optuna.Study:
-    """A study of several features, as Optuna alone left it."""
+    """A study with several features, made by Optuna alone."""
     path = home.databases / "o.db"
     shutil.copy(home.empty_database, path)
     study = optuna.create_study(study_name="o", storage=f"sqlite:///{path}", direction="maximize")
@@ -376,7 +376,7 @@ def test_a_study_that_somebody_else_deleted_starts_afresh_from_its_file(home: Ho
     optuna.delete_study(study_name="m", storage=f"sqlite:///{home.databases}/m.db")
     found = home.stores.find("m")
     assert found is not None
-    take_in_foreign_writes(found[0])  # the change outside is noticed at the next look
+    take_in_foreign_writes(found[0])  # the outside change is noticed at the next read
     assert home.ask("m").number == 0
 
 

@@ -1,4 +1,4 @@
-"""What is kept beside the trials, and the pages in which they are shown."""
+"""Values derived from the trials, and pages of trials."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def busy(life: Life, clock: Clock) -> None:
     life.stop(7)
 
 
-def test_what_is_kept_up_is_what_deriving_it_anew_gives(new_life: NewLife, clock: Clock) -> None:
+def test_derived_values_match_values_derived_again(new_life: NewLife, clock: Clock) -> None:
     life = new_life(max_attempts=1, trial_timeout=1000, max_cost=100)
     busy(life, clock)
     life.assert_sound()
@@ -127,7 +127,7 @@ def walk(life: Life, limit: int, **selection: Any) -> list[Seen]:
     while page := life.trials(after=found[-1].number if found else None, limit=limit, **selection):
         assert len(page) <= limit
         found += page
-        assert len(found) <= 1000  # or pages go round in a circle
+        assert len(found) <= 1000  # else the pages repeat without end
     return found
 
 
@@ -159,7 +159,7 @@ def test_pages_are_stable_while_trials_are_added(
     shown: list[int] = []
     while page := life.trials(order=order, after=shown[-1] if shown else None, limit=2):
         shown += [seen.number for seen in page]
-        assert len(shown) <= 100  # or pages go round in a circle
+        assert len(shown) <= 100  # else the pages repeat without end
         if len(shown) < 20:
             for value in (0.0, 1.0, 9.0):
                 life.complete(life.ask("w", params={"x": 0.5}).number, value)

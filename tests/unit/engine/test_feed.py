@@ -1,4 +1,4 @@
-"""What those who follow a study are told: every change that is committed, in order, and nothing else."""
+"""The events of a study: every committed change, in order, and nothing else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +61,7 @@ def seen(feed: Feed, start: int = 0) -> list[Any]:
 
 @contextmanager
 def silence(life: Life) -> Iterator[None]:
-    """See that the block changes nothing that anybody is told of."""
+    """Check that the block sends no event and notifies no listener."""
     feed, listener = life.study.feed, Counter()
     last = feed.last_id
     stop = feed.listen(listener)
@@ -93,7 +93,7 @@ def test_every_change_of_a_trial_is_shown_as_it_became(new_life: NewLife) -> Non
     assert told.study == "study"
 
 
-def test_ids_rise_by_one_and_one_can_go_on_behind_any(new_life: NewLife) -> None:
+def test_ids_rise_by_one_and_reading_can_start_after_any(new_life: NewLife) -> None:
     life = new_life()
     feed = followed(life)
     for _ in range(5):
@@ -116,7 +116,7 @@ def test_an_id_that_is_forgotten_or_unknown_is_told_apart(new_life: NewLife) -> 
         assert feed.since(unknown, 10) is None
 
 
-def test_nothing_is_kept_before_anybody_follows(new_life: NewLife) -> None:
+def test_no_event_is_kept_before_the_first_listener(new_life: NewLife) -> None:
     life = new_life()
     feed, listener = life.study.feed, Counter()
     life.ask()
@@ -133,7 +133,7 @@ def test_nothing_is_kept_before_anybody_follows(new_life: NewLife) -> None:
     assert seen(feed)[-1] == (3, "running")
 
 
-def test_what_is_refused_is_not_told(new_life: NewLife) -> None:
+def test_a_refused_change_sends_no_event(new_life: NewLife) -> None:
     life = new_life(max_running=2)
     followed(life)
     lease = life.ask("a", lease_seconds=60).held.id
@@ -169,7 +169,7 @@ def test_nothing_may_be_shown_before_its_commit(new_life: NewLife) -> None:
     commit.result(30)
 
 
-def test_a_refused_commit_has_not_happened_and_everybody_looks_again(new_life: NewLife) -> None:
+def test_a_refused_commit_sends_a_reset(new_life: NewLife) -> None:
     life = new_life()
     feed, listener = followed(life), Counter()
     feed.listen(listener)
@@ -189,7 +189,7 @@ def test_a_refused_commit_has_not_happened_and_everybody_looks_again(new_life: N
     assert seen(feed, event.id) == ["reset", (0, "running")]
 
 
-def test_what_others_write_makes_everybody_look_again(new_life: NewLife) -> None:
+def test_a_foreign_write_sends_a_reset(new_life: NewLife) -> None:
     life = new_life()
     feed = followed(life)
     life.ask()
@@ -199,7 +199,7 @@ def test_what_others_write_makes_everybody_look_again(new_life: NewLife) -> None
     assert seen(feed) == [(0, "running"), "reset"]
 
 
-def test_that_others_wrote_is_not_lost_with_a_refused_request(new_life: NewLife) -> None:
+def test_a_foreign_write_sends_a_reset_though_the_request_is_refused(new_life: NewLife) -> None:
     life = new_life(max_running=1)
     feed = followed(life)
     life.ask()
@@ -211,7 +211,7 @@ def test_that_others_wrote_is_not_lost_with_a_refused_request(new_life: NewLife)
     assert seen(feed) == [(0, "running"), "reset", (0, "complete")]
 
 
-def test_a_failing_unit_is_not_told(new_life: NewLife) -> None:
+def test_a_failing_unit_sends_no_event(new_life: NewLife) -> None:
     life = new_life()
     feed = followed(life)
     life.ask()
@@ -357,7 +357,7 @@ def test_listeners_are_called_outside_of_the_unit(new_life: NewLife) -> None:
     looked: list[int] = []
 
     def look() -> None:
-        # A thread of its own: the one that changed the study may enter again where others wait.
+        # In another thread: the thread that changed the study could re-enter its lock.
         caller = Caller(lambda: looked.append(len(life.trials())))
         caller.outcome()
 
@@ -366,7 +366,7 @@ def test_listeners_are_called_outside_of_the_unit(new_life: NewLife) -> None:
     assert looked
 
 
-def test_a_deleted_study_says_nothing_more(new_life: NewLife) -> None:
+def test_a_deleted_study_sends_no_more_events(new_life: NewLife) -> None:
     life = new_life()
     feed = followed(life)
     life.ask()

@@ -1,4 +1,4 @@
-"""A study forked: which trials fit another specification, and how they look there."""
+"""Forks: which trials fit the new specification, and how they are copied."""
 
 import copy
 from typing import Any
@@ -46,7 +46,7 @@ def fork(life: Life, name: str = "new", new: StudySpec | None = None) -> list[Fr
 
 
 def numbered(trials: list[FrozenTrial]) -> list[int]:
-    """Which trials of the origin these are."""
+    """The numbers of these trials in the origin."""
     return [trial.user_attrs["was"] for trial in trials]
 
 

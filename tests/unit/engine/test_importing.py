@@ -1,4 +1,4 @@
-"""Finished trials from elsewhere are taken in as they are: all of them or none, in one commit."""
+"""Finished trials are imported unchanged: all of them or none, in one commit."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -121,7 +121,7 @@ def test_a_thousand_trials_are_one_commit(new_life: NewLife) -> None:
     life.assert_sound()
 
 
-def test_limits_do_not_apply_and_are_not_used_up_for_nothing(new_life: NewLife) -> None:
+def test_limits_do_not_apply_to_imports(new_life: NewLife) -> None:
     life = new_life(**TWO, max_trials=2)
     life.change(state="finished")
     import_(life, *(item(1.0, x=n / 8) for n in range(5)))
@@ -266,7 +266,7 @@ def test_an_import_checked_against_a_former_specification_is_checked_again(
     wider = spec_from_mapping({"parameters": {**LINE, **THREE}, "description": "changed"})
 
     class Items(list[ImportedTrial]):
-        """Changes the specification once it was looked through."""
+        """Changes the specification after the items were checked."""
 
         def __iter__(self) -> Any:
             yield from super().__iter__()

@@ -1,4 +1,4 @@
-"""Idempotency keys: the same request again is the same trial again."""
+"""Idempotency keys: a repeated request returns the same trial."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who holds a trial, until when, and who does not any more."""
+"""Leases: which worker holds a trial, and when it loses it."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.unit.engine.support import Clock, Life, Seen
 
 
 def handed_on(life: Life, clock: Clock) -> tuple[Seen, Seen]:
-    """A trial as its first worker had it, and as the second has it now."""
+    """A trial as its first worker got it, and as its second worker got it later."""
     first = life.ask("w1", lease_seconds=60)
     clock.pass_(60)
     return first, life.ask("w2", lease_seconds=60)
@@ -83,7 +83,7 @@ def test_a_lease_that_ran_out_but_was_not_handed_on_still_counts_and_is_renewed(
     assert life.ask("w2").number == 1
     clock.pass_(61)
     life.renew(seen.number, seen.lease_id or "")
-    assert life.ask("w3").number == 1  # the one of w2, which is lost
+    assert life.ask("w3").number == 1  # the trial of w2, whose lease expired
     assert life.tell(seen.number, "fail", lease=seen.lease_id).state == "fail"
 
 
@@ -116,7 +116,7 @@ def test_its_own_lease_lets_a_worker_end_its_trial(
     assert life.tell(0, state, lease=new.lease_id).state == state
 
 
-def test_where_no_lease_is_held_none_is_needed_and_any_is_another_attempt_s(
+def test_a_trial_without_a_lease_needs_none_and_refuses_any(
     new_life: NewLife,
 ) -> None:
     life = new_life()
@@ -171,7 +171,7 @@ def test_after_max_attempts_expired_leases_the_trial_fails(new_life: NewLife, cl
     assert failed.attempt == 2
 
 
-def test_one_attempt_is_handed_on_to_nobody(new_life: NewLife, clock: Clock) -> None:
+def test_with_max_attempts_of_one_a_trial_is_not_handed_on(new_life: NewLife, clock: Clock) -> None:
     life = new_life(lease=60, max_attempts=1)
     life.ask("w1")
     clock.pass_(60)
@@ -234,7 +234,9 @@ def test_a_restart_gives_every_open_lease_a_full_term(new_life: NewLife, clock: 
     assert life.ask("w3").number == 2
 
 
-def test_nobody_holds_a_released_trial_not_even_who_gave_it_back(new_life: NewLife) -> None:
+def test_no_worker_holds_a_released_trial_not_even_the_one_that_released_it(
+    new_life: NewLife,
+) -> None:
     life = new_life(lease=60)
     held = life.ask("w")
     life.release(0, held.lease_id)

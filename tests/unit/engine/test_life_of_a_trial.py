@@ -1,7 +1,7 @@
-"""Whatever many workers do, in whatever order, no trial is lost, none is in two hands, none is too many.
+"""With many workers in any order, no trial is lost, held twice or beyond a limit.
 
-A model of API.md's rules, which knows nothing of the engine, says what each request must come to; after
-every step all that is kept is compared with it.
+A model of API.md's rules, independent of the engine, predicts the result of each request. After every
+step everything stored is compared with the model.
 """
 
 import shutil
@@ -54,7 +54,7 @@ leases = st.sampled_from(["own", "own", "own", "former", "none"])
 
 @dataclass
 class Trial:
-    """A trial as it must be."""
+    """The expected trial."""
 
     number: int
     state: str = "waiting"
@@ -80,7 +80,7 @@ class Trial:
 
 
 class LifeOfATrial(RuleBasedStateMachine):
-    """Requests in random order, each with what the model says of it."""
+    """Requests in random order, each checked against the model."""
 
     folder: Path
     empty_database: Path
@@ -131,7 +131,7 @@ class LifeOfATrial(RuleBasedStateMachine):
             self.life.close()
             self.path.unlink()
 
-    # What the model knows
+    # State of the model
 
     def of(self, *states: str) -> list[Trial]:
         return [trial for trial in self.trials if trial.state in states]
@@ -211,14 +211,14 @@ class LifeOfATrial(RuleBasedStateMachine):
         return None
 
     def refusal(self, trial: Trial, lease: str | None) -> type[OptunAPIError] | None:
-        """What a worker with this lease must hear instead of being heard."""
+        """The error that a worker with this lease must get, or None."""
         if trial.state not in OPEN:
             return TrialFinished
         if trial.state == "waiting":
             return LeaseLost if trial.attempt else TrialWaiting
         return None if trial.lease == lease else LeaseLost
 
-    # What workers do
+    # Requests of workers
 
     @rule(worker=workers, term=seconds, key=keys, resume=st.booleans(), fixed=st.integers(-9, 5))
     def ask(
@@ -267,7 +267,7 @@ class LifeOfATrial(RuleBasedStateMachine):
             self.keys[key] = (chosen.number, chosen.attempt, (asked, params))
 
     def place(self, call: Any, is_fixed: bool) -> tuple[Trial, Seen] | None:
-        """A waiting trial or a new one, if the limits allow."""
+        """A waiting trial or a new one, if the limits allow one."""
         limit = self.limits["max_running"]
         waiting = self.of("waiting")
         if self.is_finished():
@@ -397,7 +397,7 @@ class LifeOfATrial(RuleBasedStateMachine):
             self.end(trial, state, reason if state == "fail" else None)
             trial.values = result
 
-    # What those who look after the study do
+    # Requests of the study's owner
 
     @precondition(lambda self: len(self.trials) < 12)
     @rule(fixed=st.integers(0, POINTS))
@@ -470,7 +470,7 @@ class LifeOfATrial(RuleBasedStateMachine):
             call()
         assert found.type is error
 
-    # What must hold after every step
+    # Invariants
 
     @invariant()
     def all_is_as_the_model_says(self) -> None:
@@ -508,7 +508,7 @@ class LifeOfATrial(RuleBasedStateMachine):
         assert_kept_up(self.life.state)
 
     @invariant()
-    def no_trial_is_in_two_hands(self) -> None:
+    def no_trial_is_held_twice(self) -> None:
         held = [trial.lease for trial in self.leased]
         assert len(set(held)) == len(held)
         former = {lease for trial in self.trials for lease in trial.former_leases}

@@ -1,4 +1,4 @@
-"""Where a study ends or holds back; each limit is exact, and may be changed while trials run."""
+"""Limits of a study: each is exact, and can be changed while trials run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,16 +19,16 @@ def assert_finished(life: Life, reason: str) -> None:
     assert (view.state, view.finished_reason) == ("finished", reason)
     before = life.dump()
     with pytest.raises(StudyFinished) as error:
-        life.ask("asks in vain")
+        life.ask("late")
     assert error.value.extra["finished_reason"] == reason
     assert life.dump() == before
 
 
 def assert_full(life: Life) -> None:
-    """Nothing is free, but the study is not finished."""
+    """No slot is free, but the study is not finished."""
     assert life.view().state == "open"
     with pytest.raises(NoSlot):
-        life.ask("asks in vain")
+        life.ask("late")
 
 
 # max_trials
@@ -69,7 +69,7 @@ def test_at_the_limit_an_ask_waits_for_a_leased_trial_that_may_come_back(
     assert life.ask("w2", lease_seconds=60).number == 1
     assert_full(life)
     clock.pass_(60)
-    assert life.ask("w3", lease_seconds=60).number == 2  # trial 1 failed: its place is free
+    assert life.ask("w3", lease_seconds=60).number == 2  # trial 1 failed, so its slot is free
     assert_full(life)
     life.complete(2, 1.0)
     assert_finished(life, "max_trials")
@@ -305,7 +305,7 @@ def test_a_trial_that_runs_too_long_is_told_to_stop_and_fails_one_lease_term_lat
         clock.pass_(24)
         assert not life.report(0, step, lease=seen.lease_id).stop_requested
     clock.pass_(4)
-    assert life.report(0, 9, lease=seen.lease_id).stop_requested  # nobody else looked meanwhile
+    assert life.report(0, 9, lease=seen.lease_id).stop_requested  # no other request came in between
     clock.pass_(29)
     assert life.renew(0, seen.lease_id or "").stop_requested
     assert life.trial(0).state == "running"

@@ -1,4 +1,4 @@
-"""Whatever is queued, imported, asked for, suggested and told at once, it comes to what the rules say."""
+"""Queue, import, ask, suggest and tell requests in any mix follow the rules."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ outside_points = st.sampled_from(
 
 
 class EverythingAtOnce(ManyAtOnce):
-    """Trials are given further parameters as well, and Optuna queues points in the same file."""
+    """Trials also get further parameters, and Optuna queues points in the same file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class EverythingAtOnce(ManyAtOnce):
         super().teardown()
 
     def refusal(self, number: int, lease: str | None) -> type[OptunAPIError] | None:
-        """Why who says to hold this trial does not."""
+        """The error for a caller that does not hold this trial, or None."""
         if number >= len(self.trials):
             return TrialNotFound
         trial = self.trials[number]
@@ -69,7 +69,7 @@ class EverythingAtOnce(ManyAtOnce):
         return trials[0].lease if trials else "another"
 
     def held(self, number: int, lease: str | None, call: Callable[[], Any]) -> Trial | None:
-        """The trial if it is held, and then its lease is renewed; else the call is refused."""
+        """The trial, with its lease renewed, if the caller holds it; else the call is refused."""
         if (error := self.refusal(number, lease)) is not None:
             self.refused(error, call)
             return None
@@ -141,7 +141,7 @@ class EverythingAtOnce(ManyAtOnce):
 
     @rule(point=outside_points)
     def optuna_queues(self, point: dict[str, Any]) -> None:
-        """By its own means, and asks nobody whether there is room."""
+        """Optuna's own enqueue, which ignores the study's limits."""
         self.outside = self.outside or optuna_study(self.life)
         self.outside.enqueue_trial(point)
         take_in_foreign_writes(self.life.storage)
@@ -153,7 +153,7 @@ class EverythingAtOnce(ManyAtOnce):
             assert self.life.state.relative.keys() <= {trial.number for trial in self.of(*OPEN)}
 
 
-def test_many_at_once_come_to_what_the_rules_say_whatever_happens(
+def test_requests_for_many_trials_follow_the_rules_in_any_order(
     tmp_path: Path, empty_database: Path
 ) -> None:
     ManyAtOnce.folder, ManyAtOnce.empty_database = tmp_path, empty_database

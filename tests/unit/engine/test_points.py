@@ -1,4 +1,4 @@
-"""No point is evaluated twice where that is not wanted, and every one is found."""
+"""Duplicate points are avoided where configured, and every point of a space is found."""
 
 import random
 from typing import Any

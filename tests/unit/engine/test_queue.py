@@ -59,7 +59,7 @@ def test_points_and_attributes_outlive_a_restart(new_life: NewLife) -> None:
     life.assert_sound()
 
 
-def test_what_optuna_queued_is_handed_out_in_its_turn(new_life: NewLife) -> None:
+def test_a_point_that_optuna_queued_is_handed_out_in_order(new_life: NewLife) -> None:
     life = new_life(**TWO)
     enqueue(life, {"n": 1})
     optuna_study(life).enqueue_trial({"n": 2, "x": 0.5})
@@ -158,10 +158,10 @@ def test_a_stopped_study_takes_no_points_and_a_paused_one_does(new_life: NewLife
     assert life.counts() == {"waiting": 1}
 
 
-# A point that exists
+# Existing points
 
 
-def test_a_point_that_exists_is_skipped_on_wish(new_life: NewLife) -> None:
+def test_an_existing_point_is_skipped_if_requested(new_life: NewLife) -> None:
     life = new_life(**TWO)
     enqueue(life, {"n": 1, "x": 0})
     life.ask("w")
@@ -246,7 +246,7 @@ def test_two_equal_requests_at_once_queue_once(new_life: NewLife) -> None:
     assert {tuple(numbers(caller.outcome())) for caller in callers} == {(0, 1)}
 
 
-# Taking out
+# Dequeueing
 
 
 def test_a_dequeued_trial_fails_as_cancelled_and_is_not_handed_out(new_life: NewLife) -> None:
@@ -335,7 +335,7 @@ def test_the_grid_sampler_takes_whole_points_alone(new_life: NewLife) -> None:
     with pytest.raises(ValueInvalid, match="lacks n:"):
         life.ask("w", params={"x": 1})
     assert life.dump() == before
-    import_(life, item(1.0, n=1))  # it is not to be completed
+    import_(life, item(1.0, n=1))  # the sampler must not add parameters
     enqueue(life, {"n": 2, "x": 1})
     found = [life.ask("w").params for _ in range(4)]
     assert found[0] == {"n": 2, "x": 1}
@@ -344,7 +344,7 @@ def test_the_grid_sampler_takes_whole_points_alone(new_life: NewLife) -> None:
 
 
 @pytest.mark.parametrize("point", [{"n": 1}, {}])
-def test_a_point_of_optuna_that_no_trial_can_be_made_of_leaves_the_queue(
+def test_an_invalid_point_that_optuna_queued_leaves_the_queue(
     new_life: NewLife, point: dict[str, Any]
 ) -> None:
     axis = {"type": "int", "low": 1, "high": 2}
@@ -361,7 +361,7 @@ def test_a_point_of_optuna_that_no_trial_can_be_made_of_leaves_the_queue(
     life.assert_sound()
 
 
-def test_a_choice_of_optuna_s_that_there_is_not_does_not_block_the_queue(new_life: NewLife) -> None:
+def test_an_unknown_choice_that_optuna_queued_does_not_block_the_queue(new_life: NewLife) -> None:
     life = new_life(parameters={"c": {"type": "categorical", "choices": ["a", "b"]}})
     optuna_study(life).enqueue_trial({"c": "z"})
     take_in_foreign_writes(life.storage)
@@ -370,7 +370,7 @@ def test_a_choice_of_optuna_s_that_there_is_not_does_not_block_the_queue(new_lif
     life.assert_sound()
 
 
-# What a study never asked from would say
+# Before the first ask
 
 
 def test_points_that_a_new_study_would_refuse_are_known_before_it_is_made() -> None:

@@ -1,4 +1,4 @@
-"""What happens between sampling a trial and placing it, and between placing it and its commit."""
+"""Races between sampling a trial and placing it, and between placing it and its commit."""
 
 import random
 import sqlite3
@@ -44,7 +44,7 @@ ONE = {"n": {"type": "int", "low": 1, "high": 2}}
 
 @contextmanager
 def somebody_writes(life: Life) -> Iterator[sqlite3.Connection]:
-    """Nothing is committed in this block but what is written here."""
+    """Hold the write lock: in this block only the yielded connection can write."""
     path = life.url.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -88,7 +88,7 @@ def wait_until_available(life: Life) -> None:
     ids=["optuna", "rustuna"],
 )
 def new_life(new_life: NewLife, request: pytest.FixtureRequest) -> NewLife:
-    """The same for a sampler of Optuna's, which goes by turns, and for one in Rust, which does not."""
+    """Run each test with an Optuna sampler, which draws one at a time, and with one in Rust."""
     return partial(new_life, sampler=request.param)
 
 
@@ -259,7 +259,10 @@ def test_a_configuration_that_changes_while_sampling_is_gone_by(new_life: NewLif
     with held_at(put_gate(life), lambda: life.ask("w")) as asking:
         changing = Caller(lambda: life.study.follow(other))
     changing.outcome()
-    assert asking.outcome().params.keys() in ({"x"}, {"y"})  # as it was, or as it is: not a mixture
+    assert asking.outcome().params.keys() in (
+        {"x"},
+        {"y"},
+    )  # the old or the new space, never a mixture
     assert life.ask("w").params.keys() == {"y"}
 
 
@@ -342,7 +345,7 @@ def test_what_many_workers_were_told_is_kept_whatever_they_do_at_once(
                     case 0:
                         life.release(seen.number, seen.lease_id)
                     case 1:
-                        clock.pass_(6)  # who holds a trial for long may lose it
+                        clock.pass_(6)  # a lease held this long may expire
                     case 2:
                         life.tell(seen.number, "fail", reason="oom", lease=seen.lease_id)
                     case _:

@@ -1,4 +1,4 @@
-"""What a report answers, also when it is sent again because the answer was lost on its way."""
+"""The answer to a report, also when it is sent again because the answer was lost."""
 
 import pytest
 
@@ -11,13 +11,13 @@ HYPERBAND = {"name": "hyperband", **RUNGS, "max_resource": 2}
 
 
 def losing(life: Life) -> tuple[int, str | None]:
-    """A trial of another one's bracket that has reported worse values than that."""
+    """A trial in the same bracket as the other, with worse values reported."""
     number, step = 0, 0
     while not life.report(
         (seen := life.ask("w")).number, 4, float(step), seen.lease_id
     ).should_prune:
         number, step = seen.number, step + 1
-        assert number < 20, "somebody has to lose"
+        assert number < 20, "no trial was pruned"
     return seen.number, seen.lease_id
 
 
@@ -41,7 +41,7 @@ def test_a_later_step_is_judged_by_itself(new_life: NewLife) -> None:
     assert not life.report(seen.number, 2, 0.5, seen.lease_id).should_prune
 
 
-def test_an_attempt_is_not_bound_by_what_the_one_before_was_told(
+def test_an_attempt_ignores_the_answers_to_the_attempt_before(
     new_life: NewLife, clock: Clock
 ) -> None:
     life = new_life(pruner={"name": "threshold", "upper": 1.0})

@@ -1,4 +1,4 @@
-"""Several objectives and constraints: which trials are best, and that samplers see what Optuna's do."""
+"""Several objectives and constraints: which trials are best, and what samplers see."""
 
 import math
 from typing import Any
@@ -24,7 +24,7 @@ def best(life: Life, n: int | None = None) -> list[int]:
     return [view.trial.number for view in done(life.study.best(n))]
 
 
-def told(life: Life, *results: tuple[tuple[float, ...], float]) -> None:
+def tell_results(life: Life, *results: tuple[tuple[float, ...], float]) -> None:
     for values, constraint in results:
         number = life.ask("w").number
         life.complete(number, *values, constraints={"c": constraint})
@@ -34,7 +34,7 @@ def test_the_best_of_several_objectives_are_the_whole_front_of_the_feasible(
     new_life: NewLife,
 ) -> None:
     life = new_life(objectives=TWO)
-    told(
+    tell_results(
         life,
         ((0.5, 5.0), 0.0),
         ((0.9, 9.0), -1.0),
@@ -52,7 +52,7 @@ def test_the_best_of_several_objectives_are_the_whole_front_of_the_feasible(
 
 def test_the_best_of_one_objective_is_feasible(new_life: NewLife) -> None:
     life = new_life()
-    told(life, ((3.0,), 0.0), ((1.0,), 0.5), ((2.0,), 0.0))
+    tell_results(life, ((3.0,), 0.0), ((1.0,), 0.5), ((2.0,), 0.0))
     assert (best(life), best(life, 5)) == ([2], [2, 0])
 
 
@@ -76,7 +76,7 @@ def scores(params: dict[str, Any], n: int) -> list[float]:
 
 
 def local(sampler: BaseSampler, n_objectives: int, n: int) -> list[optuna.trial.FrozenTrial]:
-    """What Optuna itself makes of the same results."""
+    """A local Optuna study with the same results."""
     spec = spec_from_mapping({"parameters": SPACE})
     space: dict[str, BaseDistribution] = {p.name: p.distribution for p in spec.parameters}
     study = optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
@@ -88,7 +88,7 @@ def local(sampler: BaseSampler, n_objectives: int, n: int) -> list[optuna.trial.
 
 
 def attrs_of(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    """What Optuna keeps with a trial, without ours."""
+    """The attributes that Optuna keeps with a trial, without ours."""
     return {k: v for k, v in trial.system_attrs.items() if not k.startswith("optunapi:")}
 
 

@@ -1,6 +1,6 @@
-"""Define-by-run: a trial's parameters come one by one, as a local Optuna study would give them."""
+"""Define-by-run: parameters are suggested one by one, with the values of a local Optuna study."""
 
-# ruff: noqa: ARG002  # Optuna's interface, of which a sampler that counts needs less
+# ruff: noqa: ARG002  # Optuna's interface has arguments that this sampler ignores
 
 import math
 import threading
@@ -69,7 +69,7 @@ def suggest(
 
 
 def suggested(life: Life, number: int, **known: Any) -> Suggest:
-    """A function that asks for the trial's parameters, except those that came with it."""
+    """A function that suggests a parameter, unless the ask already returned it."""
 
     def ask(name: str, distribution: BaseDistribution) -> Any:
         return known[name] if name in known else suggest(life, number, name, distribution)
@@ -77,11 +77,11 @@ def suggested(life: Life, number: int, **known: Any) -> Suggest:
     return ask
 
 
-# As a local study
+# Same values as a local study
 
 
 def layers(suggest: Suggest) -> tuple[float, ...]:
-    """A conditional space with a loop, whose parameters are log, stepped, of one value."""
+    """A conditional space with a loop: log, stepped and single-valued parameters."""
     score = 0.0
     if suggest("kind", CategoricalDistribution(["mlp", "tree", None])) == "mlp":
         for layer in range(suggest("layers", IntDistribution(1, 3))):
@@ -105,7 +105,7 @@ def front(suggest: Suggest) -> tuple[float, ...]:
 
 
 def shifting(suggest: Suggest) -> tuple[float, ...]:
-    """A range that depends on what was drawn before it."""
+    """A range that depends on a value drawn before."""
     x = suggest("x", UNIT)
     return (x + suggest("y", FloatDistribution(0, 0.1 + x)),)
 
@@ -181,7 +181,7 @@ def shown(trial: FrozenTrial) -> Any:
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("case", ALIKE)
-def test_the_same_seed_gives_what_a_local_study_gets(new_life: NewLife, case: str) -> None:
+def test_the_same_seed_draws_the_values_of_a_local_study(new_life: NewLife, case: str) -> None:
     sampler, make_local, objective, n_trials = ALIKE[case]
     n_objectives = 2 if objective is front else 1
     life = define_by_run(
@@ -266,7 +266,7 @@ def counting(life: Life) -> Counting:
     return sampler
 
 
-def test_what_belongs_together_is_drawn_once_a_trial(new_life: NewLife) -> None:
+def test_grouped_parameters_are_drawn_once_per_trial(new_life: NewLife) -> None:
     life = define_by_run(new_life)
     sampler = counting(life)
     for number in range(3):
@@ -289,7 +289,7 @@ def test_what_was_drawn_with_the_configured_parameters_is_not_drawn_again(
     assert sampler.drawn == 1
 
 
-def test_so_it_is_for_a_queued_trial(new_life: NewLife) -> None:
+def test_the_same_holds_for_a_queued_trial(new_life: NewLife) -> None:
     life = new_life(parameters={**LINE, "w": {"type": "float", "low": 0, "high": 1}})
     sampler = counting(life)
     life.enqueue(w=0.75)
@@ -298,7 +298,7 @@ def test_so_it_is_for_a_queued_trial(new_life: NewLife) -> None:
     assert sampler.drawn == 1
 
 
-def test_what_was_drawn_goes_on_when_the_trial_does(new_life: NewLife, clock: Clock) -> None:
+def test_drawn_values_are_kept_when_the_trial_is_handed_on(new_life: NewLife, clock: Clock) -> None:
     life = new_life(parameters=LINE)
     sampler = counting(life)
     life.ask("a", lease_seconds=10)
@@ -323,7 +323,7 @@ def test_nothing_is_remembered_of_closed_trials(new_life: NewLife) -> None:
     assert not life.state.relative
 
 
-def test_after_a_restart_what_belongs_together_is_drawn_anew(new_life: NewLife) -> None:
+def test_after_a_restart_grouped_parameters_are_drawn_again(new_life: NewLife) -> None:
     life = define_by_run(new_life)
     counting(life)
     life.ask()
@@ -407,7 +407,7 @@ def test_another_kind_is_refused_and_changes_nothing(
     life.ask()
     value = suggest(life, 0, "x", first)
     life.complete(0, 1.0)
-    for _ in range(2):  # what the study's other trials have, then what this one has
+    for _ in range(2):  # first the study's other trials, then this trial
         before = life.dump()
         for other in KINDS:
             if other != first:
@@ -495,10 +495,10 @@ def test_a_fixed_value_of_another_kind_is_refused_and_changes_nothing(
     assert life.dump() == before
 
 
-# Who may
+# Access
 
 
-def test_only_who_holds_the_trial_is_given_anything(new_life: NewLife, clock: Clock) -> None:
+def test_only_the_holder_of_the_trial_gets_a_value(new_life: NewLife, clock: Clock) -> None:
     life = define_by_run(new_life)
     first = life.ask("a", lease_seconds=10).held.id
     clock.pass_(11)
@@ -525,7 +525,7 @@ def test_only_who_holds_the_trial_is_given_anything(new_life: NewLife, clock: Cl
 def test_it_renews_the_lease(new_life: NewLife, clock: Clock) -> None:
     life = define_by_run(new_life)
     lease = life.ask(lease_seconds=10).held
-    for _ in range(2):  # when it samples, and when it knows
+    for _ in range(2):  # when it samples, and when the value is known
         clock.pass_(6)
         suggest(life, 0, "x", UNIT, lease.id)
         renewed = life.trial(0).held
@@ -602,7 +602,7 @@ def test_many_at_once_give_each_trial_one_value_a_name(new_life: NewLife) -> Non
     life.assert_sound()
 
 
-# Samplers that cannot
+# Samplers that do not support it
 
 
 def test_what_a_sampler_cannot_do_is_refused_and_changes_nothing(new_life: NewLife) -> None:

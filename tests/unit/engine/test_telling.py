@@ -1,4 +1,4 @@
-"""How a trial ends: values, repeats, results that come late."""
+"""Tells: values, repeats and late results."""
 
 import math
 from collections.abc import Callable
@@ -195,7 +195,7 @@ def test_a_complete_that_comes_too_late_is_kept_as_a_trial_of_its_own(
     assert late.trial.constraints == {"c": -1.0}
     assert life.trial(number).state == "fail"
     assert life.view().best == late.trial
-    assert life.state.derived.tally.cost == 5  # spent once
+    assert life.state.derived.tally.cost == 5  # counted once
     life.assert_sound()
 
 

@@ -61,7 +61,7 @@ def trial_of(
 
 
 def follow(sampler: NativeSampler, spec: StudySpec, trials: int, first: int = 0) -> list[Any]:
-    """The points of a study in which one trial after the other is drawn, and told its score."""
+    """The points of a study whose trials are drawn one after another, each told its score."""
     points = []
     for number in range(first, first + trials):
         point = sampler.sample(number, {})
@@ -77,7 +77,7 @@ def score(params: Mapping[str, Any]) -> float:
 
 
 class InOptuna(BaseSampler):
-    """The server's sampler where Optuna calls one: a sampler for each space, told of all trials."""
+    """The server's sampler as an Optuna sampler: one for each space, with all trials."""
 
     def __init__(self, **sampler: Any) -> None:
         self._sampler = sampler

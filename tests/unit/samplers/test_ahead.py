@@ -1,4 +1,4 @@
-"""A point drawn in advance is the one that would be drawn later, and is never out of date."""
+"""A point drawn in advance equals the one drawn later, and is never out of date."""
 
 import threading
 from typing import Any

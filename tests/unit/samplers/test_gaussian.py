@@ -1,4 +1,4 @@
-"""A Gaussian process over ranked points: the formulas, and what they are for."""
+"""A Gaussian process over ranked points: its formulas and how they behave."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def points(count: int, seed: int = 0) -> Array:
 
 
 def deviation(ranked: Array, running: Array, places: Array) -> Array:
-    """By the textbook: of the process at each place, with the likeliest variance in all."""
+    """The textbook standard deviation at each place, with the maximum-likelihood variance."""
     known = np.concatenate([ranked, running])
     inverse = np.linalg.inv(KERNEL.among(known))
     likeness = KERNEL.between(known, places)
@@ -72,7 +72,7 @@ def test_one_trial_says_nothing_and_breaks_nothing() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_points_that_lie_on_each_other_break_nothing(seed: int) -> None:
-    """In any number, with as little noise as there may be."""
+    """For any number of points, with the least noise allowed."""
     source = np.random.default_rng(seed)
     kernel = Kernel(weights=(*(10 ** source.uniform(-2, 2, 3)).tolist(),), noise=MIN_NOISE)
     places = source.choice(points(4), 250)

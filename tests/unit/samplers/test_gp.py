@@ -26,7 +26,7 @@ def _torch() -> None:
 
 
 def draft_of(spec: StudySpec, trials: int) -> Draft:
-    """A trial drafted in a study with this many trials."""
+    """A trial drafted in a study with this number of trials."""
     storage = optuna.storages.InMemoryStorage()
     study_id = storage.create_new_study(spec.directions)
     for number in range(trials):

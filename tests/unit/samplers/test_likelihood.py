@@ -1,4 +1,4 @@
-"""Which kernel is likeliest: by the formulas, and found again where it is known."""
+"""The likeliest kernel: its formulas, and that a known kernel is found again."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def test_a_kernel_begins_with_all_axes_alike() -> None:
 
 
 def test_the_slope_of_the_likelihood_is_that_of_its_values() -> None:
-    """Also where several coordinates belong to one axis."""
+    """Holds also if several coordinates belong to one axis."""
     seen = Likelihood(POINTS[:40], [0, 1, 1])
 
     def value_at(logs: Array) -> float:
@@ -41,7 +41,7 @@ def test_the_slope_of_the_likelihood_is_that_of_its_values() -> None:
 
 
 def drawn_with(weights: Sequence[float], count: int = 100) -> Array:
-    """Points ranked as values of a process with these weights would be."""
+    """Points, ranked by a sample of a process with these weights."""
     places = np.random.default_rng(8).random((count, len(weights)))
     truth = Kernel(weights=(*weights,), noise=0.001)
     values = np.linalg.cholesky(truth.among(places)) @ np.random.default_rng(4).normal(size=count)
@@ -57,7 +57,7 @@ def test_the_likeliest_kernel_is_about_the_one_the_values_came_from(
 
 
 def test_an_axis_that_tells_nothing_weighs_less() -> None:
-    """And which axis comes first is all one."""
+    """The order of the axes does not matter."""
     ranked = drawn_with([3.0, 0.05, 0.05])
     weights = fit_kernel(ranked, [0, 1, 2]).weights
     assert weights[0] > 4 * max(weights[1:])
@@ -82,7 +82,7 @@ def test_the_search_leads_to_a_likelier_kernel_than_it_began_with() -> None:
 def test_a_longer_search_never_leads_to_a_less_likely_kernel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Likely by what is expected of the weights and the noise as well."""
+    """The likelihood includes the priors of the weights and the noise."""
     ranked = drawn_with([4.0, 0.02, 1.0], count=40)
     seen = Likelihood(ranked, [0, 1, 2])
     even = max((isotropic_kernel([0, 1, 2], scale) for scale in SCALES), key=seen.value)

@@ -29,7 +29,7 @@ def nothing_screened(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shares_of(points: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[float]:
-    """How many of the points have the best trial's value of a parameter."""
+    """The share of the points that have the best trial's value, for each parameter."""
     kept = Counter(name for point in points for name in names if point[name] == BEST[name])
     return [kept[name] / len(points) for name in names]
 
@@ -46,12 +46,12 @@ def test_the_earlier_the_trial_the_fewer_are_mixed(number: int) -> None:
 
 
 def test_a_mixed_point_is_seldom_the_best_trial_itself() -> None:
-    """One parameter at least is another, though that may be drawn, or come, where the best one is."""
+    """At least one parameter is replaced, but its new value may equal the best trial's."""
     assert sum(point == BEST for point in MADE) < len(MADE) / 15
 
 
 def test_every_parameter_is_kept_as_often() -> None:
-    # None is kept all the same where all would be.
+    # Where all parameters would be kept, one is replaced all the same.
     expected = KEPT - KEPT ** len(AXES) / len(AXES)
     assert shares_of(MADE, ("rate", "x")) == pytest.approx([expected] * 2, abs=0.02)
     steps = shares_of(MADE, ("kind", "width", "layers", "dropout"))
@@ -73,7 +73,7 @@ def test_half_of_the_points_that_are_not_uniform_go_all_the_way_to_the_draw() ->
 
 
 def test_numbers_that_go_part_of_the_way_go_the_same_fraction() -> None:
-    """Where two parameters are free and nothing is drawn evenly, both are as far along."""
+    """Two free parameters, neither uniform, move by the same fraction of the way."""
     axes = {name: AXES[name] for name in ("rate", "x")}
     ways = []
     for seed in range(3000):
@@ -122,7 +122,7 @@ def test_the_same_seed_mixes_the_same() -> None:
 
 @pytest.mark.usefixtures("nothing_screened")
 def test_a_mixed_point_is_taken_only_where_no_trial_was() -> None:
-    """Two parameters of two values: a mixed point is soon one that was tried; TPE's draws go on."""
+    """With four points in all, a mixed point is soon a known one; then TPE's own draw is used."""
     parameters = {
         name: {"type": "categorical", "choices": [0.0, 1.0]} for name in ("one", "another")
     }

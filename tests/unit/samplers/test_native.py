@@ -1,4 +1,4 @@
-"""The samplers in Rust: what they serve, what follows from a seed, and that random search is Optuna's."""
+"""The samplers in Rust: what they support, their seeds, and that random search matches Optuna's."""
 
 import math
 import subprocess
@@ -57,7 +57,7 @@ def finished(spec: StudySpec, number: int, params: dict[str, Any], *values: floa
 
 
 def loss(params: dict[str, Any]) -> float:
-    """Least at kind a, 4 layers, rate 0.001, decay 0.9."""
+    """The minimum is at kind a, 4 layers, rate 0.001, decay 0.9."""
     return float(
         (params["kind"] != "a")
         + (params["layers"] - 4) ** 2 / 16
@@ -262,7 +262,7 @@ def test_two_asks_that_draw_for_one_number_at_once_get_two_points() -> None:
 def test_a_draw_for_a_number_that_was_taken_meanwhile_breaks_no_later_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The trial that got the number has finished by then, and later leaves the window."""
+    """The trial that got the number has finished meanwhile, and later leaves the window."""
     monkeypatch.setattr(native, "SCREENED", 1)
     spec = spec_of(NATIVE)
     found = sampler_of(NATIVE | {"seed": 2, "history": 50})

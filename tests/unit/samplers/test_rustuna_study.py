@@ -1,4 +1,4 @@
-"""Rustuna is given changes when it draws; changes in between make no difference."""
+"""Rustuna gets all changes at the next draw; the changes in between make no difference."""
 
 import math
 import random
@@ -14,7 +14,7 @@ AXES = {p.name: axis_of(p.distribution) for p in SPEC.parameters}
 
 
 def test_rare_draws_are_the_same_as_draws_after_every_change() -> None:
-    """Newer trials weigh more: their order is that of their latest changes, running ones' too."""
+    """Newer trials weigh more: trials, also running ones, are ordered by their latest change."""
     often, seldom = (RustunaStudy(AXES, 1, multivariate=True) for _ in range(2))
     source = random.Random(1)
     running: dict[int, float] = {}

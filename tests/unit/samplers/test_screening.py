@@ -33,7 +33,7 @@ def changes(
     return Changes(added=added, removed=removed, running=running)
 
 
-def told(points: Sequence[Mapping[str, Any]] = POINTS) -> Screening:
+def updated(points: Sequence[Mapping[str, Any]] = POINTS) -> Screening:
     found = Screening(AXES)
     found.update(changes(dict(enumerate(points))))
     return found
@@ -50,7 +50,7 @@ def firsts(one: Screening, number: int = 50, count: int = 30) -> list[Mapping[st
 
 
 def test_every_point_is_one_of_the_space() -> None:
-    found = [point for seed in range(40) for point in told().points(seed, 50)]
+    found = [point for seed in range(40) for point in updated().points(seed, 50)]
     assert len(found) == 40 * (N_NEAR + N_UNIFORM)
     for point in found:
         assert point.keys() == MIXED.keys()
@@ -72,16 +72,16 @@ def test_a_value_s_share_draws_that_value() -> None:
 
 def test_points_share_parameters_with_the_best_trials_and_with_no_others() -> None:
     ranked = sorted(POINTS, key=score)
-    rates = {point["rate"] for seed in range(200) for point in told().points(seed, 50)}
+    rates = {point["rate"] for seed in range(200) for point in updated().points(seed, 50)}
     kept = [place for place, point in enumerate(ranked) if point["rate"] in rates]
     assert kept == [*range(N_LEADERS)]
 
 
 def test_the_uniform_candidates_lie_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "FREE", 0.0)  # each near one has one parameter of its own
+    monkeypatch.setattr(screening, "FREE", 0.0)  # each nearby point changes one parameter
     leaders = sorted(POINTS, key=score)[:N_LEADERS]
     known = {name: {point[name] for point in leaders} for name in ("rate", "x")}
-    points = [point for seed in range(20) for point in told().points(seed, 50)]
+    points = [point for seed in range(20) for point in updated().points(seed, 50)]
     anywhere = [p for p in points if all(p[name] not in known[name] for name in known)]
     assert len(anywhere) == 20 * N_UNIFORM
     assert min(p["x"] for p in anywhere) < -2.8
@@ -89,32 +89,32 @@ def test_the_uniform_candidates_lie_anywhere(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_promises_most_is_better_than_what_is_merely_near() -> None:
-    chosen = firsts(told(), count=100)
-    near = [[*told().points(seed, 50)][-1] for seed in range(100)]
+    chosen = firsts(updated(), count=100)
+    near = [[*updated().points(seed, 50)][-1] for seed in range(100)]
     assert sum(map(score, chosen)) < 0.8 * sum(map(score, near))
 
 
 def test_the_same_seed_and_trials_give_the_same_points() -> None:
-    again = told(POINTS[:20])
+    again = updated(POINTS[:20])
     again.update(changes({number: POINTS[number] for number in range(20, 40)}))
-    assert [*told().points(7, 50)] == [*again.points(7, 50)]
-    assert [*told().points(7, 50)] != [*told().points(8, 50)]
+    assert [*updated().points(7, 50)] == [*again.points(7, 50)]
+    assert [*updated().points(7, 50)] != [*updated().points(8, 50)]
 
 
 def test_what_is_running_is_chosen_again_less_often() -> None:
     again = 0
-    for seed, chosen in enumerate(firsts(told())):
-        beside = told()
+    for seed, chosen in enumerate(firsts(updated())):
+        beside = updated()
         beside.update(changes({40: chosen}, running=frozenset({40})))
         again += next(iter(beside.points(seed, 50))) == chosen
     assert again < 25
 
 
 def test_what_left_the_window_counts_no_more() -> None:
-    found = told()
+    found = updated()
     found.update(changes({40: {**POINTS[0], "rate": 0.5}}))
     found.update(changes({}, removed=[40]))
-    assert [*found.points(1, 50)] == [*told().points(1, 50)]
+    assert [*found.points(1, 50)] == [*updated().points(1, 50)]
 
 
 def test_no_more_trials_are_looked_at_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,12 +128,12 @@ def test_no_more_trials_are_looked_at_than_allowed(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_kernel_is_fitted_to_trials_before_a_round_number() -> None:
-    """Whatever came since the last tenth (of more than a hundred: fiftieth) number changes nothing."""
-    found = told(POINTS[:39])
+    """The kernel changes only at every tenth number (every fiftieth above a hundred)."""
+    found = updated(POINTS[:39])
     firsts(found, 39, 1)
     expected = found._fitted
     assert expected[0] == 30
-    again = told(POINTS[:31])
+    again = updated(POINTS[:31])
     firsts(again, 31, 1)
     assert again._fitted == expected
     firsts(found, 149, 1)
@@ -156,7 +156,7 @@ def test_a_long_study_goes_on_as_it_would_have_gone_on_after_a_restart_too() -> 
 
 
 def test_with_fewer_finished_trials_than_leaders_the_others_are_no_leaders() -> None:
-    found = told(POINTS[:2])
+    found = updated(POINTS[:2])
     found.update(changes({2: POINTS[2]}, running=frozenset({2})))
     rates = {point["rate"] for seed in range(100) for point in found.points(seed, 3)}
     assert {POINTS[0]["rate"], POINTS[1]["rate"]} <= rates
@@ -168,7 +168,7 @@ def test_what_the_kernel_is_chosen_by_is_in_the_window_until_the_next_choice() -
 
 
 def test_all_choices_of_a_parameter_weigh_the_same() -> None:
-    found = told()
+    found = updated()
     firsts(found, 50, 1)
     weights = found._fitted[1].weights
     assert len(weights) == len(AXES) - 1 + 4  # a coordinate for each choice
@@ -186,7 +186,7 @@ def test_choices_are_distinguished() -> None:
 
 
 def near_alone(monkeypatch: pytest.MonkeyPatch, exponent: float) -> None:
-    """Every parameter of every point lies so near to a leader's."""
+    """The distance of every parameter of every point to the nearest leader's."""
     for name, value in {"FREE": 1.0, "ANYWHERE": 0.0, "N_UNIFORM": 0}.items():
         monkeypatch.setattr(screening, name, value)
     monkeypatch.setattr(screening, "NEAREST", exponent)
@@ -195,14 +195,14 @@ def near_alone(monkeypatch: pytest.MonkeyPatch, exponent: float) -> None:
 
 def test_at_a_bound_points_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
     near_alone(monkeypatch, -1.0)
-    found = told([{**point, "x": 2.9, "rate": 1.2e-5} for point in POINTS])
+    found = updated([{**point, "x": 2.9, "rate": 1.2e-5} for point in POINTS])
     points = [point for seed in range(20) for point in found.points(seed, 50)]
     assert not any(point["x"] > 3 - 1e-9 or point["rate"] < 1e-5 + 1e-14 for point in points)
 
 
 def test_what_lies_near_is_at_least_about_a_step_away(monkeypatch: pytest.MonkeyPatch) -> None:
     near_alone(monkeypatch, -9.0)
-    found = told([{**point, "layers": 2, "x": 0.0} for point in POINTS])
+    found = updated([{**point, "layers": 2, "x": 0.0} for point in POINTS])
     points = [point for seed in range(20) for point in found.points(seed, 50)]
     assert sum(point["layers"] != 2 for point in points) > len(points) / 3
     assert all(abs(point["x"]) < 1e-6 for point in points)

@@ -24,11 +24,11 @@ SPACE = {
     "x": {"type": "float", "low": -3, "high": 3},
 }
 TRIALS, DRAWS = 40, 160
-ALIKE = 1e-3  # the least p-value that is taken for one law; the seeds are fixed
+ALIKE = 1e-3  # the least p-value accepted as the same distribution; the seeds are fixed
 
 
 def history(spec: StudySpec, kind: str) -> list[FrozenTrial]:
-    """Random trials; in some, as `kind` says, the best values are pruned or violate a constraint."""
+    """Random trials; depending on `kind`, the best values are pruned or violate a constraint."""
     source = random.Random(kind)
     search = sampler_of(spec_of({"name": "random", "seed": 1}, SPACE))
     trials = []
@@ -72,12 +72,12 @@ def ours(spec: StudySpec, trials: Sequence[FrozenTrial]) -> list[Any]:
     assert isinstance(sampler, TPE)
     for trial in trials:
         sampler.replace(None, trial)
-    sampler.draw(0, TRIALS)  # which looks at the trials
+    sampler.draw(0, TRIALS)  # the draw reads the trials
     return [sampler.draw_tpe(seed) for seed in range(DRAWS)]
 
 
 def likeness(one: Sequence[Any], another: Sequence[Any]) -> dict[str, float]:
-    """For each parameter, how probable such a difference is if both are of one law."""
+    """The p-value of the difference in each parameter, if both samples have one distribution."""
     found = {}
     for name in SPACE:
         drawn = [[point[name] for point in points] for points in (one, another)]
@@ -110,8 +110,8 @@ def test_rustuna_draws_by_the_law_of_optunas_tpe(
     trials = history(spec, kind)
     found = likeness(ours(spec, trials), optunas(spec, trials, **sampler))
     if len(spec.objectives) > 1 or "multivariate" in sampler:
-        # Of the numbers at the ends rustuna counts half of what is theirs: for a parameter with a few
-        # steps, drawn by itself, another number looks best then.
+        # Rustuna gives the two end numbers half of their weight. For a parameter with few steps
+        # that is drawn alone, this makes another number look best.
         del found["layers"], found["share"]
     assert min(found.values()) > ALIKE, found
 

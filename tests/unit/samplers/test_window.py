@@ -1,4 +1,4 @@
-"""The trials that are looked at in a long history: the best, in Optuna's order, and the newest."""
+"""The window of a long history: the best trials, in Optuna's order, and the newest."""
 
 import math
 import random
@@ -20,7 +20,7 @@ from tests.unit.samplers.support import spec_of, trial_of
 LINE = {"x": {"type": "float", "low": 0, "high": 1}}
 ONE = spec_of("tpe", LINE)
 TWO = {"accuracy": "maximize", "latency": "minimize"}
-LATER = 10**6  # the number of a trial to draw for that is none of those at hand
+LATER = 10**6  # a number to draw for that belongs to no trial yet
 Fits = Callable[[Params], bool]
 
 
@@ -29,7 +29,7 @@ def window_of(n_best: int, n_newest: int | None, fits: Fits = lambda _: True) ->
 
 
 def known(window: Window) -> set[int]:
-    """The numbers in a window that was not asked before."""
+    """The trial numbers in a new window."""
     return set(window.changes(LATER).added)
 
 
@@ -128,7 +128,7 @@ def test_only_finished_trials_within_the_space_count_and_each_once() -> None:
 
 
 def test_a_fixed_value_beyond_its_range_does_not_count_whatever_its_distribution_says() -> None:
-    """Optuna takes such values; read at once, a history shares one set of distributions."""
+    """Optuna accepts such values; trials read together share one set of distributions."""
     window = window_of(2, 3, fits=lambda params: params["x"] <= 1)
     inside = trial_of(ONE, 0, {"x": 0.5}, 1.0)
     beyond = trial_of(ONE, 1, {"x": 2.0}, 0.0, distributions=inside.distributions)
@@ -214,7 +214,7 @@ def test_a_trial_that_is_to_be_made_counts_as_running_but_not_for_its_own_draw()
 def test_what_was_drawn_for_a_number_that_another_trial_got_is_not_running(
     state: TrialState,
 ) -> None:
-    """Of two asks at once the slower draws for a number that is taken by then."""
+    """The slower of two concurrent asks draws for a number that is already taken."""
     window = window_of(1, None)
     for number in range(8):
         window.replace(None, trial_of(ONE, number, {"x": 0.5}, 1.0))

@@ -66,7 +66,7 @@ def opened(url: str) -> Iterator[WriteThroughStorage]:
 
 @contextmanager
 def optuna_storage(url: str) -> Iterator[RDBStorage]:
-    """Optuna's storage on the same database: another writer, or the judge of what we wrote."""
+    """Optuna's storage on the same database: another writer, or the reference for what we wrote."""
     storage = RDBStorage(
         url, engine_kwargs={"poolclass": NullPool, "connect_args": {"timeout": 30}}
     )
@@ -78,7 +78,7 @@ def optuna_storage(url: str) -> Iterator[RDBStorage]:
 
 
 def take_in_foreign_writes(storage: WriteThroughStorage) -> None:
-    """Have the storage notice what others wrote until now, as it does before each commit."""
+    """Make the storage load what others have written, as it does before each commit."""
     storage.delete_study(storage.create_new_study(MINIMIZE))
 
 
@@ -103,7 +103,7 @@ def sql(url: str) -> Iterator[sqlite3.Connection]:
 def python(
     code: str, *arguments: str, under: tuple[str, ...] = ()
 ) -> Iterator[subprocess.Popen[str]]:
-    """A Python process running `code`, ended at the end of the block."""
+    """A Python process running `code`; it is killed when the block ends."""
     process = subprocess.Popen(
         [*under, sys.executable, "-c", code, *arguments],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A process that is killed at work loses nothing that it acknowledged."""
+"""A killed process loses nothing that it acknowledged."""
 
 import json
 import os
@@ -47,7 +47,7 @@ for worker in range(16):
 
 
 def acknowledged(url: str, lines: int) -> Iterator[list[Any]]:
-    """The lines a process wrote until it was killed, after `lines` of them or a few more."""
+    """The lines a process wrote before it was killed: `lines` of them or a few more."""
     with python(WORK, url) as worker:
         assert worker.stdout is not None
         for _ in range(lines):
@@ -82,6 +82,6 @@ def test_what_was_acknowledged_survives_kill_9(url: str) -> None:
             assert trials[number].user_attrs["name"] == name
         for number, value in told.items():
             assert trials[number].values == value
-        for trial in trials:  # a trial is there as a whole, or not at all
+        for trial in trials:  # a trial is stored whole or not at all
             assert trial.params == {"x": 0.5, "n": 3}
             assert (trial.values is None) == (trial.state == TrialState.RUNNING)

@@ -35,7 +35,7 @@ from tests.unit.storage.support import (
 
 
 def written_by_optuna(url: str) -> None:
-    """Two studies with everything that Optuna can put into a database."""
+    """Two studies with everything that Optuna can store."""
     with optuna_storage(url) as storage:
         study = optuna.create_study(storage=storage, study_name="one", direction="maximize")
         study.set_user_attr("unicode", {"ü": [1, None, "日本"]})
@@ -130,7 +130,7 @@ def test_times_are_local_also_when_clocks_change() -> None:
             assert expected is not None
             got = local.of(found)
             assert got == expected
-            assert got.fold == expected.fold  # which comparisons do not look at
+            assert got.fold == expected.fold  # comparisons ignore it
     assert local.of(None) is None
 
 

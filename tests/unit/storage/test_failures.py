@@ -28,7 +28,7 @@ from tests.unit.storage.support import (
 
 
 class Load:
-    """Threads that add and finish trials until the block ends, and note what a client would."""
+    """Threads that add and finish trials until the block ends, and record what was acknowledged."""
 
     def __init__(self, storage: WriteThroughStorage, study_id: int, threads: int = 6) -> None:
         self.acknowledged: list[int] = []
@@ -73,7 +73,7 @@ class Load:
             self.served.clear()
             assert self.served.wait(30)
             if storage.unavailable is None:
-                return  # else a thread was late to note what succeeded before the fault
+                return  # else a thread recorded late what succeeded before the fault
 
     def wait_for_refusal(self) -> None:
         self.refused.clear()
@@ -81,7 +81,7 @@ class Load:
 
 
 def assert_sound(storage: WriteThroughStorage, study_id: int, load: Load) -> None:
-    """Memory equals the database, and what was acknowledged is there, once."""
+    """Memory equals the database, and everything acknowledged is stored exactly once."""
     assert storage.unavailable is None
     assert_kept_is_true(storage, study_id)
     assert_database_equals_memory(storage)
@@ -121,7 +121,7 @@ def test_a_full_disk_is_refused_and_served_again_when_there_is_room(tmp_path: Pa
             assert storage.unavailable is not None
             assert "full" in storage.unavailable
             with pytest.raises(StorageUnavailable):
-                storage.n_trials(study_id)  # what the disk holds is not known
+                storage.n_trials(study_id)  # the content of the disk is unknown
             (disk / "ballast").unlink()
             load.wait_for_service()
         assert load.refusals[0].retry_after > 0
@@ -185,7 +185,7 @@ def test_a_failing_fsync_is_refused_and_memory_is_what_the_disk_has(url: str) ->
         (study,) = judge.get_all_studies()
         trials = judge.get_all_trials(study._study_id)
     names = [trial.user_attrs["name"] for trial in trials]
-    # A refused trial may still have reached the disk: then it is there beside its second try.
+    # A refused trial may still have reached the disk; then both it and its second try exist.
     assert set(names) == set(result["acknowledged"])
     assert len(names) - len(set(names)) <= len(result["refused"])
     assert [trial.number for trial in trials] == list(range(len(trials)))

@@ -12,7 +12,7 @@ from optunapi.storage.tables import schema
 
 @pytest.fixture
 def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is known of Optuna's schema yet."""
+    """Start without a cached copy of Optuna's schema."""
     schema._script.cache_clear()
     monkeypatch.setattr(schema, "_statements", {})
 

@@ -73,7 +73,7 @@ def test_an_idle_storage_shows_outside_changes_by_itself(
     assert storage.n_trials(study_id) == 1
 
 
-def test_nothing_is_reloaded_when_nobody_else_wrote(
+def test_nothing_is_reloaded_without_foreign_writes(
     storage: WriteThroughStorage, study_id: int
 ) -> None:
     storage.create_new_trial(study_id, template(reports={1: float("nan")}))
@@ -191,7 +191,7 @@ def delete(other: RDBStorage, study_id: int) -> None:
 
 def recreate(other: RDBStorage, study_id: int) -> None:
     other.delete_study(study_id)
-    assert other.create_new_study(MINIMIZE, "study") == study_id  # SQLite gives the id again
+    assert other.create_new_study(MINIMIZE, "study") == study_id  # SQLite reuses the id
     for _ in range(3):
         other.create_new_trial(study_id, template(params={"n": 3}))
 

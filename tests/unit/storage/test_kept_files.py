@@ -1,4 +1,4 @@
-"""Records of files that are kept with trials can be set and dropped on finished trials too."""
+"""Records of artifacts can be set and dropped on finished trials too."""
 
 import pytest
 from optuna.exceptions import UpdateFinishedTrialError

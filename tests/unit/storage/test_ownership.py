@@ -1,4 +1,4 @@
-"""One process owns a database and is named to others; its lock ends with it."""
+"""One process owns a database, refusals name it, and its lock ends with it."""
 
 import fcntl
 import logging
@@ -37,7 +37,7 @@ def test_the_refusal_of_a_second_process_names_the_owner(url: str) -> None:
         assert str(owner.pid) in refusal.value.detail
         assert socket.gethostname() in refusal.value.detail
         assert "\n" not in refusal.value.detail
-        with optuna_storage(url) as other:  # Optuna itself is not kept out
+        with optuna_storage(url) as other:  # Optuna itself is not locked out
             assert len(other.get_all_studies()) == 2
         owner.communicate("")
     with opened(url) as storage:
