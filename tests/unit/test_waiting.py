@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,67 +13,16 @@ from fastapi import Request
 from optuna.trial import TrialState
 from starlette.types import Message
 
-from optunapi.api.serving.dispatch import Dispatch
 from optunapi.api.v1.trials import patience
-from optunapi.engine.catalog import Catalog
-from optunapi.engine.lifecycle import Result as Told
-from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, StudyChange, TrialView
 from optunapi.errors import NoSlot, StudyFinished, StudyNotFound, StudyPaused
-from optunapi.storage.artifacts import ArtifactFolder
-from optunapi.storage.stores import StudyFiles
-from tests.unit.engine.support import LINE, Caller, Clock, Gate, Gated, done
+from tests.unit.engine.support import Clock, Gate, Gated, done
+from tests.unit.support import NAME, Server
 
-NAME = "s"
 LONG = 60.0  # never reached: the awaited event comes earlier, or the test fails
 Result = TypeVar("Result")
-
-
-def elsewhere(call: Callable[[], Any]) -> Any:
-    """Call it in another thread and return its result: an event loop must not wait for a commit."""
-    return Caller(call).outcome()
-
-
-class Server:
-    """The studies of a server, without its sweep; `attempts` counts the asks that were tried."""
-
-    def __init__(self, home: Path, clock: Callable[[], float]) -> None:
-        ids = count()
-        self.configs = home / "config"
-        self.configs.mkdir()
-        self.catalog = Catalog(
-            configs=self.configs,
-            stores=StudyFiles(home / "db"),
-            artifacts=ArtifactFolder(home / "artifacts", max_file=1, max_study=1),
-            clock=clock,
-            new_id=lambda: f"lease-{next(ids)}",
-        )
-        self.catalog.open()
-        self.dispatch = Dispatch(self.catalog)
-        self.lines = self.dispatch._long_poll._lines
-        self.attempts = 0
-
-    def put(self, **spec: Any) -> None:
-        self.catalog.put(NAME, spec_from_mapping({"parameters": LINE, **spec}))
-
-    @property
-    def study(self) -> Study:
-        study = self.catalog.find(NAME)
-        assert study is not None
-        return study
-
-    def ask(self, **fields: Any) -> TrialView:
-        view: TrialView = elsewhere(lambda: done(self.study.ask(AskRequest(**fields))))
-        return view
-
-    def tell(self, number: int) -> None:
-        told = Told(state=TrialState.COMPLETE, values=(1.0,))
-        elsewhere(lambda: done(self.study.tell(number, told)))
-
-    def waiters(self, *, with_params: bool = False) -> int:
-        return len(self.lines.get((NAME, with_params), ()))
 
 
 class Client:

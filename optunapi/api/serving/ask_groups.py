@@ -19,9 +19,8 @@ from optunapi.engine.study import Study
 
 THREADS = 8  # how many studies are served at once
 
-Outcomes = list[
-    Outcome[Any] | Exception | None
-]  # None is for an ask that cannot be served in a group
+# None is for an ask that cannot be served in a group.
+Outcomes = list[Outcome[Any] | Exception | None]
 Request = tuple[Call[Any], "asyncio.Future[Any]"]
 
 
@@ -30,9 +29,8 @@ class AskGroups:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._waiting: dict[
-            str, list[Request]
-        ] = {}  # has a list for each study that is being served
+        # Has a list for each study that is being served.
+        self._waiting: dict[str, list[Request]] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="ask-group")
 

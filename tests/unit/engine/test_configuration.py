@@ -13,10 +13,12 @@ import yaml
 from optuna.trial import TrialState
 
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.config_files import Config
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.names import slug_of
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.read import spec_from_mapping
+from optunapi.engine.study import Study
 from optunapi.engine.values import StudyChange, StudyView
 from optunapi.errors import (
     ConfigInvalid,
@@ -27,7 +29,7 @@ from optunapi.errors import (
 )
 from optunapi.storage.artifacts import ArtifactFolder
 from optunapi.storage.stores import OneDatabase, StudyFiles
-from tests.unit.engine.support import LINE, Clock, Seen, done, request
+from tests.unit.engine.support import LINE, Clock, Gate, Seen, done, held_at, request
 from tests.unit.storage.support import take_in_foreign_writes
 
 Y = {"y": {"type": "float", "low": 5, "high": 6}}
@@ -370,9 +372,29 @@ def test_removing_a_file_that_was_in_conflict_lets_the_study_go_on(home: Home) -
     assert home.view("m").config_error is None
 
 
+def test_a_study_is_not_served_before_its_configuration_is_applied(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.write("m", {"parameters": LINE})
+    home.ask("m")
+    home.restart()
+    home.write("m", {"parameters": Y})
+    gate, apply = Gate(), Config.apply
+
+    def held(config: Config, study: Study) -> None:
+        gate.pass_()
+        apply(config, study)
+
+    monkeypatch.setattr(Config, "apply", held)
+    with held_at(gate, lambda: home.ask("m")) as asking:
+        assert home.catalog.served("m") is None
+    assert asking.outcome().params.keys() == {"y"}
+
+
 def test_a_study_that_somebody_else_deleted_starts_afresh_from_its_file(home: Home) -> None:
     home.write("m", {"parameters": LINE})
     home.ask("m")
+    assert home.ask("m").number == 1  # the configuration was applied: the next look need not do so
     optuna.delete_study(study_name="m", storage=f"sqlite:///{home.databases}/m.db")
     found = home.stores.find("m")
     assert found is not None

@@ -259,11 +259,22 @@ def test_a_configuration_that_changes_while_sampling_is_gone_by(new_life: NewLif
     with held_at(put_gate(life), lambda: life.ask("w")) as asking:
         changing = Caller(lambda: life.study.follow(other))
     changing.outcome()
-    assert asking.outcome().params.keys() in (
-        {"x"},
-        {"y"},
-    )  # the old or the new space, never a mixture
+    # The old or the new space, never a mixture
+    assert asking.outcome().params.keys() in ({"x"}, {"y"})
     assert life.ask("w").params.keys() == {"y"}
+
+
+def test_a_point_of_a_specification_that_was_replaced_meanwhile_is_drawn_again(
+    new_life: NewLife,
+) -> None:
+    # A single point in Rust is drawn without the lock: a change of the configuration does not wait for it.
+    life = new_life(sampler={"name": "tpe", "seed": 1, "engine": "rustuna"})
+    other = new_life(parameters={"y": {"type": "float", "low": 5, "high": 6}}).study.spec
+    with held_at(put_gate(life), lambda: life.ask("w")) as asking:
+        life.study.follow(other)
+    assert asking.outcome().params.keys() == {"y"}
+    assert asking.outcome().record.spec_version == other.version
+    life.assert_sound()
 
 
 def test_a_configuration_that_changes_while_an_ask_comes_in_is_gone_by(
