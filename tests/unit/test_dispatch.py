@@ -8,9 +8,11 @@ from typing import NoReturn
 
 import pytest
 
+from optunapi.api.serving.operations import Outcome, Refusal, settled
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest
+from optunapi.errors import StudyPaused
 from tests.unit.engine.support import Clock
 from tests.unit.support import NAME, Server
 
@@ -62,3 +64,31 @@ def test_asks_that_come_together_share_a_thread_but_not_an_exception(server: Ser
         assert thread != get_ident()
 
     asyncio.run(run())
+
+
+def test_a_refusal_that_rested_on_a_change_which_was_refused_itself_is_tried_again(
+    server: Server,
+) -> None:
+    attempts = 0
+
+    async def attempt() -> Outcome[str]:
+        nonlocal attempts
+        attempts += 1
+        study = server.study
+        if attempts > 1:
+            return "open", study.committed()
+        # The study was read again since this refusal: memory had shown what was never committed.
+        reloads = study.reloads() - 1
+        return Refusal(study, reloads, StudyPaused("the study is paused")), study.committed()
+
+    assert asyncio.run(settled(attempt)) == "open"
+
+
+def test_a_refusal_that_is_still_true_is_raised(server: Server) -> None:
+    async def attempt() -> Outcome[str]:
+        study = server.study
+        refusal = Refusal(study, study.reloads(), StudyPaused("the study is paused"))
+        return refusal, study.committed()
+
+    with pytest.raises(StudyPaused):
+        asyncio.run(settled(attempt))
