@@ -147,7 +147,7 @@ def test_every_link_within_the_documentation_leads_somewhere(page: Path) -> None
         assert file.exists(), target
         if heading:
             headings = re.findall(r"^#+ (.*)$", file.read_text(), re.M)
-            anchors = {h.lower().replace(" ", "-").strip("?") for h in headings}
+            anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
             assert heading in anchors
 
 

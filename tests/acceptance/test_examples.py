@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from tests.acceptance.gateway import Gateway, known_hosts_line, make_key
-from tests.support import ROOT, clean_environment, missing, running_server
+from tests.support import ROOT, Server, clean_environment, missing, running_server
 
 EXAMPLES = ROOT / "examples"
 PARABOLOID = "optunapi-test"
@@ -72,6 +72,40 @@ def test_the_shell_trainer_hands_in_the_exact_score_of_its_parameters(home: Path
     assert len(trials) == 5
     for trial in trials:
         assert trial.value == pytest.approx(trial.params["x"] ** 2 + trial.params["y"] ** 2)
+
+
+def command_of(example: str, folder: Path, server: Server) -> list[str | Path]:
+    """Return the command that starts an example, compiled if it has to be, up to the server's place."""
+    if example.endswith(".sh"):
+        if shutil.which("curl") is None:
+            missing("there is no curl (apt-get install curl)")
+        return [EXAMPLES / example, server.url]
+    if shutil.which("cc") is None:
+        missing("there is no C compiler (apt-get install gcc libc6-dev)")
+    program = folder / "program"
+    strict = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+    run("cc", *strict, "-o", program, EXAMPLES / example, "-lm")
+    return [program, "127.0.0.1", str(server.port)]
+
+
+@pytest.mark.parametrize("example", ["pruning.sh", "pruning.c"])
+def test_a_trainer_without_python_reports_and_stops_when_the_server_says_so(
+    home: Path, tmp_path: Path, example: str
+) -> None:
+    with running_server(home) as server:
+        trainer = run(*command_of(example, tmp_path, server), "from-afar", "12")
+    trials = optuna.load_study(
+        study_name="from-afar", storage=f"sqlite:///{home}/db/from-afar.db"
+    ).trials
+    pruned = [trial for trial in trials if trial.state is optuna.trial.TrialState.PRUNED]
+    assert len(trials) == 12
+    assert pruned
+    for trial in trials:
+        lr, last_epoch = trial.params["lr"], trial.last_step
+        assert last_epoch == 10 or trial in pruned
+        assert list(trial.intermediate_values) == list(range(1, (last_epoch or 0) + 1))
+        assert trial.value == pytest.approx((1 - lr) ** last_epoch + 4 * lr**2)
+        assert f"trial {trial.number}: {trial.state.name.lower()} at" in trainer.stdout
 
 
 def test_a_refusal_ends_the_shell_trainer_with_the_servers_words(home: Path) -> None:
