@@ -149,13 +149,17 @@ def values_of(distribution: BaseDistribution, limit: int) -> list[Scalar] | None
     count = count_values(distribution)
     if count is None or count > limit:
         return None
+    return [value_at(distribution, index) for index in range(count)]
+
+
+def value_at(distribution: BaseDistribution, index: int) -> Any:
+    """The value at `index`, from 0, of a distribution whose values can be counted."""
     match distribution:
         case CategoricalDistribution(choices=choices):
-            return list(choices)
+            return choices[index]
         case IntDistribution(low=low, step=step):
-            return [low + index * step for index in range(count)]
+            return low + index * step
         case FloatDistribution(low=low, step=width):
             # In decimals, as written: in binary, three times 0.1 is not 0.3.
-            start, stride = Fraction(str(low)), Fraction(str(width or 0))
-            return [float(start + index * stride) for index in range(count)]
+            return float(Fraction(str(low)) + index * Fraction(str(width or 0)))
     raise TypeError(f"no such distribution: {distribution!r}")

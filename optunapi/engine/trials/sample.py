@@ -208,7 +208,7 @@ class Samples:
             if point not in points:
                 break
         else:
-            params = points.untaken(self._sampling.random) if points.left else None
+            params = None if points.exhausted else points.untaken(self._sampling.random)
             point = None
             if params is not None:
                 draft.trial.params = params

@@ -189,7 +189,7 @@ def test_an_untaken_point_is_found_as_long_as_there_is_one(
             params=params,
             distributions={name: distributions[name] for name in params},
         )
-        assert points.left
+        assert not points.exhausted
         points.replace(None, trial)
         found.add(point_of(params, distributions))
     assert len(found) == size
