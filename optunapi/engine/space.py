@@ -1,9 +1,12 @@
 """Parameters, the values of their distributions, and the conditions under which they are used (`when`)."""
 
+import math
+import random
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -62,10 +65,12 @@ def fitted(distribution: BaseDistribution, value: Any) -> tuple[Scalar] | None:
                 return None
             return (int(value),) if (value - low) % step == 0 else None
         case FloatDistribution(low=low, high=high, step=width):
-            if not _is_number(value) or not low <= value <= high:
+            if not _is_number(value) or not low <= value <= high or not math.isfinite(value):
                 return None
             if width is not None:
                 count = (float(value) - low) / width
+                if not math.isfinite(count):
+                    return None
                 # For large bounds the rounding exceeds Optuna's tolerance, which is 1e-8 for all.
                 rounding = 4 * sys.float_info.epsilon * max(abs(low), abs(high)) / width
                 if abs(count - round(count)) > 1e-8 + rounding:
@@ -144,6 +149,33 @@ def count_values(distribution: BaseDistribution) -> int | None:
     raise TypeError(f"no such distribution: {distribution!r}")
 
 
+def has_plain_choices(distribution: BaseDistribution) -> bool:
+    """Whether its choices, if it has any, are single values of which no two are equal in Python.
+
+    Optuna also takes lists, dicts, NaN, and 1 beside true.
+    """
+    if not isinstance(distribution, CategoricalDistribution):
+        return True
+    choices = distribution.choices
+    if not all(isinstance(choice, str | int | float | None) for choice in choices):
+        return False
+    return len(set(choices)) == len(choices) and all(choice == choice for choice in choices)
+
+
+def from_internal(distribution: BaseDistribution, internal: float) -> Any:
+    """The value of Optuna's internal representation, which is a float.
+
+    A bound above 2^53 may have no float of its own: then the nearest one inside counts.
+    """
+    value = distribution.to_external_repr(internal)
+    if isinstance(distribution, IntDistribution):
+        if value > distribution.high and internal == float(distribution.high):
+            return int(math.nextafter(internal, -math.inf))
+        if value < distribution.low and internal == float(distribution.low):
+            return int(math.nextafter(internal, math.inf))
+    return value
+
+
 def values_of(distribution: BaseDistribution, limit: int) -> list[Scalar] | None:
     """Every value of a distribution; None if there are more than `limit`."""
     count = count_values(distribution)
@@ -163,3 +195,46 @@ def value_at(distribution: BaseDistribution, index: int) -> Any:
             # In decimals, as written: in binary, three times 0.1 is not 0.3.
             return float(Fraction(str(low)) + index * Fraction(str(width or 0)))
     raise TypeError(f"no such distribution: {distribution!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """The values that a parameter may get: those `given`, else all that its distribution has.
+
+    `count` is None where there are infinitely many.
+    """
+
+    distribution: BaseDistribution
+    given: Sequence[Any] | None = None
+
+    @cached_property
+    def count(self) -> int | None:
+        """How many there are."""
+        return count_values(self.distribution) if self.given is None else len(self.given)
+
+    def at(self, index: int) -> Any:
+        """The value at `index`, from 0."""
+        return value_at(self.distribution, index) if self.given is None else self.given[index]
+
+    def draw(self, rng: random.Random) -> Any:
+        """A random one."""
+        count = self.count
+        if count is not None:
+            return self.at(rng.randrange(count))
+        assert isinstance(self.distribution, FloatDistribution)
+        low, high, part = self.distribution.low, self.distribution.high, rng.random()
+        if self.distribution.log:
+            found = math.exp(math.log(low) * (1 - part) + math.log(high) * part)
+        else:
+            found = low * (1 - part) + high * part  # `high - low` may be too large for a float
+        return min(max(found, low), high)
+
+    def each(self, rng: random.Random) -> Iterator[Any]:
+        """Each of them once, from a random one on; without end if there are infinitely many."""
+        count = self.count
+        if count is None:
+            while True:
+                yield self.draw(rng)
+        start = rng.randrange(count)
+        for index in range(count):
+            yield self.at((start + index) % count)

@@ -74,6 +74,7 @@ class StudyView:
     counts: Mapping[TrialState, int] = field(default_factory=lambda: dict.fromkeys(TrialState, 0))
     best: FrozenTrial | None = None
     config_error: str | None = None
+    sampler_failure: str | None = None
     created_at: float | None = None
     last_activity_at: float | None = None
 

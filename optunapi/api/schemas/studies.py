@@ -129,7 +129,10 @@ class CountsReply(Reply):
 
 
 class SamplerReply(Reply):
-    """The sampler with its arguments, and what draws: rustuna, which is in Rust, or Optuna itself."""
+    """The sampler with its arguments, and what draws: rustuna, which is in Rust, or Optuna itself.
+
+    `failure` says why the latest values were drawn at random, after the sampler has failed.
+    """
 
     name: str
     engine: Literal["optuna", "rustuna"]
@@ -179,6 +182,12 @@ STATES = (
 )
 
 
+def sampler_of(view: StudyView) -> dict[str, Any]:
+    """A SamplerReply. `failure` is there only after the sampler has failed."""
+    found = {**view.spec.sampler, "engine": engine_of(view.spec.problem)}
+    return found if view.sampler_failure is None else {**found, "failure": view.sampler_failure}
+
+
 def study_of(view: StudyView) -> dict[str, Any]:
     """A Study."""
     spec, best = view.spec, view.best
@@ -189,7 +198,7 @@ def study_of(view: StudyView) -> dict[str, Any]:
         "finished_reason": view.finished_reason,
         "objectives": [{"name": o.name, "direction": o.direction} for o in spec.objectives],
         "parameters": {p.name: parameter_to_wire(p) for p in spec.parameters},
-        "sampler": {**spec.sampler, "engine": engine_of(spec.problem)},
+        "sampler": sampler_of(view),
         "pruner": dict(spec.pruner),
         "limits": view.limits.to_json(),
         "lease_seconds": view.lease_seconds,

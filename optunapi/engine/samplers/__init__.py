@@ -9,7 +9,9 @@ Optuna's own sampler does, which `make.py` constructs. Read `problem.py` and `ma
     make.py       a sampler read from a configuration; Optuna's sampler made for a study
     checks.py     whether a sampler can be used with a search space and its objectives
     grid.py       the grid of a search space
-    gp.py         Optuna's GP sampler over a part of a long history
+    history.py    the trials of a history that one of Optuna's samplers can use
+    gp.py         the part of a long history that Optuna's GP sampler sees
+    uniform.py    uniform draws for every distribution: what a trial gets if its sampler fails
     ranking.py    how good trials are, and the best of them
     native/       random search and TPE by rustuna
 """

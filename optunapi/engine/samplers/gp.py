@@ -1,9 +1,7 @@
-"""Optuna's GP sampler over a part of a long history: the time of a fit grows with its cube."""
+"""The part of a long history that Optuna's GP sampler sees: the time of a fit grows with its cube."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from optuna.samplers import GPSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -11,14 +9,6 @@ from optunapi.engine.samplers.ranking import best_of, rank_of
 
 # Fitting this many takes little longer than the rest of a draw (docs/samplers.md).
 HISTORY = 400
-
-
-class WindowedGP(GPSampler):
-    """Optuna's GP sampler, with a bound on the trials it should be given: see `windowed`."""
-
-    def __init__(self, *, history: int | None, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.history = history
 
 
 def windowed(

@@ -13,7 +13,6 @@ from optunapi.engine.documents.components import (
 )
 from optunapi.engine.documents.document import Node
 from optunapi.engine.samplers.checks import suits
-from optunapi.engine.samplers.gp import HISTORY, WindowedGP
 from optunapi.engine.samplers.grid import grid_of
 from optunapi.engine.samplers.problem import Problem
 from optunapi.engine.samplers.registry import CROSSOVERS, MUTATIONS, NOT_OPTUNAS, SAMPLERS
@@ -67,9 +66,6 @@ def _make(
     match name:
         case "grid":
             return samplers.GridSampler(grid_of(arguments.get("search_space"), parameters), seed)
-        case "gp":
-            history = found.get("history", HISTORY)
-            return WindowedGP(history=None if history == "all" else history, **arguments | shifted)
         case "qmc":
             return samplers.QMCSampler(**{"warn_asynchronous_seeding": False} | arguments)
         case "tpe":

@@ -9,6 +9,7 @@ Read `state.py` first, then `transitions.py`. The other modules import neither o
     tally.py          counts of failures and cost, indexes by worker and idempotency key
     taken_points.py   which points of the space are taken
     space_points.py   the points of a space: how many there are, and one after another
+    explored.py       what an exhaustive search has explored, where trials name their own parameters
     best.py           which trials are the best
     feed.py           events, for readers who follow the study
     templates.py      trials that are not stored yet

@@ -1,64 +1,16 @@
 """The points of a space: how many there are, and one after another."""
 
-import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from optuna.distributions import BaseDistribution, FloatDistribution
-
-from optunapi.engine.space import Parameter, count_values, value_at
+from optunapi.engine.space import Parameter, Values
 
 # Counting a component takes at most about this many steps: a fraction of a second.
 MAX_STEPS = 100_000
 
 _END = object()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Values:
-    """The values that a parameter may get: those `given`, else all that its distribution has.
-
-    `count` is None where there are infinitely many.
-    """
-
-    distribution: BaseDistribution
-    given: Sequence[Any] | None = None
-
-    @cached_property
-    def count(self) -> int | None:
-        """How many there are."""
-        return count_values(self.distribution) if self.given is None else len(self.given)
-
-    def at(self, index: int) -> Any:
-        """The value at `index`, from 0."""
-        return value_at(self.distribution, index) if self.given is None else self.given[index]
-
-    def draw(self, rng: random.Random) -> Any:
-        """A random one."""
-        count = self.count
-        if count is not None:
-            return self.at(rng.randrange(count))
-        assert isinstance(self.distribution, FloatDistribution)
-        low, high, part = self.distribution.low, self.distribution.high, rng.random()
-        if self.distribution.log:
-            found = math.exp(math.log(low) * (1 - part) + math.log(high) * part)
-        else:
-            found = low * (1 - part) + high * part  # `high - low` may be too large for a float
-        return min(max(found, low), high)
-
-    def each(self, rng: random.Random) -> Iterator[Any]:
-        """Each of them once, from a random one on; without end if there are infinitely many."""
-        count = self.count
-        if count is None:
-            while True:
-                yield self.draw(rng)
-        start = rng.randrange(count)
-        for index in range(count):
-            yield self.at((start + index) % count)
 
 
 def points(

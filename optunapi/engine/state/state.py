@@ -53,6 +53,7 @@ class StudyState:
         self.clock = clock
         self.feed = feed or Feed()
         self.config_error: ConfigInvalid | SpecConflict | None = None
+        self.sampler_failure: str | None = None  # why values are drawn at random instead
         self.relative: dict[int, Relative] = {}  # of open trials, see `trials.suggest`
         self.opened_at = clock()
         self.last_activity_at: float | None = None
@@ -143,6 +144,7 @@ class StudyState:
             counts=dict(self.store.counts(self.id)),
             best=next(iter(self.store.best_trials(self.id)), None),
             config_error=config_error,
+            sampler_failure=self.sampler_failure,
             user_attrs=dict(self.store.get_study_user_attrs(self.id)),
             created_at=self.record.created_at,
             last_activity_at=self.last_activity_at,
@@ -173,7 +175,7 @@ class StudyState:
             cost=tally.cost,
             first_ask_at=self.record.first_ask_at,
             target_reached=self.limits.target is not None and self._reaches(self.limits.target),
-            unused_points=not self.derived.points.exhausted,
+            unused_points=not self.derived.exhausted,
             stopped=self.record.state == "stopped",
         )
 
@@ -209,6 +211,10 @@ class StudyState:
         self._apply(spec, self.record)
         self._derive()
         self._changes.study = True
+
+    def derive_again(self) -> None:
+        """Rebuild what is derived from the trials at the next unit: a part of it has raised."""
+        self._seen_reloads = -1
 
     def restore_spec(self, spec: StudySpec) -> None:
         """Put the former specification in force again after `set_spec` was refused."""

@@ -1,6 +1,7 @@
 """Which points of the space are taken by trials, and which ones are left."""
 
 import copy
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,13 @@ from optunapi.engine.documents.document import Scalar
 from optunapi.engine.lifecycle import NOT_EVALUATED
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.samplers.grid import grid_of
-from optunapi.engine.space import fitted, sample_conditional
+from optunapi.engine.space import Values, fitted, sample_conditional
 from optunapi.engine.spec.model import StudySpec
-from optunapi.engine.state.space_points import Values, count_points, points
+from optunapi.engine.state.explored import EXHAUSTIVE
+from optunapi.engine.state.space_points import count_points, points
 
 Point = tuple[tuple[str, float], ...]
 
-EXHAUSTIVE = ("grid", "brute-force")
 RANDOM_TRIES = 100
 
 
@@ -41,6 +42,8 @@ def point_of(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribu
 @lru_cache(maxsize=2**16)
 def _on_step(value: float, low: float, step: float) -> float:
     """A stepped value in decimals: samplers add in binary, where three times 0.1 is not 0.3."""
+    if not math.isfinite(value - low):
+        return value
     stride = Fraction(str(step))
     return float(Fraction(str(low)) + round((value - low) / stride) * stride)
 

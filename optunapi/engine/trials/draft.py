@@ -11,19 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol, cast
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.samplers.gp import WindowedGP, windowed
+from optunapi.engine.samplers.history import usable
 from optunapi.engine.samplers.native.engine import NativeSampler
+from optunapi.engine.space import from_internal
+from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.state.explored import explorable, was_evaluated
 from optunapi.engine.state.templates import FIXED, Relative
 from optunapi.engine.store import Store
 from optunapi.engine.trials.policy import Policy
@@ -103,22 +101,25 @@ class Draft(BaseStorage):
         """A study over this draft."""
         return DraftStudy(self._study_name, self, sampler=sampler)
 
-    def suggest(self, sampler: BaseSampler) -> Suggest:
-        """A function that samples one parameter of the trial, or returns its fixed value."""
-        if isinstance(sampler, WindowedGP):
-            self._history = windowed(self._history, self._directions, sampler.history)
+    def suggest(self, sampler: BaseSampler, spec: StudySpec) -> Suggest:
+        """A function that samples one parameter of the trial, or returns its fixed value.
+
+        The sampler sees the part of the history that it can use.
+        """
+        history, name = self._history, spec.sampler["name"]
+        if name == "grid":
+            self._history = [trial for trial in history if was_evaluated(trial)]
+        elif name != "brute-force":
+            self._history = list(usable(spec.problem, history))
         trial = optuna.trial.Trial(self.study(sampler), self.trial._trial_id)
         self._sampled = trial
 
         def suggest(name: str, distribution: BaseDistribution) -> Any:
-            match distribution:
-                case FloatDistribution(low=low, high=high, step=step, log=log):
-                    return trial.suggest_float(name, low, high, step=step, log=log)
-                case IntDistribution(low=low, high=high, step=step, log=log):
-                    return trial.suggest_int(name, low, high, step=step, log=log)
-                case CategoricalDistribution(choices=choices):
-                    return trial.suggest_categorical(name, choices)
-            raise TypeError(f"no such distribution: {distribution!r}")
+            if spec.sampler["name"] == "brute-force":
+                following = {name: distribution}
+                self._history = explorable(history, spec.parameters, self.trial, following)
+            trial._suggest(name, distribution)
+            return self.trial.params[name]
 
         return suggest
 
@@ -188,7 +189,7 @@ class Draft(BaseStorage):
     ) -> None:
         """Keep a sampled parameter of the drafted trial."""
         self._only_draft(trial_id)
-        self.trial.params[param_name] = distribution.to_external_repr(param_value_internal)
+        self.trial.params[param_name] = from_internal(distribution, param_value_internal)
         self.trial.distributions[param_name] = distribution
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:

@@ -13,9 +13,12 @@ from optunapi.engine.samplers.make import make_sampler
 from optunapi.engine.spec.model import StudySpec
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Policy:
-    """A specification with Optuna's sampler for it; replaced as a whole."""
+    """A specification with Optuna's sampler for it; replaced as a whole.
+
+    Only a sampler that has raised is replaced alone: it may be left in a state between two trials.
+    """
 
     spec: StudySpec
     sampler: BaseSampler
@@ -24,6 +27,10 @@ class Policy:
     def of(cls, spec: StudySpec, n_trials: int) -> Self:
         """The policy of a study with `n_trials`; a seeded sampler must not repeat its first draws there."""
         return cls(spec=spec, sampler=make_sampler(spec.problem, seed_shift=n_trials))
+
+    def remake_sampler(self, n_trials: int) -> None:
+        """Put a new sampler in the place of one that has raised."""
+        self.sampler = make_sampler(self.spec.problem, seed_shift=n_trials)
 
     def distributions(self, names: Collection[str]) -> Mapping[str, BaseDistribution]:
         """The distributions of these parameters; for all parameters always the same object."""

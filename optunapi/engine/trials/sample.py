@@ -5,14 +5,19 @@ under `Sampling.lock`. A native sampler draws a single point without it.
 """
 
 import copy
+import logging
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.engine.samplers.native.engine import NativeSampler
+from optunapi.engine.samplers.uniform import UniformSampler
 from optunapi.engine.space import sample_conditional
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point
@@ -20,11 +25,16 @@ from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.taken_points import Point, point_of
 from optunapi.engine.state.templates import FIXED, blank_trial
-from optunapi.engine.trials.draft import Draft, Drafted, drawn
+from optunapi.engine.trials.draft import Draft, Drafted, Suggest, drawn
 from optunapi.engine.trials.policy import Policy
 from optunapi.engine.values import AskRequest
+from optunapi.errors import ValueInvalid
+
+logger = logging.getLogger(__name__)
 
 SAMPLER_TRIES = 4
+
+Draw = Callable[[Suggest], object]
 
 Wanted = Sequence[FrozenTrial | None]  # a waiting trial, or None for a new one
 
@@ -80,6 +90,60 @@ class Sampling:
         if native is not None and self.may_prepare:
             native.prepare(self._state.store.n_trials(self._state.id))
 
+    def draft(
+        self,
+        policy: Policy,
+        new: Callable[[], Draft],
+        draw: Draw,
+        adapted: Callable[[BaseSampler], BaseSampler] = lambda sampler: sampler,
+    ) -> Draft:
+        """A draft for which `draw` has sampled parameters. Call it with `lock` held.
+
+        `adapted` returns what is used for the study's sampler.
+
+        Optuna's samplers raise for some histories, and where numbers get too large for their formulas. A
+        trial gets random values then, and the log and the study's view say why. A sampler that raised is
+        replaced: it may be left half-updated.
+
+        Raises:
+            ValueInvalid: there is no value that can be stored.
+        """
+        draft = new()
+        try:
+            draw(draft.suggest(adapted(policy.sampler), policy.spec))
+        except Exception as error:  # whatever they raise
+            policy.remake_sampler(self._state.store.n_trials(self._state.id))
+            return self.random_draft(policy, new, draw, error)
+        return draft
+
+    def random_draft(
+        self, policy: Policy, new: Callable[[], Draft], draw: Draw, error: BaseException
+    ) -> Draft:
+        """A draft with random parameters, since the sampler has raised `error`.
+
+        Raises:
+            ValueInvalid: there is no value that can be stored.
+        """
+        self._note_failure(policy.spec.sampler["name"], error)
+        draft = new()
+        try:
+            draw(draft.suggest(UniformSampler(self.random), policy.spec))
+        except (ArithmeticError, ValueError) as reason:
+            raise ValueInvalid(f"no value can be drawn: {reason}") from None
+        return draft
+
+    def _note_failure(self, sampler: str, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        if reason != self._state.sampler_failure:
+            self._state.sampler_failure = reason
+            logger.warning(
+                "study %s: the sampler %s failed, values are drawn at random instead: %s",
+                self._state.name,
+                sampler,
+                reason,
+                exc_info=error,
+            )
+
     def follow(self, spec: StudySpec) -> None:
         """Sample by another specification from the next ask on; queue the points that it adds.
 
@@ -93,7 +157,7 @@ class Sampling:
             try:
                 with state.unit() as unit:
                     state.set_spec(spec)
-                    self.policy = policy
+                    self.policy, state.sampler_failure = policy, None
                     for point in added:
                         transitions.enqueue(state, point)
                 unit.commit.result()
@@ -218,16 +282,43 @@ class Samples:
 
     def _drafts(self, waiting: FrozenTrial | None, others: Sequence[Drafted]) -> Iterator[Drafted]:
         """Drafts of one trial, each at another point if the sampler has one."""
-        state, policy = self._state, self._policy
         for attempt in range(SAMPLER_TRIES):
-            trial = self._blank(waiting, others)
-            if self._native is not None:
-                yield drawn(self._native, policy, trial, attempt)
+            if self._native is None:
+                yield self._draft(waiting, others)
             else:
-                draft = Draft(state.store, state.id, state.name, trial, others)
-                suggest = draft.suggest(policy.sampler)
-                sample_conditional(policy.spec.parameters, suggest)
-                yield draft
+                yield self._drawn_by(self._native, attempt, waiting, others)
+
+    def _drawn_by(
+        self,
+        native: NativeSampler,
+        attempt: int,
+        waiting: FrozenTrial | None,
+        others: Sequence[Drafted],
+    ) -> Drafted:
+        try:
+            return drawn(native, self._policy, self._blank(waiting, others), attempt)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic in Rust is no Exception
+            self._state.derive_again()
+            return self._draft(waiting, others, error)
+
+    def _draft(
+        self,
+        waiting: FrozenTrial | None,
+        others: Sequence[Drafted],
+        failure: BaseException | None = None,
+    ) -> Drafted:
+        """A draft by Optuna's sampler; a random one if a native sampler has raised `failure`."""
+        state, policy = self._state, self._policy
+
+        def new() -> Draft:
+            return Draft(state.store, state.id, state.name, self._blank(waiting, others), others)
+
+        draw = partial(sample_conditional, policy.spec.parameters)
+        if failure is not None:
+            return self._sampling.random_draft(policy, new, draw, failure)
+        return self._sampling.draft(policy, new, draw)
 
     def _blank(self, waiting: FrozenTrial | None, others: Sequence[Drafted]) -> FrozenTrial:
         """The trial to draft, without what is sampled."""

@@ -24,11 +24,11 @@ from optunapi.engine.space import Parameter, allowed, fitted
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
-from optunapi.engine.state.taken_points import EXHAUSTIVE
 from optunapi.engine.state.templates import FIXED, Relative
 from optunapi.engine.store import Commit
-from optunapi.engine.trials.draft import Draft
+from optunapi.engine.trials.draft import Draft, Suggest
 from optunapi.engine.trials.held import held_trial
+from optunapi.engine.trials.policy import Policy
 from optunapi.engine.trials.sample import Sampling
 from optunapi.errors import ValueInvalid
 
@@ -99,18 +99,12 @@ class Suggesting:
                 # Another request for this name, or a new attempt, may have come while this one waited.
                 known = self._known(number, name, distribution, lease)
                 if known is None:
-                    draft = Draft(state.store, state.id, state.name, state.trial(number))
-                    relative = state.relative.get(number)
+                    trial, relative = state.trial(number), state.relative.get(number)
             if known is not None:
                 return known[0], unit.commit
             _refuse_unsuited(policy.spec, name, distribution)
-            sampler = Continuing(policy.sampler, relative)
-            try:
-                value = draft.suggest(sampler)(name, distribution)
-            except ValueError as error:
-                if policy.spec.sampler["name"] not in EXHAUSTIVE:
-                    raise
-                raise ValueInvalid(f"the sampler cannot sample {quoted(name)}: {error}") from None
+            draft = self._draft(policy, trial, relative, name, distribution)
+            value = draft.trial.params[name]
             with state.unit() as unit:
                 # The trial may have been closed, or handed on, while this request sampled.
                 known = self._known(number, name, distribution, lease)
@@ -121,6 +115,35 @@ class Suggesting:
                     if (rest := draft.relative()) is not None:
                         state.relative[number] = rest
         return (value if known is None else known[0]), unit.commit
+
+    def _draft(
+        self,
+        policy: Policy,
+        trial: FrozenTrial,
+        relative: Relative | None,
+        name: str,
+        distribution: BaseDistribution,
+    ) -> Draft:
+        """A draft of the trial with this parameter."""
+        state = self._state
+
+        def new() -> Draft:
+            return Draft(state.store, state.id, state.name, trial)
+
+        def draw(suggest: Suggest) -> None:
+            suggest(name, distribution)
+
+        def continuing(sampler: BaseSampler) -> BaseSampler:
+            return Continuing(sampler, relative)
+
+        if policy.spec.sampler["name"] != "grid":
+            return self._sampling.draft(policy, new, draw, continuing)
+        draft = new()
+        try:
+            draw(draft.suggest(policy.sampler, policy.spec))
+        except ValueError as error:  # the grid has no such parameter, or no such value
+            raise ValueInvalid(f"the grid has no value for {quoted(name)}: {error}") from None
+        return draft
 
     def _known(
         self, number: int, name: str, distribution: BaseDistribution, lease: str | None

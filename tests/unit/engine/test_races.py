@@ -5,12 +5,16 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
+from optunapi.engine.space import Parameter
 from optunapi.errors import (
     LeaseLost,
     NoSlot,
@@ -21,6 +25,7 @@ from optunapi.errors import (
     StudyPaused,
     Superseded,
     TrialFinished,
+    ValueInvalid,
 )
 from optunapi.storage.units import Unit
 from tests.support import scaled
@@ -30,6 +35,7 @@ from tests.unit.engine.support import (
     Caller,
     Clock,
     Gate,
+    GatedNative,
     Life,
     done,
     held_at,
@@ -239,17 +245,55 @@ def test_a_study_deleted_by_somebody_else_is_not_found(new_life: NewLife) -> Non
             call()
 
 
-def test_a_sampler_that_fails_leaves_no_trial_behind(new_life: NewLife) -> None:
+def test_a_sampler_that_fails_is_replaced_and_its_trial_gets_random_values(
+    new_life: NewLife,
+) -> None:
     class Failing(RandomSampler):
         def sample_independent(self, *_: object) -> object:
             raise RuntimeError("broken sampler")
 
     life = new_life()
-    before = life.dump()
+    assert life.view().sampler_failure is None
     with held_at(put_gate(life, Failing()), lambda: life.ask("w", key="k")) as asking:
         pass
-    with pytest.raises(RuntimeError, match="broken sampler"):
-        asking.outcome()
+    assert 0 <= asking.outcome().params["x"] <= 1
+    assert life.view().sampler_failure == "RuntimeError: broken sampler"
+    assert 0 <= life.ask("w").params["x"] <= 1, "by the sampler that replaced it"
+    assert life.counts() == {"running": 2}
+    life.assert_sound()
+
+
+class Panic(BaseException):
+    """What a panic in Rust looks like: it is no Exception."""
+
+
+def test_a_native_sampler_that_fails_is_replaced_and_its_trial_gets_random_values(
+    new_life: NewLife,
+) -> None:
+    class Failing(GatedNative):
+        def sample(self, *_: object) -> dict[str, Any]:
+            raise Panic("broken sampler")
+
+    life = new_life(sampler={"name": "tpe", "seed": 1})
+    life.view()
+    native = life.state.derived.native
+    assert native is not None
+    life.state.derived.native = Failing(Gate(), native)
+    assert 0 <= life.ask("w").params["x"] <= 1
+    assert life.view().sampler_failure == "Panic: broken sampler"
+    assert not isinstance(life.state.derived.native, Failing)
+    life.complete(0, 1.0)
+    assert 0 <= life.ask("w").params["x"] <= 1
+    life.assert_sound()
+
+
+def test_an_ask_for_which_nothing_can_be_drawn_leaves_no_trial_behind(new_life: NewLife) -> None:
+    life = new_life(parameters={}, sampler={"name": "random"})
+    endless = Parameter(name="n", distribution=IntDistribution(0, 10**400))
+    life.study.follow(replace(life.study.spec, parameters=(endless,)))
+    before = life.dump()
+    with pytest.raises(ValueInvalid, match="no value can be drawn"):
+        life.ask("w", key="k")
     assert life.dump() == before
 
 

@@ -15,8 +15,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from optunapi.engine.space import Parameter, value_at, values_of
-from optunapi.engine.state.space_points import Values, count_points, points
+from optunapi.engine.space import Parameter, Values, value_at, values_of
+from optunapi.engine.state.space_points import count_points, points
 from tests.support import scaled
 
 BOOLEAN = CategoricalDistribution([True, False])

@@ -54,7 +54,7 @@ def test_gp_is_given_at_most_that_many_trials(
 ) -> None:
     spec = spec_of({"name": "gp", **arguments}, LINE)
     draft = draft_of(spec, trials)
-    draft.suggest(make_sampler(spec.problem))
+    draft.suggest(make_sampler(spec.problem), spec)
     numbers = seen_by(draft)
     assert len(numbers) == seen + 1
     assert numbers[-1] == trials, "the drafted trial is among them"
@@ -62,6 +62,7 @@ def test_gp_is_given_at_most_that_many_trials(
 
 
 def test_other_samplers_see_the_whole_history() -> None:
-    draft = draft_of(spec_of("random", LINE), 500)
-    draft.suggest(RandomSampler())
+    spec = spec_of("random", LINE)
+    draft = draft_of(spec, 500)
+    draft.suggest(RandomSampler(), spec)
     assert len(seen_by(draft)) == 501

@@ -19,9 +19,12 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from optunapi.engine.space import Parameter, count_values
+from optunapi.engine.space import Parameter, count_values, has_plain_choices
 
 Params = Mapping[str, Any]
+
+# The square of a larger number is infinite.
+LARGEST = 1e150
 
 # A parameter with at most this many values has whole numbers as its coordinates.
 MAX_STEPS = 128
@@ -82,6 +85,18 @@ def axis_of(distribution: BaseDistribution) -> Axis:
     n_values = count_values(distribution)
     is_stepped = n_values is not None and n_values <= MAX_STEPS
     return SteppedAxis(distribution) if is_stepped else ContinuousAxis(distribution)
+
+
+def unfit(distribution: BaseDistribution) -> str | None:
+    """What it has that no axis can have, or None. Optuna draws such a parameter as far as it can."""
+    if isinstance(distribution, CategoricalDistribution):
+        plain = has_plain_choices(distribution)
+        return None if plain else "choices that are not single values, or equal in Python"
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = distribution.low, distribution.high
+    if not -LARGEST <= low <= high <= LARGEST:
+        return "numbers that are too large"
+    return None
 
 
 def complete_params(

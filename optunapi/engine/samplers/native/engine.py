@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.samplers.native.axes import Params
+from optunapi.engine.samplers.native.axes import Params, unfit
 from optunapi.engine.samplers.problem import Problem
 from optunapi.engine.space import Parameter
 
@@ -73,6 +73,9 @@ def obstacle(sampler: Params, parameters: Sequence[Parameter] | None) -> str | N
         return "it is not installed here"
     if parameters is not None and not parameters:
         return "no parameters are configured: each trial names its own"
+    for parameter in parameters or ():
+        if reason := unfit(parameter.distribution):
+            return f"{parameter.name} has {reason}"
     if name == "random":
         return None
     for parameter in parameters or ():
