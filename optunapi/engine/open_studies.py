@@ -19,7 +19,7 @@ from optunapi.engine.records import SPEC
 from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.model import StudySpec
-from optunapi.engine.spec.read import spec_from_mapping
+from optunapi.engine.spec.stored import stored_spec
 from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import Clock, NewId, StudyState
 from optunapi.engine.store import Store, Stores
@@ -230,7 +230,7 @@ def _stored_spec(store: Store, study_id: int, config: Config | None) -> StudySpe
     """
     stored = store.get_study_system_attrs(study_id).get(SPEC)
     if stored is not None:
-        return spec_from_mapping(stored)
+        return stored_spec(stored)
     names: list[str] = []
     if config is not None and isinstance(config.content, StudySpec):
         names = [objective.name for objective in config.content.objectives]

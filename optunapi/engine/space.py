@@ -90,7 +90,7 @@ def allowed(distribution: BaseDistribution) -> str:
             shown = ", ".join(quoted(choice) for choice in islice(choices, 10))
             return f"one of {shown}{', …' if len(choices) > 10 else ''}"
         case IntDistribution(low=low, high=high, step=step):
-            return f"a whole number from {low} to {high}{_steps(step if step > 1 else None)}"
+            return f"a whole number from {quoted(low)} to {quoted(high)}{_steps(step if step > 1 else None)}"
         case FloatDistribution(low=low, high=high, step=width):
             return f"a number from {low} to {high}{_steps(width)}"
     raise TypeError(f"no such distribution: {distribution!r}")

@@ -4,7 +4,7 @@ import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,6 @@ from optunapi.engine.documents.fields import Boolean, Number, Text, one_of, whol
 MAX_SEED = 2**32 - 1
 
 _BY_ANNOTATION = {"int": whole(0), "float": Number, "bool": Boolean, "str": Text}
-_filters = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +128,42 @@ def refuse_raised(node: Node, arguments: Mapping[str, Any], error: Exception) ->
     place.refuse(reason or f"Optuna refuses it ({type(error).__name__})")
 
 
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Construct what Optuna calls experimental or deprecated, without its warning.
+class _WithoutWarnings:
+    """Blocks without warnings, which may overlap. Filters belong to the process.
+
+    The first block that begins sets the filter, and the last one that ends restores the former filters:
+    two threads that each restored what they had found would leave the filter set. No block waits for
+    another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_open = 0
+        self._former = warnings.catch_warnings()
+
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        with self._lock:
+            if not self._n_open:
+                self._former = warnings.catch_warnings()
+                self._former.__enter__()
+                warnings.simplefilter("ignore")
+            self._n_open += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_open -= 1
+                if not self._n_open:
+                    self._former.__exit__(None, None, None)
+
+
+_without_warnings = _WithoutWarnings()
+
+
+def without_warnings() -> AbstractContextManager[None]:
+    """A block in which Optuna does not warn of what it calls experimental, deprecated or unusual.
 
     Naming it in a configuration is the consent that the warning asks for.
     """
-    # Filters belong to the process: two threads that restore them in the wrong order keep ours.
-    with _filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    return _without_warnings.block()

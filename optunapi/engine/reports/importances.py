@@ -10,10 +10,21 @@ from collections.abc import Sequence
 from typing import cast
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.documents.components import without_warnings
+from optunapi.engine.space import has_plain_choices
+from optunapi.errors import ValueInvalid
+
+# NumPy computes with larger ones as Python objects, for which it has no functions.
+MAX_INTEGER = 2**53
 
 
 class _Complete:
@@ -37,16 +48,25 @@ def importances_of(
     """The importance of each parameter for one objective, the largest first. They add up to 1.
 
     Empty with fewer than two complete trials, or if all of them have the same value.
+
+    Raises:
+        ValueInvalid: the formulas cannot do these trials, whose numbers may be too large.
     """
     # Imported late: it takes a second and 80 MB where scikit-learn, for another evaluator, is installed.
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-    complete = [_only(objective, trial) for trial in trials if _counts(trial, objective)]
-    if len({trial.values[0] for trial in complete}) < 2 or not any(t.params for t in complete):
+    complete = [trial for trial in trials if _counts(trial, objective)]
+    if len({t.values[objective] for t in complete}) < 2 or not any(t.params for t in complete):
         return {}
-    study = cast(optuna.Study, _Complete(complete, direction))
-    with without_warnings():  # they say that there are few trials
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    plain = _PlainTrials(objective)
+    try:
+        study = cast(optuna.Study, _Complete(list(map(plain.of, complete)), direction))
+        with without_warnings():  # they say that there are few trials
+            found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueInvalid(
+            f"the importances of these trials cannot be computed: {type(error).__name__}: {error}"
+        ) from error
     # Optuna's order of equal importances is that of a set.
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
@@ -55,12 +75,48 @@ def _counts(trial: FrozenTrial, objective: int) -> bool:
     return trial.state == TrialState.COMPLETE and math.isfinite(trial.values[objective])
 
 
-def _only(objective: int, trial: FrozenTrial) -> FrozenTrial:
-    if len(trial.values) == 1:
-        return trial
-    single = copy.copy(trial)
-    single.values = [trial.values[objective]]
-    return single
+class _PlainTrials:
+    """Trials with the value of one objective, and with parameters that the evaluator can do.
+
+    It needs choices that can be keys of a dict, and integers that fit into 64 bits.
+    """
+
+    def __init__(self, objective: int) -> None:
+        self._objective = objective
+        self._plain: dict[int, tuple[BaseDistribution, BaseDistribution]] = {}  # by id
+
+    def of(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial as the evaluator can use it."""
+        plain = {name: self._plain_for(d) for name, d in trial.distributions.items()}
+        changed = [name for name, d in plain.items() if d is not trial.distributions[name]]
+        if len(trial.values) == 1 and not changed:
+            return trial
+        found = copy.copy(trial)
+        found.values = [trial.values[self._objective]]
+        if changed:
+            found.distributions = plain
+            found.params = trial.params | {
+                name: trial.distributions[name].to_internal_repr(trial.params[name])
+                for name in changed
+            }
+        return found
+
+    def _plain_for(self, distribution: BaseDistribution) -> BaseDistribution:
+        # The distribution is kept with its replacement, so that no other gets its id.
+        kept = self._plain.get(id(distribution))
+        if kept is None:
+            kept = self._plain[id(distribution)] = distribution, _plain(distribution)
+        return kept[1]
+
+
+def _plain(distribution: BaseDistribution) -> BaseDistribution:
+    """A distribution of the internal representations, where the values themselves cannot be used."""
+    match distribution:
+        case CategoricalDistribution(choices=choices) if not has_plain_choices(distribution):
+            return CategoricalDistribution(range(len(choices)))
+        case IntDistribution(low=low, high=high, log=log) if max(-low, high) > MAX_INTEGER:
+            return FloatDistribution(float(low), float(high), log=log)
+    return distribution
 
 
 class Importances:

@@ -8,7 +8,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.space import Values
+from optunapi.engine.documents.document import quoted
+from optunapi.engine.space import Values, allowed
 
 
 class UniformSampler(BaseSampler):
@@ -38,8 +39,19 @@ class UniformSampler(BaseSampler):
         self,
         study: Study,  # noqa: ARG002
         trial: FrozenTrial,  # noqa: ARG002
-        param_name: str,  # noqa: ARG002
+        param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """A value of the distribution."""
-        return Values(distribution=param_distribution).draw(self._rng)
+        """A value of the distribution.
+
+        Raises:
+            ValueError: it has values that cannot be stored; the message names the parameter.
+        """
+        try:
+            value = Values(distribution=param_distribution).draw(self._rng)
+            param_distribution.to_internal_repr(value)
+        except (ArithmeticError, ValueError) as error:
+            raise ValueError(
+                f"{quoted(param_name)}, {allowed(param_distribution)}: {error}"
+            ) from None
+        return value

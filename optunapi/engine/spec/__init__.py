@@ -12,4 +12,5 @@ modules that read the parts of a configuration.
     points.py          points that are fixed or imported, checked against the space
     diff.py            what differs between two specifications, and what trials do not allow
     inferred.py        the specification that a history of trials implies
+    stored.py          the specification that is stored with a study
 """

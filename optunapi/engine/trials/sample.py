@@ -16,6 +16,7 @@ from typing import Self
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.engine.documents.components import without_warnings
 from optunapi.engine.samplers.native.engine import NativeSampler
 from optunapi.engine.samplers.uniform import UniformSampler
 from optunapi.engine.space import sample_conditional
@@ -110,7 +111,8 @@ class Sampling:
         """
         draft = new()
         try:
-            draw(draft.suggest(adapted(policy.sampler), policy.spec))
+            with without_warnings():
+                draw(draft.suggest(adapted(policy.sampler), policy.spec))
         except Exception as error:  # whatever they raise
             policy.remake_sampler(self._state.store.n_trials(self._state.id))
             return self.random_draft(policy, new, draw, error)
@@ -128,8 +130,8 @@ class Sampling:
         draft = new()
         try:
             draw(draft.suggest(UniformSampler(self.random), policy.spec))
-        except (ArithmeticError, ValueError) as reason:
-            raise ValueInvalid(f"no value can be drawn: {reason}") from None
+        except ValueError as reason:
+            raise ValueInvalid(f"no value can be drawn for {reason}") from None
         return draft
 
     def _note_failure(self, sampler: str, error: BaseException) -> None:
