@@ -19,6 +19,7 @@ to all studies of a server. The files from `values.py` on are what the folders s
     uploads.py       uploads that a crash or a refused change left unfinished
     catalog.py       all studies of a server: every operation that begins with a name
     values.py        the arguments and results of `study.py` and `catalog.py`
+    overrides.py     settings changed by hand, and which of them outlive a change of the specification
     records.py       what is stored beside Optuna's own fields
     limits.py        the rules of max_trials, max_running and the other limits
     lifecycle.py     the states of a trial, and the rules of what a tell and a lease may do

@@ -18,8 +18,14 @@ from optunapi.engine.state.state import Clock, NewId
 from optunapi.engine.store import ArtifactFiles, Commit, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.uploads import UnfinishedUploads
-from optunapi.engine.values import StudyView, unasked_view
-from optunapi.errors import ConfigInvalid, SpecConflict, StorageUnavailable, StudyNotFound
+from optunapi.engine.values import SpecView, StudyView, Version, unasked_view
+from optunapi.errors import (
+    ConfigInvalid,
+    RequestInvalid,
+    SpecConflict,
+    StorageUnavailable,
+    StudyNotFound,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +175,45 @@ class Catalog:
             )
         return False
 
+    def spec_view(self, name: str) -> tuple[SpecView, *tuple[Commit, ...]]:
+        """The study's specification, and those before it.
+
+        Raises:
+            StudyNotFound, ConfigInvalid: as `find`.
+        """
+        study = self.find(name)
+        if study is None:
+            spec = self._configs.spec(name)
+            version = Version(spec_version=spec.version, since=None, first_trial=0)
+            return (SpecView(spec=spec, source="file", versions=[version]),)
+        return study.spec_view()
+
+    def set_spec(self, name: str, wanted: StudySpec | str) -> bool:
+        """Put another specification in force, or the former one of a version; see `Study.follow`.
+
+        Returns False, and changes nothing, if it is in force already.
+
+        Raises:
+            StudyNotFound, ConfigInvalid: as `find`.
+            RequestInvalid: the study had no such version.
+            SpecConflict: the study has a configuration file, or its trials do not fit the specification.
+        """
+        self.find(name)
+        # Under the lock, so that of two changes one sees the other, and none comes between a look at the
+        # configuration file and the change.
+        with self._studies.lock(name):
+            study = self._studies.stored(name)
+            present = self._configs.spec(name) if study is None else study.spec
+            spec = _of_version(wanted, present, study) if isinstance(wanted, str) else wanted
+            if not (diff := differences(present, spec)):
+                return False
+            if study is None or self._configs.find(name) is not None:
+                raise SpecConflict(
+                    "the study's configuration file decides: change the file", diff=diff
+                )
+            study.follow(spec)
+        return True
+
     def fork(self, old: str, new: str) -> int:
         """Create a study with the trials of another that fit it; return how many trials that are.
 
@@ -266,3 +311,16 @@ class Catalog:
         self.uploads.close()
         self._studies.close()
         self._stores.close()
+
+
+def _of_version(version: str, present: StudySpec, study: Study | None) -> StudySpec:
+    if version == present.version:
+        return present
+    found = None if study is None else study.former_spec(version)
+    if found is None:
+        reason = (
+            f"the study had no specification of version {version!r}: see `versions` of its spec"
+        )
+        location = ["body", "version"]
+        raise RequestInvalid(reason, errors=[{"location": location, "reason": reason}])
+    return found

@@ -28,7 +28,9 @@ def create_study(
     record, user_attrs = StudyRecord(created_at=now), spec.user_attrs
     if origin is not None and spec == origin.spec:
         record = record.with_(
-            limits=origin.record.limits, lease_seconds=origin.record.lease_seconds
+            limits=origin.record.limits,
+            lease_seconds=origin.record.lease_seconds,
+            description=origin.record.description,
         )
         user_attrs = {**user_attrs, **origin.user_attrs}
     with store.unit() as unit:

@@ -100,6 +100,7 @@ class OpenStudies:
         config = self._configs.find(name)
         study = self._load(name, config) if found is None else found.study
         if study is not None and (found is None or found.config is not config):
+            study.rule_by_file(config is not None)
             if config is None:
                 study.follow(study.spec)  # an error in a file that is gone does not count
             else:
@@ -119,6 +120,7 @@ class OpenStudies:
         store, now = self._stores.for_new(name), self._clock()
         study_id = create_study(store, name, spec, now, origin=origin, history=history)
         study = self._study(name, name, store, study_id, spec)
+        study.rule_by_file(self._configs.find(name) is not None)
         self._open[name] = _Open(study, config=None)
         return study
 

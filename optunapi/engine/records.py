@@ -1,4 +1,4 @@
-"""What is stored beside Optuna's own fields: one system attribute for a trial, two for a study."""
+"""What is stored beside Optuna's own fields: one system attribute for a trial, a few for a study."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,6 +8,8 @@ from optuna.trial import FrozenTrial
 
 TRIAL = "optunapi:trial"
 SPEC = "optunapi:spec"
+VERSIONS = "optunapi:versions"  # what was in force, and since when
+SPEC_OF = "optunapi:spec:"  # followed by a version: its specification
 STUDY = "optunapi:study"
 LATE_FOR = "late_for"  # a user attribute: the number of the failed trial whose late result this is
 
@@ -79,8 +81,9 @@ def constraint_attrs(
 class StudyRecord:
     """What OptunAPI stores of a study. Times are seconds since the epoch, UTC.
 
-    `limits` and `lease_seconds` were set by hand and take precedence over the specification.
-    `lease_seconds` is in a list, since null is a value too.
+    `limits`, `lease_seconds` and `description` were set by hand and take precedence over the
+    specification, until a later one sets them to something else. `lease_seconds` and `description` are in
+    lists, since null is a value too.
     """
 
     created_at: float | None = None
@@ -88,6 +91,7 @@ class StudyRecord:
     state: Literal["paused", "stopped"] | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
     lease_seconds: list[float | None] = field(default_factory=list)
+    description: list[str | None] = field(default_factory=list)
 
     @classmethod
     def of(cls, system_attrs: Mapping[str, Any]) -> Self:

@@ -13,8 +13,8 @@ from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.importances import Importances
 from optunapi.engine.reports.pages import Cursor, Selection, page_of
 from optunapi.engine.reports.snapshot import Snapshot, snapshot_of
+from optunapi.engine.space import Parameter
 from optunapi.engine.spec.diff import incompatibilities
-from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state import transitions
 from optunapi.engine.state.best import best_of
@@ -33,6 +33,7 @@ from optunapi.engine.values import (
     Answer,
     AskRequest,
     Scoreboard,
+    SpecView,
     StudyChange,
     StudyView,
     TrialView,
@@ -301,8 +302,9 @@ class Study:
                     transitions.request_stop(state, trial, TrialRecord.of(trial))
             if change.limits:
                 state.set_limits(change.limits)
-            if change.lease_seconds != "unchanged":
-                state.set_record(lease_seconds=[change.lease_seconds])
+            for name in ("lease_seconds", "description"):
+                if given := getattr(change, name):
+                    state.set_record(**{name: list(given)})
             state.set_user_attrs(change.user_attrs)
         return unit.commit
 
@@ -326,11 +328,17 @@ class Study:
     def conflicts(self, spec: StudySpec) -> list[dict[str, Any]]:
         """Where `spec` does not fit the study's trials or the specification in force."""
         store, study_id = self._state.store, self._state.id
-        names = [objective.name for objective in self.spec.objectives]
-        trials = store.get_all_trials(study_id, deepcopy=False)
-        history = spec_of_history(store.get_study_directions(study_id), trials, names)
         found = incompatibilities(self.spec, spec)
         known = {conflict["key"] for conflict in found}
+        former = {p.name: store.distribution(study_id, p.name) for p in spec.parameters}
+        history = StudySpec(
+            objectives=self.spec.objectives,
+            parameters=tuple(
+                Parameter(name=name, distribution=distribution)
+                for name, distribution in former.items()
+                if distribution is not None
+            ),
+        )
         return found + [c for c in incompatibilities(history, spec) if c["key"] not in known]
 
     def hold_spec(self, error: ConfigInvalid | SpecConflict) -> None:
@@ -343,10 +351,39 @@ class Study:
         self._asking.conflict = error if isinstance(error, SpecConflict) else None
 
     def follow(self, spec: StudySpec) -> None:
-        """Put another specification in force from the next ask on. The study's trials must fit it."""
-        self._state.config_error = self._asking.conflict = None
+        """Put another specification in force from the next ask on.
+
+        Raises:
+            SpecConflict: the study's trials do not fit it; `diff` says where.
+        """
+
+        def check() -> None:
+            if diff := self.conflicts(spec):
+                raise SpecConflict(
+                    "this specification does not fit the study's trials: keep what `diff` names as it "
+                    "is, or give the study a new name (`optunapi fork OLD NEW` copies the trials that "
+                    "fit)",
+                    diff=diff,
+                )
+
         if spec != self.spec:
-            self._sampling.follow(spec)
+            self._sampling.follow(spec, check)
+        self._state.config_error = self._asking.conflict = None
+
+    def rule_by_file(self, has_file: bool) -> None:
+        """Note whether the specification is that of a configuration file."""
+        self._state.has_file = has_file
+
+    def former_spec(self, version: str) -> StudySpec | None:
+        """The specification of this version, if it is in force or once was."""
+        return self._state.former_spec(version)
+
+    def spec_view(self) -> tuple[SpecView, Commit]:
+        """The specification in force, and those before it."""
+        state = self._state
+        with state.unit() as unit:
+            view = SpecView(spec=state.spec, source=state.source, versions=state.versions())
+        return view, unit.commit
 
 
 def _invalid(parameter: str, reason: str) -> RequestInvalid:

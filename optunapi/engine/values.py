@@ -1,6 +1,6 @@
 """The arguments and results of a study's and a catalog's methods, as values that know no HTTP."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -8,6 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.leases import Lease
 from optunapi.engine.limits import FinishedReason
+from optunapi.engine.overrides import Source, SpecSource, sources
+from optunapi.engine.records import StudyRecord
 from optunapi.engine.spec.model import Limits, StudySpec
 
 
@@ -33,11 +35,15 @@ class AskRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialView:
-    """A trial as it was when it was looked at."""
+    """A trial as it was when it was looked at.
+
+    `configured` has the names of the parameters of each version of the study's specification.
+    """
 
     study: str
     trial: FrozenTrial
     lease: Lease | None
+    configured: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,27 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Version:
+    """One stretch of time in which a specification was in force; one that came back has two.
+
+    `since` is in seconds since the epoch. `first_trial` is the number that the next trial had then.
+    """
+
+    spec_version: str
+    since: float | None
+    first_trial: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecView:
+    """A study's specification, where it is from, and which ones were in force, the present one last."""
+
+    spec: StudySpec
+    source: SpecSource
+    versions: Sequence[Version]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyView:
     """A study as it was when it was looked at. Times are seconds since the epoch.
 
@@ -67,7 +94,9 @@ class StudyView:
     name: str
     spec: StudySpec
     limits: Limits
+    limits_source: Mapping[str, Source | None]
     lease_seconds: float | None
+    description: str | None
     user_attrs: Mapping[str, Any]
     state: Literal["open", "paused", "finished"] = "open"
     finished_reason: FinishedReason | None = None
@@ -77,6 +106,7 @@ class StudyView:
     sampler_failure: str | None = None
     created_at: float | None = None
     last_activity_at: float | None = None
+    source: SpecSource = "file"
 
 
 def unasked_view(name: str, spec: StudySpec) -> StudyView:
@@ -85,7 +115,9 @@ def unasked_view(name: str, spec: StudySpec) -> StudyView:
         name=name,
         spec=spec,
         limits=spec.limits,
+        limits_source=sources(spec, StudyRecord(), "file"),
         lease_seconds=spec.lease_seconds,
+        description=spec.description,
         user_attrs=spec.user_attrs,
     )
 
@@ -94,10 +126,12 @@ def unasked_view(name: str, spec: StudySpec) -> StudyView:
 class StudyChange:
     """A change of a study by hand.
 
-    None leaves the state as it is. Only the limits and attributes that are named change.
+    None leaves the state as it is. Only the limits and attributes that are named change. `lease_seconds`
+    and `description` hold the new value, which may be None, or nothing.
     """
 
     state: Literal["open", "paused", "finished"] | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
-    lease_seconds: float | Literal["unchanged"] | None = "unchanged"
+    lease_seconds: Sequence[float | None] = ()
+    description: Sequence[str | None] = ()
     user_attrs: Mapping[str, Any] = field(default_factory=dict)

@@ -33,7 +33,7 @@ def test_one_point_is_one_trial_that_waits(wire: Wire) -> None:
         "study": name,
         "number": 0,
         "state": "waiting",
-        "params": {},
+        "params": {"n": 3},
         "user_attrs": {"from": "me"},
     }
     assert (trial["worker"], trial["attempt"], trial["lease"]) == (None, 0, None)

@@ -21,7 +21,9 @@ STUDY_FIELDS = {
     "sampler",
     "pruner",
     "limits",
+    "limits_source",
     "lease_seconds",
+    "description",
     "max_attempts",
     "avoid_duplicates",
     "trials",
@@ -77,6 +79,8 @@ def test_a_new_study_has_every_field_with_its_default(wire: Wire) -> None:
         "best": None,
         "config_error": None,
         "user_attrs": {},
+        "description": None,
+        "limits_source": dict.fromkeys((*LIMITS, "lease_seconds", "description")),
     }
 
 

@@ -1,10 +1,15 @@
-"""A study's specification in the OpenAPI document: what a `PUT` of a study takes.
+"""A study's specification: what a `PUT` of a study takes, and how it is shown.
 
 The reading of it is the engine's alone, so the schema says which keys there are and no more: what a
 value may be often depends on its neighbours.
 """
 
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import ConfigDict
+
+from optunapi.api.schemas.fields import Reply, Time, example, time_of
+from optunapi.engine.values import SpecView
 
 _LIMITS = {
     "max_trials": "How many trials may wait, run, be complete or pruned.",
@@ -95,3 +100,91 @@ SPEC_BODY = {
         },
     }
 }
+
+NEW_SPEC_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "A whole specification, or the version of an earlier one.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "anyOf": [
+                        *SPEC_SCHEMA["anyOf"],
+                        {
+                            "type": "object",
+                            "title": "An earlier one",
+                            "required": ["version"],
+                            "properties": {"version": {"type": "string"}},
+                            "additionalProperties": False,
+                        },
+                    ],
+                    "examples": [_EXAMPLE, {"version": "9f2c41d07a6b"}],
+                }
+            },
+            "application/yaml": {"schema": SPEC_SCHEMA},
+        },
+    }
+}
+
+
+class VersionReply(Reply):
+    """A specification that is or was in force. `first_trial` is the first number it could give out."""
+
+    spec_version: str
+    since: Time | None
+    first_trial: int
+
+
+class SpecReply(Reply):
+    """A study's specification with the defaults filled in, where it is from, and those before it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            spec=_EXAMPLE,
+            spec_version="9f2c41d07a6b",
+            source="http",
+            versions=[
+                {
+                    "spec_version": "9f2c41d07a6b",
+                    "since": "2026-11-21T08:00:00.000Z",
+                    "first_trial": 0,
+                }
+            ],
+        )
+    )
+
+    spec: dict[str, Any]
+    spec_version: str
+    source: Literal["file", "http", "optuna"]
+    versions: list[VersionReply]
+
+
+SHOWN_SPEC: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": SpecReply,
+        "description": "The specification",
+        "content": {
+            "application/yaml": {
+                "schema": {"type": "string"},
+                "example": "max_trials: 200\nparameters:\n  lr: {type: float, low: 0.1, high: 1}\n",
+            }
+        },
+    }
+}
+
+
+def spec_of(view: SpecView) -> dict[str, Any]:
+    """A SpecReply."""
+    return {
+        "spec": view.spec.to_json(),
+        "spec_version": view.spec.version,
+        "source": view.source,
+        "versions": [
+            {
+                "spec_version": version.spec_version,
+                "since": time_of(version.since),
+                "first_trial": version.first_trial,
+            }
+            for version in view.versions
+        ],
+    }

@@ -46,6 +46,7 @@ class StudyPatch(Body):
     state: Literal["open", "paused", "finished"] | None = None
     limits: LimitsPatch | None = None
     lease_seconds: LeaseSeconds | None = None
+    description: Annotated[str, Field(max_length=100_000)] | None = None
     user_attrs: NewAttrs = Field(default_factory=dict)
 
 
@@ -63,6 +64,7 @@ class ForkBody(Body):
 STUDY = {
     "name": "cifar",
     "slug": "cifar",
+    "description": None,
     "state": "open",
     "finished_reason": None,
     "objectives": [{"name": "score", "direction": "minimize"}],
@@ -78,6 +80,7 @@ STUDY = {
         "trial_timeout": None,
         "target": None,
     },
+    "limits_source": {"max_trials": "file", "lease_seconds": "patch"},
     "lease_seconds": None,
     "max_attempts": 3,
     "avoid_duplicates": "running",
@@ -145,6 +148,7 @@ class StudyReply(Reply):
 
     name: str
     slug: str
+    description: str | None
     state: Literal["open", "paused", "finished"]
     finished_reason: str | None
     objectives: list[ObjectiveReply]
@@ -152,6 +156,7 @@ class StudyReply(Reply):
     sampler: SamplerReply
     pruner: dict[str, Any]
     limits: LimitsReply
+    limits_source: dict[str, Literal["file", "http", "optuna", "patch"] | None]
     lease_seconds: float | None
     max_attempts: int
     avoid_duplicates: Literal["off", "running", "all"]
@@ -194,6 +199,7 @@ def study_of(view: StudyView) -> dict[str, Any]:
     return {
         "name": view.name,
         "slug": slug_of(view.name),
+        "description": view.description,
         "state": view.state,
         "finished_reason": view.finished_reason,
         "objectives": [{"name": o.name, "direction": o.direction} for o in spec.objectives],
@@ -201,6 +207,7 @@ def study_of(view: StudyView) -> dict[str, Any]:
         "sampler": sampler_of(view),
         "pruner": dict(spec.pruner),
         "limits": view.limits.to_json(),
+        "limits_source": dict(view.limits_source),
         "lease_seconds": view.lease_seconds,
         "max_attempts": spec.max_attempts,
         "avoid_duplicates": spec.avoid_duplicates,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from pydantic import ConfigDict, Field, model_validator
 
 from optunapi.api.schemas.fields import (
@@ -25,6 +25,8 @@ from optunapi.api.schemas.fields import (
 )
 from optunapi.engine.leases import Lease
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.spec.distributions import distribution_to_wire
+from optunapi.engine.state.templates import given_params
 from optunapi.engine.values import TrialView
 
 # Requests
@@ -139,6 +141,7 @@ TRIAL = {
     "number": 7,
     "state": "running",
     "params": {"lr": 0.001},
+    "distributions": {},
     "values": None,
     "intermediate_values": {"1": 0.41},
     "constraints": {},
@@ -171,6 +174,7 @@ class TrialReply(Reply):
     number: int
     state: Literal["waiting", "running", "complete", "pruned", "fail"]
     params: dict[str, Scalar]
+    distributions: dict[str, dict[str, Any]]
     values: list[float | None] | None
     intermediate_values: dict[str, float | None]
     constraints: dict[str, float | None]
@@ -242,6 +246,16 @@ def lease_of(lease: Lease | None) -> dict[str, Any] | None:
     return None if lease is None else {"id": lease.id, "expires_at": time_of(lease.expires_at)}
 
 
+def suggested(view: TrialView, spec_version: str | None) -> dict[str, Any]:
+    """The distributions that the trial has beyond the specification of its version."""
+    found, configured = view.trial.distributions, view.configured.get(spec_version, frozenset())
+    if found.keys() <= configured:
+        return {}
+    return {
+        name: distribution_to_wire(each) for name, each in found.items() if name not in configured
+    }
+
+
 def trial_of(view: TrialView) -> dict[str, Any]:
     """A TrialReply."""
     trial, record = view.trial, TrialRecord.of(view.trial)
@@ -249,7 +263,8 @@ def trial_of(view: TrialView) -> dict[str, Any]:
         "study": view.study,
         "number": trial.number,
         "state": trial.state.name.lower(),
-        "params": trial.params,
+        "params": given_params(trial) if trial.state == TrialState.WAITING else trial.params,
+        "distributions": suggested(view, record.spec_version),
         "values": values_of(trial),
         "intermediate_values": {
             str(step): finite(value) for step, value in sorted(trial.intermediate_values.items())

@@ -1,13 +1,20 @@
 """Studies: create, list, look at, change, delete."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, overload
 
 from fastapi import Depends, Query, Request
+from fastapi.responses import Response
 
 from optunapi.api.http.bodies import READS_BODY, JsonBody, parse_json, read_bytes, request_invalid
 from optunapi.api.http.pages import cursor_of, page
-from optunapi.api.http.replies import Created, NoContent, Ok
-from optunapi.api.schemas.specification import SPEC_BODY
+from optunapi.api.http.replies import NO_STORE, Created, NoContent, Ok
+from optunapi.api.schemas.specification import (
+    NEW_SPEC_BODY,
+    SHOWN_SPEC,
+    SPEC_BODY,
+    SpecReply,
+    spec_of,
+)
 from optunapi.api.schemas.studies import ForkBody, StudyPage, StudyPatch, StudyReply, study_of
 from optunapi.api.schemas.trials import TrialList, trials_of
 from optunapi.api.serving.access import Manage, Read
@@ -15,7 +22,7 @@ from optunapi.api.serving.dispatch import CATALOG, Dispatch
 from optunapi.api.v1.parameters import Count, Limit, Name, NewName, Page, v1_routes
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.names import slug_of
-from optunapi.engine.spec.files import spec_from_yaml
+from optunapi.engine.spec.files import spec_from_yaml, yaml_of
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.store import Commit
@@ -121,15 +128,54 @@ async def best_trials(
     return Ok(trials_of(views))
 
 
+@routes.add("GET", "/studies/{name}/spec", SpecReply, "The specification", replies=SHOWN_SPEC)
+async def get_spec(dispatch: Read, request: Request, name: Name) -> Ok | Response:
+    """The specification in force, and which were in force before; as YAML if that is accepted first."""
+    view = await dispatch.read(CATALOG, lambda catalog: catalog.spec_view(name))
+    accepted = request.headers.get("accept", "").split(",")[0].partition(";")[0].strip().lower()
+    if accepted in YAML:
+        return Response(yaml_of(view.spec), media_type=YAML[0], headers=NO_STORE)
+    return Ok(spec_of(view))
+
+
+@routes.add(
+    "POST",
+    "/studies/{name}/spec",
+    StudyReply,
+    "The study",
+    *READS_BODY,
+    SpecConflict,
+    openapi_extra=NEW_SPEC_BODY,
+)
+async def set_spec(dispatch: Manage, request: Request, name: Name) -> Ok:
+    """Put another specification in force, or go back to an earlier one. Trials that ran are kept."""
+    wanted = await _spec(request, or_version=True)
+    await dispatch.change(CATALOG, lambda catalog: (catalog.set_spec(name, wanted),))
+    return Ok(await _study(dispatch, name))
+
+
 async def _study(dispatch: Dispatch, name: str) -> dict[str, Any]:
     return study_of(await dispatch.read(CATALOG, lambda catalog: catalog.view(name)))
 
 
-async def _spec(request: Request) -> StudySpec:
+@overload
+async def _spec(request: Request) -> StudySpec: ...
+
+
+@overload
+async def _spec(request: Request, *, or_version: Literal[True]) -> StudySpec | str: ...
+
+
+async def _spec(request: Request, *, or_version: bool = False) -> StudySpec | str:
+    """The specification in the body; with `or_version` the body may name an earlier one instead."""
     content = await read_bytes(request)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() in YAML:
         return spec_from_yaml(content)
     data = parse_json(content)
+    match data:
+        # In the short form, `version` may be a parameter; its entry is an object.
+        case {"version": str(version), **others} if or_version and not others:
+            return version
     if not isinstance(data, dict | list):
         reason = "the body is a study's specification: a JSON object, or a list of parameters"
         raise request_invalid(reason, "body")
@@ -149,10 +195,11 @@ def _change(patch: StudyPatch, spec: StudySpec) -> StudyChange:
         if not isinstance(target, dict) or not target or not set(target) <= set(names):
             reason = f"a target is a number for objectives of the study: {', '.join(names)}"
             raise request_invalid(reason, "body", "limits", "target")
-    given = "lease_seconds" in patch.model_fields_set
+    given = patch.model_fields_set
     return StudyChange(
         state=patch.state,
         limits=limits,
-        lease_seconds=patch.lease_seconds if given else "unchanged",
+        lease_seconds=[patch.lease_seconds] if "lease_seconds" in given else [],
+        description=[patch.description] if "description" in given else [],
         user_attrs=patch.user_attrs,
     )

@@ -24,6 +24,7 @@ class Snapshot:
 
     study: str
     spec: StudySpec
+    configured: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
     trials: Sequence[FrozenTrial] = ()
     leases: Mapping[int, Lease] = field(default_factory=dict)
     best: Sequence[FrozenTrial] = ()
@@ -32,7 +33,12 @@ class Snapshot:
 
     def view(self, trial: FrozenTrial) -> TrialView:
         """One of its trials, as it was."""
-        return TrialView(study=self.study, trial=trial, lease=self.leases.get(trial.number))
+        return TrialView(
+            study=self.study,
+            trial=trial,
+            lease=self.leases.get(trial.number),
+            configured=self.configured,
+        )
 
 
 def snapshot_of(state: StudyState) -> Snapshot:
@@ -42,6 +48,7 @@ def snapshot_of(state: StudyState) -> Snapshot:
     return Snapshot(
         study=state.name,
         spec=state.spec,
+        configured=state.configured,
         trials=store.get_all_trials(state.id, deepcopy=False),
         leases={number: lease for number, lease in leases.items() if lease is not None},
         best=store.best_trials(state.id),

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.snapshot import Snapshot
 from optunapi.engine.state.best import is_feasible
+from optunapi.engine.state.tally import counts_as_failure
 
 MAX_CURVE_POINTS = 500
 MAX_REASONS = 100
@@ -49,7 +50,8 @@ class Latency:
 class Summary:
     """The figures of a study.
 
-    Rates are shares of the finished trials, or None without any. Durations are in seconds and of
+    Rates are shares of the finished trials, or None without any. They leave out trials that a person
+    cancelled or stopped; `failures_by_reason` counts these too. Durations are in seconds and of
     complete trials. With one objective, `best_curve` has the improvements in the order of time, at most
     `MAX_CURVE_POINTS` of them; `time_to_best` is in seconds, from the first start to the end of the best
     trial, which is the `trials_to_best`-th by number. `failures_by_reason` has the `MAX_REASONS` most
@@ -75,6 +77,11 @@ def summarise(snapshot: Snapshot) -> Summary:
     """The figures of a study at the moment of the snapshot."""
     trials = snapshot.trials
     finished = [trial for trial in trials if trial.state.is_finished()]
+    rated = [
+        trial
+        for trial in finished
+        if trial.state != TrialState.FAIL or counts_as_failure(trial, TrialRecord.of(trial))
+    ]
     durations = [
         trial.duration.total_seconds()
         for trial in finished
@@ -82,9 +89,9 @@ def summarise(snapshot: Snapshot) -> Summary:
     ]
     best = snapshot.best[0] if snapshot.best and len(snapshot.spec.objectives) == 1 else None
     return Summary(
-        completion_rate=_share(finished, TrialState.COMPLETE),
-        prune_rate=_share(finished, TrialState.PRUNED),
-        failure_rate=_share(finished, TrialState.FAIL),
+        completion_rate=_share(rated, TrialState.COMPLETE),
+        prune_rate=_share(rated, TrialState.PRUNED),
+        failure_rate=_share(rated, TrialState.FAIL),
         failures_by_reason=_failures_by_reason(finished),
         mean_duration=fmean(durations) if durations else None,
         median_duration=median(durations) if durations else None,

@@ -1,7 +1,9 @@
-"""Specifications from YAML, in a file or in the body of a request."""
+"""Specifications from YAML, in a file or in the body of a request, and as YAML."""
 
 import stat
 from pathlib import Path
+
+import yaml
 
 from optunapi.engine.documents.document import Document, scalar_fault
 from optunapi.engine.documents.yaml_reader import read_yaml
@@ -44,6 +46,11 @@ def spec_from_yaml(text: str | bytes, file: str | None = None) -> StudySpec:
     if fault := scalar_fault(text):
         document.fail("", None, fault)
     return _read(text.encode(), document)
+
+
+def yaml_of(spec: StudySpec) -> str:
+    """The YAML text that reads again as this specification."""
+    return yaml.safe_dump(spec.to_json(), sort_keys=False, allow_unicode=True)
 
 
 def _read(content: bytes, document: Document) -> StudySpec:

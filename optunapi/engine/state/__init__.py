@@ -12,5 +12,6 @@ Read `state.py` first, then `transitions.py`. The other modules import neither o
     explored.py       what an exhaustive search has explored, where trials name their own parameters
     best.py           which trials are the best
     feed.py           events, for readers who follow the study
+    versions.py       the specifications that a study has had
     templates.py      trials that are not stored yet
 """

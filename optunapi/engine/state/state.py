@@ -6,23 +6,37 @@ rebuilt when the store has read the study again: after a refused commit, or when
 the database.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, Unpack
 
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.limits import FinishedReason, Usage, finished_reason, meets_target
+from optunapi.engine.overrides import (
+    SpecSource,
+    description_in_force,
+    kept,
+    lease_in_force,
+    limits_in_force,
+    sources,
+)
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.derived import Derived
 from optunapi.engine.state.feed import Feed, UnitChanges, UnitCommit
 from optunapi.engine.state.templates import Relative
+from optunapi.engine.state.versions import (
+    former_spec,
+    names_by_version,
+    queued_before,
+    store_spec,
+    versions_of,
+)
 from optunapi.engine.store import Store, TrialChanges, Unit
-from optunapi.engine.values import StudyView, TrialView
+from optunapi.engine.values import StudyView, TrialView, Version
 from optunapi.errors import ConfigInvalid, SpecConflict, StudyNotFound, TrialNotFound
 
 Clock = Callable[[], float]
@@ -52,6 +66,7 @@ class StudyState:
         self.name = name
         self.clock = clock
         self.feed = feed or Feed()
+        self.has_file = False  # whether a configuration file rules the specification
         self.config_error: ConfigInvalid | SpecConflict | None = None
         self.sampler_failure: str | None = None  # why values are drawn at random instead
         self.relative: dict[int, Relative] = {}  # of open trials, see `trials.suggest`
@@ -60,6 +75,7 @@ class StudyState:
         self.deadlines = Deadlines()
         self.new_id = new_id
         self._apply(spec, StudyRecord())
+        self.configured: Mapping[str | None, frozenset[str]] = {}
         self.derived = Derived(spec, store, study_id, name)
         self._seen_reloads = -1
         self._last_reloads = -1
@@ -129,7 +145,7 @@ class StudyState:
     def view(self, trial: FrozenTrial) -> TrialView:
         """The trial with the lease it has now."""
         lease = self.deadlines.leases.get(trial.number)
-        return TrialView(study=self.name, trial=trial, lease=lease)
+        return TrialView(study=self.name, trial=trial, lease=lease, configured=self.configured)
 
     def study_view(self) -> StudyView:
         """The study as it is now."""
@@ -140,7 +156,9 @@ class StudyState:
             state=state,
             finished_reason=reason,
             limits=self.limits,
+            limits_source=sources(self.spec, self.record, self.source),
             lease_seconds=self.lease_seconds,
+            description=description_in_force(self.spec, self.record),
             counts=dict(self.store.counts(self.id)),
             best=next(iter(self.store.best_trials(self.id)), None),
             config_error=config_error,
@@ -148,7 +166,26 @@ class StudyState:
             user_attrs=dict(self.store.get_study_user_attrs(self.id)),
             created_at=self.record.created_at,
             last_activity_at=self.last_activity_at,
+            source=self.source,
         )
+
+    @property
+    def source(self) -> SpecSource:
+        """Where the specification in force is from."""
+        if self.has_file:
+            return "file"
+        attrs = self.store.get_study_system_attrs(self.id)
+        return "http" if SPEC in attrs else "optuna"
+
+    def versions(self) -> list[Version]:
+        """The specifications that were in force, the present one last."""
+        return versions_of(self.store, self.id, self.spec)
+
+    def former_spec(self, version: str) -> StudySpec | None:
+        """The specification of this version, if it is in force or once was."""
+        if version == self.spec.version:
+            return self.spec
+        return former_spec(self.store, self.id, version)
 
     def _status(
         self,
@@ -206,11 +243,15 @@ class StudyState:
     # Changes of the study, to be made inside a unit
 
     def set_spec(self, spec: StudySpec) -> None:
-        """Put another specification in force."""
-        self.store.set_study_system_attr(self.id, SPEC, spec.to_json())
+        """Put another specification in force. What it changes counts from now on, set by hand or not."""
+        former = self.spec
+        store_spec(self.store, self.id, former, spec, self.clock())
         self._apply(spec, self.record)
+        self.set_record(**kept(self.record, former, spec))
+        self.set_user_attrs(
+            {k: v for k, v in spec.user_attrs.items() if former.user_attrs.get(k, self) != v}
+        )
         self._derive()
-        self._changes.study = True
 
     def derive_again(self) -> None:
         """Rebuild what is derived from the trials at the next unit: a part of it has raised."""
@@ -220,6 +261,11 @@ class StudyState:
         """Put the former specification in force again after `set_spec` was refused."""
         self._apply(spec, self.record)
         self._seen_reloads = -1
+
+    def not_queued(self, points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Those of a specification's points that none before it had queued."""
+        known = list(queued_before(self.store.get_study_system_attrs(self.id), self.spec))
+        return [point for point in points if point not in known]
 
     def set_record(self, **changes: Any) -> None:
         """Change the study's record."""
@@ -248,9 +294,8 @@ class StudyState:
 
     def _apply(self, spec: StudySpec, record: StudyRecord) -> None:
         self.spec, self.record = spec, record
-        self.limits = replace(spec.limits, **record.limits)
-        by_hand = record.lease_seconds
-        self.lease_seconds = by_hand[0] if by_hand else spec.lease_seconds
+        self.limits = limits_in_force(spec, record)
+        self.lease_seconds = lease_in_force(spec, record)
 
     # Changes of trials, to be made inside a unit. `transitions` has those that have a name.
 
@@ -324,8 +369,10 @@ class StudyState:
         self._last_reloads = reloads
 
     def _derive(self) -> None:
-        record = StudyRecord.of(self.store.get_study_system_attrs(self.id))
+        attrs = self.store.get_study_system_attrs(self.id)
+        record = StudyRecord.of(attrs)
         self._apply(self.spec, record)
+        self.configured = names_by_version(attrs, self.spec)
         self.derived = Derived(self.spec, self.store, self.id, self.name)
         trials = self.store.get_all_trials(self.id, deepcopy=False)
         for trial in trials:

@@ -31,6 +31,11 @@ def waiting_trial(
     return template, TrialRecord(created_at=now, spec_version=spec.version)
 
 
+def given_params(trial: FrozenTrial) -> dict[str, Any]:
+    """The parameters of a trial: those that it was queued with, until it has its own."""
+    return {**(trial.system_attrs.get(FIXED) or {}), **trial.params}
+
+
 def blank_trial(number: int, start: datetime | None, state: TrialState) -> FrozenTrial:
     """A trial of this number, without parameters."""
     return FrozenTrial(

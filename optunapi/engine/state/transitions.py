@@ -50,6 +50,8 @@ def start(
     """Hand out a trial that exists, at this place in the reply: its next attempt begins now."""
     if state.deadlines.leases.has_expired(trial.number):
         record = record.with_(expiries=record.expiries + 1)
+    if trial.state == TrialState.WAITING and record.attempt == 0:
+        record = record.with_(spec_version=state.spec.version)  # it was queued, maybe under another
     record = _next_attempt(state, record, request, place)
     changed = state.update(
         trial,

@@ -146,18 +146,20 @@ class Sampling:
                 exc_info=error,
             )
 
-    def follow(self, spec: StudySpec) -> None:
+    def follow(self, spec: StudySpec, check: Callable[[], None]) -> None:
         """Sample by another specification from the next ask on; queue the points that it adds.
 
-        Returns when that is committed. If it is refused, the former specification stays in force.
+        Returns when that is committed. If it is refused, the former specification stays in force. `check`
+        is called first, inside the unit: a trial may get another parameter at any time.
         """
         state = self._state
         policy = Policy.of(spec, state.store.n_trials(state.id))
         with self.lock:
             former_spec, former_policy = state.spec, self.policy
-            added = [point for point in spec.enqueue if point not in former_spec.enqueue]
             try:
                 with state.unit() as unit:
+                    check()
+                    added = state.not_queued(spec.enqueue)
                     state.set_spec(spec)
                     self.policy, state.sampler_failure = policy, None
                     for point in added:

@@ -33,6 +33,7 @@ from tests.unit.engine.support import LINE, Clock, Gate, Seen, done, held_at, re
 from tests.unit.storage.support import take_in_foreign_writes
 
 Y = {"y": {"type": "float", "low": 5, "high": 6}}
+BOTH = ("max_trials", "max_running")
 CHOICE = {"c": {"type": "categorical", "choices": ["a", "b"]}}
 
 
@@ -147,13 +148,26 @@ def test_points_that_a_change_adds_to_the_queue_are_queued_once(home: Home) -> N
     assert home.ask("m").params not in ({"x": 0.1}, {"x": 0.2})
 
 
-def test_what_was_changed_by_hand_rules_over_a_changed_file(home: Home) -> None:
-    home.write("m", {"parameters": LINE, "max_trials": 3, "max_running": 3})
+def test_of_a_limit_set_by_hand_and_one_in_the_file_the_later_counts(home: Home) -> None:
+    def limits() -> tuple[Any, ...]:
+        view = home.view("m")
+        found = [(getattr(view.limits, name), view.limits_source[name]) for name in BOTH]
+        return (*found, (view.lease_seconds, view.limits_source["lease_seconds"]))
+
+    home.write("m", {"parameters": LINE, "max_trials": 3, "max_running": 3, "lease": 30})
     home.ask("m")
-    home.catalog.for_ask("m").change(StudyChange(limits={"max_trials": 9})).result()
-    home.write("m", {"parameters": LINE, "max_trials": 4, "max_running": 4})
-    limits = home.view("m").limits
-    assert (limits.max_trials, limits.max_running) == (9, 4)
+    change = StudyChange(limits={"max_trials": 9, "max_running": 8}, lease_seconds=[60])
+    home.catalog.for_ask("m").change(change).result()
+    assert limits() == ((9, "patch"), (8, "patch"), (60, "patch"))
+    home.write("m", {"parameters": LINE, "max_trials": 4, "max_running": 3, "lease": 40})
+    assert limits() == ((4, "file"), (8, "patch"), (40, "file"))
+    home.restart()
+    assert limits() == ((4, "file"), (8, "patch"), (40, "file"))
+    home.catalog.for_ask("m").change(StudyChange(limits={"max_trials": None})).result()
+    home.catalog.close()
+    home.write("m", {"parameters": LINE, "max_trials": 4})  # while the server was down
+    home.open()
+    assert limits() == ((None, "patch"), (None, None), (None, None))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +271,7 @@ def test_putting_the_same_again_changes_nothing_and_another_is_a_conflict(home: 
 def test_what_patch_changed_is_left_out_of_the_comparison(home: Home) -> None:
     home.put("p", max_trials=5)
     home.catalog.for_ask("p").change(
-        StudyChange(limits={"max_trials": 9}, lease_seconds=60, user_attrs={"a": 1})
+        StudyChange(limits={"max_trials": 9}, lease_seconds=[60], user_attrs={"a": 1})
     ).result()
     assert home.put("p", max_trials=5) is False
     with pytest.raises(SpecConflict):

@@ -234,7 +234,7 @@ def test_a_change_of_the_study_shows_the_study(new_life: NewLife) -> None:
     life = new_life()
     feed = followed(life)
     life.change(user_attrs={"team": "a"})
-    life.change(lease_seconds=60.0)
+    life.change(lease_seconds=[60.0])
     life.limit(max_trials=7)
     life.change(state="paused")
     life.change(state="open")

@@ -227,7 +227,7 @@ def test_samplers_notes_go_along_only_where_they_are_true(life: Life) -> None:
 
 
 def test_what_was_set_by_hand_goes_along_with_the_same_specification(life: Life) -> None:
-    life.change(limits={"max_trials": 50}, lease_seconds=30.0, user_attrs={"team": "vision"})
+    life.change(limits={"max_trials": 50}, lease_seconds=[30.0], user_attrs={"team": "vision"})
     life.change(state="paused")
     source = origin(life)
     for new, limit, attrs in ((life.state.spec, 50, {"team": "vision"}), (spec(), None, {})):

@@ -26,10 +26,10 @@ def test_the_request_s_lease_goes_before_the_study_s(new_life: NewLife, clock: C
 def test_a_lease_changed_by_hand_is_for_the_asks_that_follow(new_life: NewLife) -> None:
     life = new_life(lease=60)
     before = life.ask()
-    life.change(lease_seconds=7)
+    life.change(lease_seconds=[7])
     assert life.ask().held.seconds == 7
     assert life.trial(before.number).held.seconds == 60
-    life.change(lease_seconds=None)
+    life.change(lease_seconds=[None])
     assert life.ask().lease is None
     life.restart()
     assert life.ask().lease is None
