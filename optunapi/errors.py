@@ -26,6 +26,7 @@
     │   ├── TrialFinished         trial-finished      `trial`: the stored trial
     │   ├── TrialWaiting          trial-waiting
     │   ├── LeaseLost             lease-lost
+    │   ├── StudyReplaced         study-replaced
     │   ├── StudyPaused           study-paused
     │   ├── StudyFinished         study-finished      `finished_reason`
     │   ├── StudyBusy             study-busy
@@ -181,7 +182,11 @@ class TrialWaiting(Conflict):
 
 
 class LeaseLost(Conflict):
-    """The trial was handed to another worker."""
+    """The trial was handed to another worker, or it never had this lease."""
+
+
+class StudyReplaced(Conflict):
+    """The study was deleted, and another one has its name."""
 
 
 class StudyPaused(Conflict):

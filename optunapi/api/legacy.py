@@ -40,6 +40,11 @@ KEY = query(
     "key", "An idempotency key: the same key on the same study gives the same trial.", SHORT_TEXT
 )
 WORKER = query("worker", "The worker's name; by default the address it calls from.", SHORT_TEXT)
+STUDY_UID = query(
+    "study_uid",
+    "The study's `uid`: the score is refused if another study has the name by now.",
+    SHORT_TEXT,
+)
 TRIAL_ID = query(
     "trial_id", "The trial's number.", {"type": "string", "pattern": "^[0-9]{1,18}$"}, required=True
 )
@@ -115,18 +120,19 @@ async def hparams(dispatch: Work, request: Request) -> Ok:
     errors.ValueInvalid,
     errors.TrialFinished,
     errors.TrialWaiting,
+    errors.StudyReplaced,
     hot=True,
     also="/optuna/score/{model_name}",
-    openapi_extra={"parameters": [MODEL_NAME, TRIAL_ID, SCORES]},
+    openapi_extra={"parameters": [MODEL_NAME, TRIAL_ID, SCORES, STUDY_UID]},
 )
 async def score(dispatch: Work, request: Request) -> Ok:
     """Close a trial with its score, one for each objective; `nan` or `inf` says it diverged."""
     number, result = _trial_id(request), _result(request)
 
     def close(study: Study) -> tuple[dict[str, Any], Commit, Commit]:
-        view, told = study.tell(number, result)
+        told, commit = study.tell(number, result)
         board, seen = study.scoreboard()
-        return legacy_tell(view, board), told, seen
+        return legacy_tell(told.view, board), commit, seen
 
     name = request.scope["path_params"]["model_name"]
     return Ok(await dispatch.change(name, close, draw_ahead=True))
@@ -165,10 +171,10 @@ def _result(request: Request) -> Result:
     if not texts:
         reason = "give the trial's score, `score=0.5`, one for each objective"
         raise request_invalid(reason, "query", "score")
-    values = tuple(map(_score, texts))
+    values, uid = tuple(map(_score, texts)), _optional(request, "study_uid")
     if not all(map(math.isfinite, values)):
-        return Result(state=TrialState.FAIL, reason="diverged")
-    return Result(state=TrialState.COMPLETE, values=values)
+        return Result(state=TrialState.FAIL, reason="diverged", study_uid=uid)
+    return Result(state=TrialState.COMPLETE, values=values, study_uid=uid)
 
 
 def _score(text: str) -> float:

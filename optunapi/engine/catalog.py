@@ -7,6 +7,7 @@ from typing import Any
 
 from optunapi.engine.config_files import ConfigFiles
 from optunapi.engine.fork import Origin, fitting_history
+from optunapi.engine.identity import NewId
 from optunapi.engine.names import check_name, slug_of
 from optunapi.engine.open_studies import OpenStudies
 from optunapi.engine.reports.snapshot import Snapshot
@@ -14,7 +15,7 @@ from optunapi.engine.spec.diff import differences
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point
 from optunapi.engine.state.feed import Feed, Listener
-from optunapi.engine.state.state import Clock, NewId
+from optunapi.engine.state.state import Clock
 from optunapi.engine.store import ArtifactFiles, Commit, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.uploads import UnfinishedUploads

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.fork import Origin
+from optunapi.engine.identity import NewId, identify
 from optunapi.engine.records import SPEC, STUDY, StudyRecord
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.templates import waiting_trial
@@ -17,6 +18,7 @@ def create_study(
     spec: StudySpec,
     now: float,
     *,
+    new_id: NewId,
     origin: Origin | None = None,
     history: Sequence[FrozenTrial] = (),
 ) -> int:
@@ -35,6 +37,7 @@ def create_study(
         user_attrs = {**user_attrs, **origin.user_attrs}
     with store.unit() as unit:
         study_id = store.create_new_study(spec.directions, name)
+        identify(store, study_id, name, new_id)
         store.set_study_system_attr(study_id, SPEC, spec.to_json())
         store.set_study_system_attr(study_id, STUDY, record.to_json())
         for key, value in user_attrs.items():

@@ -124,9 +124,16 @@ def _template(
     if late_for is not None:
         template.user_attrs[LATE_FOR] = late_for
     record = TrialRecord.of(trial)
-    late = None if record.late is None else numbers.get(record.late)
-    # `keys` is left out: an idempotency key belongs to the trial of the other study.
-    record = replace(record, lease=None, lease_seconds=None, keys={}, late=late)
+    # Leases and idempotency keys belong to the trial of the other study.
+    record = replace(
+        record,
+        lease=None,
+        lease_seconds=None,
+        lease_key=None,
+        keys={},
+        late=None if record.late is None else numbers.get(record.late),
+        retry_of=None if record.retry_of is None else numbers.get(record.retry_of),
+    )
     template.system_attrs = {
         key: value
         for key, value in trial.system_attrs.items()

@@ -1,7 +1,18 @@
 """The leases of one study's trials, and `DueTimes`, which finds the earliest. In seconds since the epoch."""
 
+import hashlib
 import heapq
 from dataclasses import dataclass
+
+
+def lease_id(key: str, attempt: int) -> str:
+    """The id of an attempt's lease, made from the trial's `key`.
+
+    So every lease that a trial ever had is known again without a list of them, and nobody can guess the
+    lease of another attempt.
+    """
+    digest = hashlib.blake2b(f"{key} {attempt}".encode(), digest_size=8).hexdigest()
+    return f"{attempt}-{digest}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ finished trial of its own.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -22,6 +23,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.engine.leases import lease_id
 from optunapi.engine.records import TrialRecord
 from optunapi.errors import (
     LeaseLost,
@@ -39,15 +41,23 @@ NOT_FAILURES = frozenset({CANCELLED, STOPPED})
 NOT_EVALUATED = frozenset({CANCELLED, STOPPED, LEASE_EXPIRED, TIMEOUT})
 GRACE_SECONDS = 60.0
 
+# The lease's id: of an older server, and ours, whose beginning is the attempt.
+_RANDOM_ID = re.compile(r"[0-9a-f]{16}")
+_ATTEMPT = re.compile(r"([1-9][0-9]{0,9})-")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The content of a tell. `values` has one number for each objective, or is None."""
+    """The content of a tell. `values` has one number for each objective, or is None.
+
+    `lease` and `study_uid` say for which attempt of which study's trial it is, as far as the sender knows.
+    """
 
     state: TrialState
     values: tuple[float, ...] | None = None
     reason: str | None = None
     lease: str | None = None
+    study_uid: str | None = None
     constraints: Mapping[str, float] = field(default_factory=dict)
     user_attrs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -80,6 +90,33 @@ def check_values(result: Result, n_objectives: int) -> None:
         )
     if not all(map(math.isfinite, values)):
         raise ValueInvalid("every value must be finite: tell fail for a training that diverged")
+
+
+def _check_had_lease(trial: FrozenTrial, record: TrialRecord, lease: str | None) -> None:
+    """Refuse a lease that no attempt of this trial ever had: its worker has other parameters.
+
+    Such a lease is of a trial of the same number, in a study that was deleted and made again or in
+    another one.
+
+    Raises:
+        LeaseLost: the trial never had this lease.
+    """
+    if lease is None or lease == record.lease or _had(record, lease):
+        return
+    raise LeaseLost(
+        f"trial {trial.number} of this study never had this lease: "
+        "drop the trial and ask for another one"
+    )
+
+
+def _had(record: TrialRecord, lease: str) -> bool:
+    if record.lease_key is None:
+        # An older server handed the trial out, if anyone did. Former leases were not stored then: its id
+        # has to do.
+        return record.attempt > 0 and _RANDOM_ID.fullmatch(lease) is not None
+    match = _ATTEMPT.match(lease)
+    attempt = 0 if match is None else int(match[1])
+    return 0 < attempt <= record.attempt and lease == lease_id(record.lease_key, attempt)
 
 
 def check_lease(trial: FrozenTrial, record: TrialRecord, lease: str | None) -> None:
@@ -116,8 +153,11 @@ def judge(trial: FrozenTrial, record: TrialRecord, result: Result) -> Verdict:
     Raises:
         TrialFinished: the trial is finished with another result.
         TrialWaiting: it was never handed out.
-        LeaseLost: a `fail` or `pruned` from a worker that does not hold the trial.
+        LeaseLost: a `fail` or `pruned` from a worker that does not hold the trial, or the trial never had
+            this lease.
     """
+    _check_handed_out(trial, record)
+    _check_had_lease(trial, record, result.lease)
     if trial.state.is_finished():
         if _is_repeat(trial, result):
             return Verdict.REPEAT
@@ -131,10 +171,8 @@ def judge(trial: FrozenTrial, record: TrialRecord, result: Result) -> Verdict:
             f"trial {trial.number} is finished ({trial.state.name.lower()}) with another result; "
             "the first one is kept"
         )
-    if result.state == TrialState.COMPLETE:
-        # The parameters are the same for every worker that trained with them: no lease is needed.
-        _check_handed_out(trial, record)
-    else:
+    # A `complete` needs no lease: the parameters are the same for every worker that trained with them.
+    if result.state != TrialState.COMPLETE:
         check_lease(trial, record, result.lease)
     return Verdict.CLOSE
 

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from optunapi.engine.config_files import Config, ConfigFiles
 from optunapi.engine.creation import create_study
 from optunapi.engine.fork import Origin
+from optunapi.engine.identity import NewId, identify
 from optunapi.engine.names import NAME, slug_of
 from optunapi.engine.records import SPEC
 from optunapi.engine.samplers.native.engine import engine_of
@@ -21,7 +22,7 @@ from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.stored import stored_spec
 from optunapi.engine.state.feed import Feed
-from optunapi.engine.state.state import Clock, NewId, StudyState
+from optunapi.engine.state.state import Clock, StudyState
 from optunapi.engine.store import Store, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import Removed
@@ -118,7 +119,9 @@ class OpenStudies:
     ) -> Study:
         """A new study; see `create_study`."""
         store, now = self._stores.for_new(name), self._clock()
-        study_id = create_study(store, name, spec, now, origin=origin, history=history)
+        study_id = create_study(
+            store, name, spec, now, new_id=self._new_id, origin=origin, history=history
+        )
         study = self._study(name, name, store, study_id, spec)
         study.rule_by_file(self._configs.find(name) is not None)
         self._open[name] = _Open(study, config=None)
@@ -143,6 +146,7 @@ class OpenStudies:
             store,
             study_id,
             name=own_name,
+            uid=identify(store, study_id, name, self._new_id),
             spec=spec,
             clock=self._clock,
             new_id=self._new_id,

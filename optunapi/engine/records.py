@@ -20,10 +20,12 @@ class TrialRecord:
 
     `attempt` counts how often the trial was handed out, `expiries` how many of those leases expired.
     `lease` and `lease_seconds` belong to the present attempt. A renewal is not stored, since a restart
-    gives every open lease a full term. `prune_at` is the step whose report was answered with "prune" in
+    gives every open lease a full term. `lease_key` makes the ids of the trial's leases; a trial that an
+    older server handed out has none. `prune_at` is the step whose report was answered with "prune" in
     this attempt. `late` is the number of the trial that keeps a result which came after this one had
-    failed. `keys` maps each idempotency key that led to this trial to the attempt it started (None if it
-    started none), a digest of the request, and the trial's places in the reply.
+    failed. `retry_of` is the number of the failed trial that this one repeats. `keys` maps each
+    idempotency key that led to this trial to the attempt it started (None if it started none), a digest
+    of the request, and the trial's places in the reply.
     """
 
     created_at: float | None = None
@@ -33,11 +35,13 @@ class TrialRecord:
     expiries: int = 0
     lease: str | None = None
     lease_seconds: float | None = None
+    lease_key: str | None = None
     stop_requested: bool = False
     timed_out_at: float | None = None
     prune_at: int | None = None
     fail_reason: str | None = None
     late: int | None = None
+    retry_of: int | None = None
     keys: Mapping[str, tuple[int | None, str, *tuple[int, ...]]] = field(default_factory=dict)
 
     @classmethod

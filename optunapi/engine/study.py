@@ -36,6 +36,7 @@ from optunapi.engine.values import (
     SpecView,
     StudyChange,
     StudyView,
+    Told,
     TrialView,
 )
 from optunapi.errors import (
@@ -154,16 +155,16 @@ class Study:
         """Put back trials whose worker left before it got the reply; see `HeldTrials.give_back`."""
         return self._held.give_back(views)
 
-    def tell(self, number: int, result: Result) -> tuple[TrialView, Commit]:
+    def tell(self, number: int, result: Result) -> tuple[Told, Commit]:
         """Close a trial with its result; see `trials.tell.tell`."""
         with self._state.unit() as unit:
-            view = tell(self._state, number, result)
+            told = tell(self._state, number, result)
             self.is_awaiting_ask = self._sampling.may_prepare
-        return view, unit.commit
+        return told, unit.commit
 
     def tell_many(
         self, results: Sequence[tuple[int, Result]]
-    ) -> tuple[list[TrialView | OptunAPIError], Commit]:
+    ) -> tuple[list[Told | OptunAPIError], Commit]:
         """Close trials in one commit; for each, what `tell` returns or raises."""
         with self._state.unit() as unit:
             outcomes = tell_each(self._state, results)
@@ -173,14 +174,18 @@ class Study:
         """Ask a trial's worker to end it; see `HeldTrials.stop`."""
         return self._held.stop(number)
 
-    def cancel(self, states: Container[TrialState]) -> tuple[int, Commit]:
+    def cancel(self, number: int) -> tuple[TrialView, Commit]:
+        """Fail an open trial by hand; see `HeldTrials.cancel`."""
+        return self._held.cancel(number)
+
+    def cancel_all(self, states: Container[TrialState]) -> tuple[int, Commit]:
         """Fail every open trial in one of these states, reason `cancelled`; return how many."""
-        return self._held.cancel(states)
+        return self._held.cancel_all(states)
 
     def set_user_attrs(
         self, number: int, user_attrs: Mapping[str, Any]
     ) -> tuple[TrialView, Commit]:
-        """Set attributes of an open trial; see `HeldTrials.set_user_attrs`."""
+        """Set attributes of a trial; see `HeldTrials.set_user_attrs`."""
         return self._held.set_user_attrs(number, user_attrs)
 
     def import_trials(
@@ -195,6 +200,15 @@ class Study:
     def name(self) -> str:
         """The study's name."""
         return self._state.name
+
+    @property
+    def uid(self) -> str:
+        """What tells the study from every other one that had, or will have, its name."""
+        return self._state.uid
+
+    def check_uid(self, uid: str | None) -> None:
+        """Refuse a request about another study of this name; see `StudyState.check_uid`."""
+        self._state.check_uid(uid)
 
     @property
     def spec(self) -> StudySpec:

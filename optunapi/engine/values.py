@@ -41,9 +41,21 @@ class TrialView:
     """
 
     study: str
+    study_uid: str
     trial: FrozenTrial
     lease: Lease | None
     configured: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """The trial of a tell, and what of the tell was not stored since the trial was finished before.
+
+    `ignored` names the fields: `reason`, `user_attrs.cost`, `constraints.memory`.
+    """
+
+    view: TrialView
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +110,7 @@ class StudyView:
     lease_seconds: float | None
     description: str | None
     user_attrs: Mapping[str, Any]
+    uid: str | None = None
     state: Literal["open", "paused", "finished"] = "open"
     finished_reason: FinishedReason | None = None
     counts: Mapping[TrialState, int] = field(default_factory=lambda: dict.fromkeys(TrialState, 0))

@@ -129,7 +129,14 @@ def _recreated(
     recreated = set()
     for study_id, study in expected.studies.items():
         now = studies.get(study_id)
-        if now is not None and (now.name, now.directions) != (study.name, study.directions):
+        if now is None:
+            continue
+        # Nobody removes an attribute of a study.
+        is_short = now.broken is None and any(
+            expected.attrs[study_id, kind].keys() - attrs.keys()
+            for kind, attrs in now.attrs.items()
+        )
+        if is_short or (now.name, now.directions) != (study.name, study.directions):
             recreated.add(study_id)
     for study_id, pair in expected.ends.items():
         for trial in pair:

@@ -265,8 +265,8 @@ class WriteThroughStorage(BaseStorage):
 
         Raises:
             KeyError: there is no such trial.
-            UpdateFinishedTrialError: it is finished. Then only system attributes under `optunapi:` and
-                `artifacts:` may be set or dropped.
+            UpdateFinishedTrialError: it is finished. Then only user attributes may be set, and system
+                attributes under `optunapi:` and `artifacts:` set or dropped.
             ValueError: a parameter's distribution is not compatible with the study's.
         """
         return self._units.change(self._editor.update_trial, trial_id, new)
@@ -387,8 +387,14 @@ class WriteThroughStorage(BaseStorage):
         self._write_trial(trial_id, intermediate_values={step: intermediate_value})
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Set one attribute."""
-        self._write_trial(trial_id, user_attrs={key: value})
+        """Set one attribute; a finished trial takes none, as Optuna has it."""
+
+        def set_attr(_: object) -> None:
+            _, trial = self._memory.trial(trial_id)
+            self.check_trial_is_updatable(trial_id, trial.state)
+            self.update_trial(trial_id, user_attrs={key: value})
+
+        self._units.write(set_attr)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Set one attribute."""

@@ -21,7 +21,16 @@ from tests.api.server import serving_app
 
 CONFIG = "sampler: {name: random, seed: 1}\nparameters:\n  x: {type: float, low: 0, high: 1}\n"
 TRIALS = "/optunapi/v1/studies/m/trials"
-CHANCE = {"id", "expires_at", "created_at", "started_at", "finished_at", "request_id"}
+CHANCE = {
+    "id",
+    "uid",
+    "study_uid",
+    "expires_at",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "request_id",
+}
 
 Reply = tuple[int, dict[str, str], Any]
 

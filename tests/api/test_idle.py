@@ -84,7 +84,7 @@ def test_a_file_with_a_lease_to_watch_stays_open(
     clock.now += 2 * IDLE
     catalog.sweep(IDLE)
     assert is_open(home)
-    study.cancel([study.trial(number)[0].trial.state])[1].result()
+    study.cancel_all([study.trial(number)[0].trial.state])[1].result()
     clock.now += IDLE
     catalog.sweep(IDLE)
     assert not is_open(home)

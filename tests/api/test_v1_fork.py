@@ -34,9 +34,11 @@ def test_a_fork_is_a_study_with_the_same_specification_and_history(wire: Wire) -
     assert forked.json() == study
     for same in ("objectives", "parameters", "sampler", "limits", "spec_version", "best"):
         assert study[same] == origin[same]
+    assert study["uid"] != origin["uid"]
     assert study["trials"] == {"waiting": 0, "running": 0, "complete": 2, "pruned": 0, "fail": 0}
     for number in range(2):
-        assert wire.trial(new, number) == wire.trial(old, number) | {"study": new}
+        own = {"study": new, "study_uid": study["uid"]}
+        assert wire.trial(new, number) == wire.trial(old, number) | own
     assert wire.ask(new)["number"] == 2
     assert wire.study(old)["trials"]["running"] == 1
 

@@ -46,6 +46,7 @@ def test_imported_trials_are_shown_as_they_came(wire: Wire) -> None:
     assert trial.pop("distributions").keys() == {"x", "n"}
     assert trial == {
         "study": name,
+        "study_uid": wire.study(name)["uid"],
         "number": 0,
         "state": "complete",
         "params": {"x": 1.0, "n": 2},
@@ -58,6 +59,7 @@ def test_imported_trials_are_shown_as_they_came(wire: Wire) -> None:
         "lease": None,
         "stop_requested": False,
         "fail_reason": None,
+        "retry_of": None,
         "spec_version": None,
         "started_at": "2026-01-02T02:04:05.500Z",
         "finished_at": "2026-01-02T03:04:06.000Z",

@@ -113,12 +113,13 @@ PATHS = {
     "/studies/{s}": {"GET", "PUT", "PATCH", "DELETE"},
     "/studies/{s}/best": {"GET"},
     "/studies/{s}/trials": {"GET", "POST", "DELETE"},
-    "/studies/{s}/trials/1": {"GET", "PATCH"},
+    "/studies/{s}/trials/1": {"GET", "PATCH", "DELETE"},
     "/studies/{s}/trials/1/tell": {"POST"},
     "/studies/{s}/trials/1/report": {"POST"},
     "/studies/{s}/trials/1/renew": {"POST"},
     "/studies/{s}/trials/1/release": {"POST"},
     "/studies/{s}/trials/1/stop": {"POST"},
+    "/studies/{s}/trials/1/retry": {"POST"},
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "SEARCH")
 

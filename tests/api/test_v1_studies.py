@@ -14,6 +14,7 @@ from tests.api.wire import SPACE, Wire
 STUDY_FIELDS = {
     "name",
     "slug",
+    "uid",
     "state",
     "finished_reason",
     "objectives",
@@ -62,6 +63,7 @@ def test_a_new_study_has_every_field_with_its_default(wire: Wire) -> None:
     assert study.pop("last_activity_at") is None or TIME.fullmatch(created)
     assert study == {
         "name": name,
+        "uid": wire.study(name)["uid"],
         "slug": name,
         "state": "open",
         "finished_reason": None,
@@ -351,7 +353,7 @@ def test_a_configuration_never_asked_from_is_a_study_without_trials_or_files(wir
         study = wire.study(name)
         assert set(study) == STUDY_FIELDS
         assert (study["state"], study["trials"], study["best"]) == ("open", EMPTY, None)
-        assert study["created_at"] is None
+        assert study["created_at"] is study["uid"] is None
         assert wire.ok("GET", f"/studies/{name}/trials") == {"items": [], "next": None}
         assert wire.ok("GET", f"/studies/{name}/best") == {"items": []}
         assert wire.ok("DELETE", f"/studies/{name}/trials?state=running") == {"cancelled": 0}

@@ -13,6 +13,7 @@ from tests.api.wire import SPACE, Wire, problem, wire_of
 
 TRIAL_FIELDS = {
     "study",
+    "study_uid",
     "number",
     "state",
     "params",
@@ -26,6 +27,7 @@ TRIAL_FIELDS = {
     "lease",
     "stop_requested",
     "fail_reason",
+    "retry_of",
     "spec_version",
     "created_at",
     "started_at",
@@ -55,6 +57,7 @@ def test_an_asked_trial_has_every_field(wire: Wire) -> None:
     fixed = {key: trial[key] for key in TRIAL_FIELDS - {"params", "created_at", "started_at"}}
     assert fixed == {
         "study": name,
+        "study_uid": wire.study(name)["uid"],
         "number": 0,
         "state": "running",
         "distributions": {},
@@ -67,6 +70,7 @@ def test_an_asked_trial_has_every_field(wire: Wire) -> None:
         "lease": None,
         "stop_requested": False,
         "fail_reason": None,
+        "retry_of": None,
         "spec_version": wire.study(name)["spec_version"],
         "finished_at": None,
     }
@@ -322,11 +326,6 @@ def test_a_finished_trial_takes_nothing(refused: Refused, route: str, body: dict
     assert set(document["trial"]) == TRIAL_FIELDS
 
 
-def test_a_finished_trial_takes_no_attributes(refused: Refused) -> None:
-    body = {"user_attrs": {"a": 1}}
-    refused("PATCH", "/studies/{s}/trials/0", 409, "trial-finished", json=body)
-
-
 @pytest.mark.parametrize(
     ("method", "route", "body"),
     [
@@ -334,6 +333,8 @@ def test_a_finished_trial_takes_no_attributes(refused: Refused) -> None:
         ("PATCH", "", {"user_attrs": {"a": 1}}),
         *[("POST", f"/{route}", body) for route, body in OTHERS],
         ("POST", "/stop", None),
+        ("POST", "/retry", None),
+        ("DELETE", "", None),
     ],
 )
 def test_what_does_not_exist_is_404(

@@ -40,9 +40,10 @@ ROUTES = {
     f"DELETE {V1}/studies/{{name}}/trials",
     f"GET {V1}/studies/{{name}}/trials/{{n}}",
     f"PATCH {V1}/studies/{{name}}/trials/{{n}}",
+    f"DELETE {V1}/studies/{{name}}/trials/{{n}}",
     *(
         f"POST {V1}/studies/{{name}}/trials/{{n}}/{verb}"
-        for verb in ("tell", "report", "renew", "release", "stop", "suggest")
+        for verb in ("tell", "report", "renew", "release", "stop", "retry", "suggest")
     ),
     f"GET {V1}/studies/{{name}}/events",
     "GET /optunapi/ping",
@@ -54,7 +55,8 @@ ON_TRIAL = ON_STUDY | {"trial-not-found"}
 READS_BODY = {"json-invalid", "too-large", "request-invalid"}
 CHANGES = {"cross-site"}
 ALWAYS = {"internal", "storage-unavailable", "standby"}
-HOLDER = ON_TRIAL | READS_BODY | CHANGES | {"trial-finished", "trial-waiting", "lease-lost"}
+CHANGES_TRIAL = ON_TRIAL | CHANGES | {"study-replaced"}
+HOLDER = CHANGES_TRIAL | READS_BODY | {"trial-finished", "trial-waiting", "lease-lost"}
 REFUSALS: dict[str, set[str]] = {
     "list_studies": {"request-invalid"},
     "create_study": READS_BODY | CHANGES | {"name-invalid", "config-invalid", "spec-conflict"},
@@ -68,9 +70,9 @@ REFUSALS: dict[str, set[str]] = {
     "export": ON_STUDY,
     "prune_artifacts": ON_STUDY | CHANGES,
     "list_artifacts": ON_TRIAL,
-    "put_artifact": ON_TRIAL | CHANGES | {"too-large"},
+    "put_artifact": CHANGES_TRIAL | {"too-large"},
     "get_artifact": ON_TRIAL | {"artifact-not-found"},
-    "delete_artifact": ON_TRIAL | CHANGES | {"artifact-not-found"},
+    "delete_artifact": CHANGES_TRIAL | {"artifact-not-found"},
     "ask": ON_STUDY
     | READS_BODY
     | CHANGES
@@ -86,7 +88,18 @@ REFUSALS: dict[str, set[str]] = {
     "list_trials": ON_STUDY,
     "cancel_trials": ON_STUDY | CHANGES,
     "get_trial": ON_TRIAL,
-    "change_trial": ON_TRIAL | READS_BODY | CHANGES | {"trial-finished"},
+    "change_trial": CHANGES_TRIAL | READS_BODY,
+    "cancel_trial": CHANGES_TRIAL | {"trial-finished"},
+    "retry": CHANGES_TRIAL
+    | READS_BODY
+    | {
+        "value-invalid",
+        "key-reused",
+        "study-finished",
+        "study-busy",
+        "trial-finished",
+        "trial-waiting",
+    },
     "tell": HOLDER | {"value-invalid"},
     "report": HOLDER,
     "renew": HOLDER,

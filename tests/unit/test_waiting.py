@@ -186,7 +186,7 @@ def test_a_trial_that_comes_back_is_handed_on(server: Server, clock: Clock, what
         if what == "released":
             await apart(lambda: done(server.study.release(0, lease.id)))
         elif what == "failed":
-            await apart(lambda: done(server.study.cancel((TrialState.RUNNING,))))
+            await apart(lambda: done(server.study.cancel_all((TrialState.RUNNING,))))
         else:
             clock.pass_(31)
             await apart(server.study.apply_deadlines)  # as the sweep does

@@ -11,7 +11,7 @@ from optunapi.api.schemas.trials import (
     TRIAL,
     AskBody,
     TellBody,
-    TrialReply,
+    TellReply,
 )
 
 
@@ -52,7 +52,7 @@ class TellOutcome(Reply):
 
     number: int
     status: int
-    trial: TrialReply | None = None
+    trial: TellReply | None = None
     error: Problem | None = None
 
 

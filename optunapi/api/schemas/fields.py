@@ -48,6 +48,7 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Worker = Annotated[str, Field(min_length=1, max_length=255)]
 LeaseSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
 LeaseId = Annotated[str, Field(min_length=1, max_length=255)]
+StudyUid = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Reply(BaseModel):

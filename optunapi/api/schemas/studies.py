@@ -64,6 +64,7 @@ class ForkBody(Body):
 STUDY = {
     "name": "cifar",
     "slug": "cifar",
+    "uid": "5b1c0e4f2a7d9386",
     "description": None,
     "state": "open",
     "finished_reason": None,
@@ -148,6 +149,7 @@ class StudyReply(Reply):
 
     name: str
     slug: str
+    uid: str | None
     description: str | None
     state: Literal["open", "paused", "finished"]
     finished_reason: str | None
@@ -199,6 +201,7 @@ def study_of(view: StudyView) -> dict[str, Any]:
     return {
         "name": view.name,
         "slug": slug_of(view.name),
+        "uid": view.uid,
         "description": view.description,
         "state": view.state,
         "finished_reason": view.finished_reason,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from optunapi.api.schemas.fields import WHOLE, Body, LeaseId, Reply, Scalar, Value, example
+from optunapi.api.schemas.trials import OnTrial
 
 # Optuna's columns for names have 512 characters, and PostgreSQL's texts no NUL.
 ParamName = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
@@ -38,7 +39,7 @@ class CategoricalBody(Body):
     choices: Annotated[list[Value], Field(min_length=1)]
 
 
-class SuggestBody(Body):
+class SuggestBody(OnTrial):
     """A parameter that a running trial asks for."""
 
     model_config = ConfigDict(

@@ -17,6 +17,7 @@ from optunapi.api.schemas.fields import (
     Params,
     Reply,
     Scalar,
+    StudyUid,
     Time,
     Worker,
     example,
@@ -27,7 +28,7 @@ from optunapi.engine.leases import Lease
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec.distributions import distribution_to_wire
 from optunapi.engine.state.templates import given_params
-from optunapi.engine.values import TrialView
+from optunapi.engine.values import Told, TrialView
 
 # Requests
 
@@ -59,6 +60,12 @@ ONE_WAY_OF_GIVING_VALUES: dict[str, Any] = {
 }
 
 
+class OnTrial(Body):
+    """What every request on a trial may say: which study it is about, if the name is another's by now."""
+
+    study_uid: StudyUid | None = None
+
+
 class ResultBody(Body):
     """A trial's result."""
 
@@ -78,7 +85,7 @@ class ResultBody(Body):
         return self
 
 
-class TellBody(ResultBody):
+class TellBody(OnTrial, ResultBody):
     """A trial's result, as its worker tells it."""
 
     model_config = ConfigDict(
@@ -89,7 +96,7 @@ class TellBody(ResultBody):
     lease: LeaseId | None = None
 
 
-class ReportBody(Body):
+class ReportBody(OnTrial):
     """An intermediate value."""
 
     model_config = ConfigDict(
@@ -101,7 +108,7 @@ class ReportBody(Body):
     lease: LeaseId | None = None
 
 
-class RenewBody(Body):
+class RenewBody(OnTrial):
     """A lease that goes on."""
 
     model_config = ConfigDict(json_schema_extra=example(lease="9a1be2c0d4f35e67"))
@@ -110,7 +117,7 @@ class RenewBody(Body):
     lease_seconds: LeaseSeconds | None = None
 
 
-class ReleaseBody(Body):
+class ReleaseBody(OnTrial):
     """A trial that is given back."""
 
     model_config = ConfigDict(json_schema_extra=example(lease="9a1be2c0d4f35e67"))
@@ -118,13 +125,13 @@ class ReleaseBody(Body):
     lease: LeaseId | None = None
 
 
-class EmptyBody(Body):
-    """A body that has nothing to say."""
+class TrialBody(OnTrial):
+    """The body of a request that names a trial and has nothing more to say."""
 
-    model_config = ConfigDict(json_schema_extra=example())
+    model_config = ConfigDict(json_schema_extra=example(study_uid="5b1c0e4f2a7d9386"))
 
 
-class TrialPatch(Body):
+class TrialPatch(OnTrial):
     """Attributes to set."""
 
     model_config = ConfigDict(json_schema_extra=example(user_attrs={"host": "gpu-03"}))
@@ -138,6 +145,7 @@ class TrialPatch(Body):
 LEASE = {"id": "9a1be2c0d4f35e67", "expires_at": "2026-11-21T09:30:00.000Z"}
 TRIAL = {
     "study": "cifar",
+    "study_uid": "5b1c0e4f2a7d9386",
     "number": 7,
     "state": "running",
     "params": {"lr": 0.001},
@@ -151,6 +159,7 @@ TRIAL = {
     "lease": LEASE,
     "stop_requested": False,
     "fail_reason": None,
+    "retry_of": None,
     "spec_version": "9f2c41d07a6b",
     "created_at": "2026-11-21T09:29:00.000Z",
     "started_at": "2026-11-21T09:29:00.000Z",
@@ -171,6 +180,7 @@ class TrialReply(Reply):
     model_config = ConfigDict(json_schema_extra=example(**TRIAL))
 
     study: str
+    study_uid: str
     number: int
     state: Literal["waiting", "running", "complete", "pruned", "fail"]
     params: dict[str, Scalar]
@@ -184,10 +194,26 @@ class TrialReply(Reply):
     lease: LeaseReply | None
     stop_requested: bool
     fail_reason: str | None
+    retry_of: int | None
     spec_version: str | None
     created_at: Time | None
     started_at: Time | None
     finished_at: Time | None
+
+
+class TellReply(TrialReply):
+    """The closed trial. `ignored` is there only if the trial had been finished before and keeps what it
+    had: it names the fields of this tell that were not stored, such as `user_attrs.cost`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            **TRIAL | {"state": "complete", "values": [0.02], "lease": None},
+            ignored=["user_attrs.cost"],
+        )
+    )
+
+    ignored: list[str] = Field(default_factory=list)
 
 
 class TrialPage(Reply):
@@ -261,6 +287,7 @@ def trial_of(view: TrialView) -> dict[str, Any]:
     trial, record = view.trial, TrialRecord.of(view.trial)
     return {
         "study": view.study,
+        "study_uid": view.study_uid,
         "number": trial.number,
         "state": trial.state.name.lower(),
         "params": given_params(trial) if trial.state == TrialState.WAITING else trial.params,
@@ -276,11 +303,18 @@ def trial_of(view: TrialView) -> dict[str, Any]:
         "lease": lease_of(view.lease),
         "stop_requested": record.stop_requested,
         "fail_reason": record.fail_reason,
+        "retry_of": record.retry_of,
         "spec_version": record.spec_version,
         "created_at": time_of(record.created_at or trial.datetime_start),
         "started_at": time_of(trial.datetime_start),
         "finished_at": time_of(trial.datetime_complete),
     }
+
+
+def told_of(told: Told) -> dict[str, Any]:
+    """A TellReply."""
+    content = trial_of(told.view)
+    return {**content, "ignored": list(told.ignored)} if told.ignored else content
 
 
 def trials_of(views: Iterable[TrialView]) -> dict[str, Any]:

@@ -54,6 +54,22 @@ class Call(Generic[Value]):
         return outcome_of(study, self.operation)
 
 
+def in_study(uid: str | None, operation: Operation[Value]) -> Operation[Value]:
+    """The operation, on the study with this uid alone; on any if `uid` is None.
+
+    The check and the operation have the same `Study`, which is never another one's: nothing can come
+    between them. The operation raises StudyReplaced for another study.
+    """
+    if uid is None:
+        return operation
+
+    def checked(study: Study) -> tuple[Value, *tuple[Commit, ...]]:
+        study.check_uid(uid)
+        return operation(study)
+
+    return checked
+
+
 def study_with_trials(catalog: Catalog, name: str) -> Study:
     """The study.
 

@@ -16,12 +16,13 @@ from optunapi.api.http.bodies import request_invalid
 from optunapi.api.http.replies import NO_STORE, Created, NoContent, Ok
 from optunapi.api.schemas.artifacts import ArtifactList, ArtifactReply, PruneReply, artifact_of
 from optunapi.api.serving.access import Manage, Read, Work
-from optunapi.api.v1.parameters import TRIAL, Digits, Name, Number, v1_routes
+from optunapi.api.serving.operations import in_study
+from optunapi.api.v1.parameters import TRIAL, Digits, Name, Number, Uid, v1_routes
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import ArtifactFiles, Commit, Upload
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import FILENAME, Artifact, Removed, too_large_for_study
-from optunapi.errors import ArtifactNotFound, StorageUnavailable, TooLarge
+from optunapi.errors import ArtifactNotFound, StorageUnavailable, StudyReplaced, TooLarge
 
 routes = v1_routes("artifacts")
 
@@ -94,6 +95,7 @@ Files = Annotated[ArtifactFiles, Depends(files_of)]
     ArtifactReply,
     "Kept",
     TooLarge,
+    StudyReplaced,
     replies={200: {"model": ArtifactReply, "description": "Kept in the place of another"}},
     openapi_extra={"requestBody": {"required": True, "content": BYTES}},
 )
@@ -104,6 +106,7 @@ async def put_artifact(
     name: Name,
     n: Number,
     filename: Filename,
+    study_uid: Uid = None,
 ) -> Created | Ok:
     """Keep a file with a trial, finished or not; one of the same name is replaced.
 
@@ -111,9 +114,12 @@ async def put_artifact(
     """
     files = catalog.artifacts
     _check_announced(request, files.max_file)
-    room = await dispatch.read(
-        name, lambda study: study.artifacts.room(n, filename, files.max_study), scans=True
-    )
+
+    def look(study: Study) -> tuple[tuple[int, str], Commit]:
+        room, commit = study.artifacts.room(n, filename, files.max_study)
+        return (room, study.uid), commit
+
+    room, study_uid = await dispatch.read(name, in_study(study_uid, look), scans=True)
     _check_announced(request, room, of_study=files.max_study)
     upload = await run_in_threadpool(files.receive, name)
     try:
@@ -129,7 +135,8 @@ async def put_artifact(
         return (artifact, replaced), commit
 
     try:
-        artifact, replaced = await dispatch.change(name, add, scans=True)
+        # The study may be deleted and made again while the bytes come in.
+        artifact, replaced = await dispatch.change(name, in_study(study_uid, add), scans=True)
     except StorageUnavailable:  # the change may have reached the disk
         catalog.uploads.end_later(upload)
         raise
@@ -183,13 +190,18 @@ async def get_artifact(
     return FileReply(file, _headers(artifact))
 
 
-@routes.add("DELETE", f"{ARTIFACTS}/{{filename}}", None, "Deleted", ArtifactNotFound)
+@routes.add("DELETE", f"{ARTIFACTS}/{{filename}}", None, "Deleted", ArtifactNotFound, StudyReplaced)
 async def delete_artifact(
-    dispatch: Work, files: Files, name: Name, n: Number, filename: Filename
+    dispatch: Work,
+    files: Files,
+    name: Name,
+    n: Number,
+    filename: Filename,
+    study_uid: Uid = None,
 ) -> NoContent:
     """Delete a file kept with a trial."""
     removed = await dispatch.change(
-        name, lambda study: study.artifacts.delete(n, filename), scans=True
+        name, in_study(study_uid, lambda study: study.artifacts.delete(n, filename)), scans=True
     )
     await run_in_threadpool(files.remove, removed.ids)
     return NoContent()

@@ -8,13 +8,13 @@ from optunapi.api.http.bodies import JsonBody
 from optunapi.api.http.problems import problem_of, status_of
 from optunapi.api.http.replies import Created, Ok
 from optunapi.api.schemas.batches import BatchAskBody, BatchTellBody, BatchTellReply
-from optunapi.api.schemas.trials import TrialList, trial_of, trials_of
+from optunapi.api.schemas.trials import TrialList, told_of, trials_of
 from optunapi.api.serving.access import Work
 from optunapi.api.serving.operations import no_trials
 from optunapi.api.v1.parameters import Key, Name, Wait, v1_routes
 from optunapi.api.v1.requests import request_of, result_of
 from optunapi.api.v1.trials import REFUSES_ASK, patience
-from optunapi.engine.values import TrialView
+from optunapi.engine.values import Told
 from optunapi.errors import OptunAPIError
 
 routes = v1_routes("trials")
@@ -63,7 +63,7 @@ async def tell_many(
     return Ok({"items": items})
 
 
-def _shown(outcome: TrialView | OptunAPIError) -> dict[str, Any]:
+def _shown(outcome: Told | OptunAPIError) -> dict[str, Any]:
     if isinstance(outcome, OptunAPIError):
         return {"status": status_of(type(outcome)), "error": problem_of(outcome)}
-    return {"status": 200, "trial": trial_of(outcome)}
+    return {"status": 200, "trial": told_of(outcome)}

@@ -11,7 +11,8 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from optunapi.api.http.bodies import MAX_ERRORS, JsonBody
 from optunapi.api.http.routes import PathPart, Routes
-from optunapi.api.schemas.trials import EmptyBody
+from optunapi.api.schemas.fields import StudyUid
+from optunapi.api.schemas.trials import TrialBody
 from optunapi.engine.names import NAME
 from optunapi.errors import ConfigInvalid, NameInvalid, RequestInvalid, StudyNotFound, TrialNotFound
 
@@ -108,8 +109,14 @@ NewName = Annotated[
     PathPart(pattern=NAME.pattern, errors=(NameInvalid, RequestInvalid, ConfigInvalid)),
 ]
 Name = Annotated[NewName, PathPart(pattern=NAME.pattern, errors=(StudyNotFound,))]
-# The body of a request that has nothing to say.
-Nothing = Annotated[EmptyBody, Depends(JsonBody(EmptyBody, optional=True))]
+# Which study a request on a trial is about: in the body, or in the query where there is no JSON body.
+OfStudy = Annotated[TrialBody, Depends(JsonBody(TrialBody, optional=True))]
+Uid = Annotated[
+    StudyUid | None,
+    Query(
+        description="The study's `uid`: the request is refused if another study has the name by now."
+    ),
+]
 
 
 async def refuse_repeats(request: Request) -> None:

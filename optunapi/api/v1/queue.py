@@ -11,9 +11,10 @@ from optunapi.api.http.replies import Created, NoContent
 from optunapi.api.schemas.queue import PointBody, QueueBody, QueueReply
 from optunapi.api.schemas.trials import trial_of, trials_of
 from optunapi.api.serving.access import Manage
-from optunapi.api.v1.parameters import Key, Name, Number, v1_routes
+from optunapi.api.serving.operations import in_study
+from optunapi.api.v1.parameters import Key, Name, Number, Uid, v1_routes
 from optunapi.engine.trials.queue import QueuedPoint, check_first, grid_points
-from optunapi.errors import KeyReused, StudyFinished, TrialFinished, ValueInvalid
+from optunapi.errors import KeyReused, StudyFinished, StudyReplaced, TrialFinished, ValueInvalid
 
 routes = v1_routes("queue")
 
@@ -55,10 +56,10 @@ async def clear_queue(dispatch: Manage, name: Name) -> NoContent:
     return NoContent()
 
 
-@routes.add("DELETE", "/studies/{name}/queue/{n}", None, "Dequeued", TrialFinished)
-async def dequeue(dispatch: Manage, name: Name, n: Number) -> NoContent:
+@routes.add("DELETE", "/studies/{name}/queue/{n}", None, "Dequeued", StudyReplaced, TrialFinished)
+async def dequeue(dispatch: Manage, name: Name, n: Number, study_uid: Uid = None) -> NoContent:
     """Take a trial out of the queue: it fails, reason `cancelled`."""
-    await dispatch.change(name, lambda study: (None, study.queue.remove(n)))
+    await dispatch.change(name, in_study(study_uid, lambda study: (None, study.queue.remove(n))))
     return NoContent()
 
 

@@ -37,6 +37,7 @@ def result_of(told: ResultBody) -> Result:
         values=None if values is None else tuple(values),
         reason=told.reason,
         lease=told.lease if isinstance(told, TellBody) else None,
+        study_uid=told.study_uid if isinstance(told, TellBody) else None,
         constraints=told.constraints,
         user_attrs=told.user_attrs,
     )

@@ -1,4 +1,4 @@
-"""Trials: ask, tell, report, renew, release, suggest, stop, look at."""
+"""Trials: ask, tell, report, renew, release, suggest, stop, cancel, retry, look at."""
 
 import json
 from typing import Annotated, Literal
@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Request
 from optuna.trial import TrialState
 
 from optunapi import errors
-from optunapi.api.http.bodies import JsonBody
+from optunapi.api.http.bodies import JsonBody, digest
 from optunapi.api.http.pages import cursor_of, page
 from optunapi.api.http.replies import Created, Ok
 from optunapi.api.schemas.suggest import SuggestBody, SuggestReply
@@ -20,23 +20,27 @@ from optunapi.api.schemas.trials import (
     ReportBody,
     ReportReply,
     TellBody,
+    TellReply,
     TrialPage,
     TrialPatch,
     TrialReply,
     lease_of,
+    told_of,
     trial_of,
 )
 from optunapi.api.serving.access import Manage, Read, Work
 from optunapi.api.serving.long_poll import Patience
+from optunapi.api.serving.operations import in_study
 from optunapi.api.v1.parameters import (
     TRIAL,
     TRIAL_ITSELF,
     Key,
     Limit,
     Name,
-    Nothing,
     Number,
+    OfStudy,
     Page,
+    Uid,
     Wait,
     v1_routes,
 )
@@ -53,7 +57,7 @@ REFUSES_ASK = (
     *(errors.ValueInvalid, errors.KeyReused, errors.LeaseLost, errors.SpecConflict),
     *(errors.StudyPaused, errors.StudyFinished, errors.NoSlot),
 )
-NOT_RUNNING = (errors.TrialFinished, errors.TrialWaiting)
+NOT_RUNNING = (errors.StudyReplaced, errors.TrialFinished, errors.TrialWaiting)
 NOT_HELD = (*NOT_RUNNING, errors.LeaseLost)
 
 
@@ -131,7 +135,7 @@ async def get_trial(dispatch: Read, name: Name, n: Number) -> Ok:
 @routes.add(
     "POST",
     f"{TRIAL}/tell",
-    TrialReply,
+    TellReply,
     "The closed trial",
     errors.ValueInvalid,
     *NOT_HELD,
@@ -143,10 +147,14 @@ async def tell(
     n: Number,
     told: Annotated[TellBody, Depends(JsonBody(TellBody, optional=True))],
 ) -> Ok:
-    """Close a trial. The first result wins; repeating it is harmless."""
+    """Close a trial. The first result wins; repeating it is harmless.
+
+    A repeated tell adds the user attributes that the trial does not have. What else differs is not stored:
+    the reply names it in `ignored`.
+    """
     result = result_of(told)
-    view = await dispatch.change(name, lambda study: study.tell(n, result), draw_ahead=True)
-    return Ok(trial_of(view))
+    closed = await dispatch.change(name, lambda study: study.tell(n, result), draw_ahead=True)
+    return Ok(told_of(closed))
 
 
 @routes.add("POST", f"{TRIAL}/report", ReportReply, "Whether to go on", *NOT_HELD, hot=True)
@@ -158,7 +166,11 @@ async def report(
 ) -> Ok:
     """Keep an intermediate value and renew the lease; the same step twice keeps the first."""
     answer = await dispatch.change(
-        name, lambda study: study.report(n, reported.step, reported.value, reported.lease)
+        name,
+        in_study(
+            reported.study_uid,
+            lambda study: study.report(n, reported.step, reported.value, reported.lease),
+        ),
     )
     return Ok(
         {
@@ -178,7 +190,11 @@ async def renew(
 ) -> Ok:
     """Hold a trial for another term."""
     answer = await dispatch.change(
-        name, lambda study: study.renew(n, renewed.lease, renewed.lease_seconds)
+        name,
+        in_study(
+            renewed.study_uid,
+            lambda study: study.renew(n, renewed.lease, renewed.lease_seconds),
+        ),
     )
     return Ok({"stop_requested": answer.stop_requested, "lease": lease_of(answer.lease)})
 
@@ -191,7 +207,9 @@ async def release(
     released: Annotated[ReleaseBody, Depends(JsonBody(ReleaseBody, optional=True))],
 ) -> Ok:
     """Give a trial back: a worker that is shutting down."""
-    view = await dispatch.change(name, lambda study: study.release(n, released.lease))
+    view = await dispatch.change(
+        name, in_study(released.study_uid, lambda study: study.release(n, released.lease))
+    )
     return Ok(trial_of(view))
 
 
@@ -216,26 +234,65 @@ async def suggest(
         lambda key: ["body", "distribution", key.partition(".")[0]],
     )
     value = await dispatch.sample(
-        name, lambda study: study.suggest(n, asked.name, distribution, asked.lease)
+        name,
+        in_study(
+            asked.study_uid,
+            lambda study: study.suggest(n, asked.name, distribution, asked.lease),
+        ),
     )
     return Ok({"value": value})
 
 
 @routes.add("POST", f"{TRIAL}/stop", TrialReply, "The trial, asked to stop", *NOT_RUNNING)
-async def stop(dispatch: Manage, name: Name, n: Number, _body: Nothing) -> Ok:
+async def stop(dispatch: Manage, name: Name, n: Number, body: OfStudy) -> Ok:
     """Ask a trial's worker to end it; the worker learns of it at its next report or renewal."""
-    return Ok(trial_of(await dispatch.change(name, lambda study: study.stop(n))))
+    operation = in_study(body.study_uid, lambda study: study.stop(n))
+    return Ok(trial_of(await dispatch.change(name, operation)))
 
 
-@routes.add("PATCH", TRIAL_ITSELF, TrialReply, "The trial", errors.TrialFinished)
+@routes.add(
+    "DELETE",
+    TRIAL_ITSELF,
+    TrialReply,
+    "The trial, cancelled",
+    errors.StudyReplaced,
+    errors.TrialFinished,
+)
+async def cancel_trial(dispatch: Manage, name: Name, n: Number, study_uid: Uid = None) -> Ok:
+    """Fail an open trial, reason `cancelled`. Its worker learns of it at its next report or renewal."""
+    operation = in_study(study_uid, lambda study: study.cancel(n))
+    return Ok(trial_of(await dispatch.change(name, operation)))
+
+
+@routes.add(
+    "POST",
+    f"{TRIAL}/retry",
+    TrialReply,
+    "A waiting trial with the same parameters",
+    errors.ValueInvalid,
+    errors.KeyReused,
+    errors.StudyFinished,
+    errors.StudyBusy,
+    *NOT_RUNNING,
+)
+async def retry(dispatch: Manage, name: Name, n: Number, body: OfStudy, key: Key = None) -> Created:
+    """Queue the parameters of a failed trial again, as a new trial whose `retry_of` is its number."""
+    wanted = digest("retry", {"number": n})
+    operation = in_study(body.study_uid, lambda study: study.queue.retry(n, key=key, digest=wanted))
+    return Created(trial_of(await dispatch.change(name, operation)))
+
+
+@routes.add("PATCH", TRIAL_ITSELF, TrialReply, "The trial", errors.StudyReplaced)
 async def change_trial(
     dispatch: Work,
     name: Name,
     n: Number,
     patch: Annotated[TrialPatch, Depends(JsonBody(TrialPatch))],
 ) -> Ok:
-    """Set attributes of an open trial."""
-    view = await dispatch.change(name, lambda study: study.set_user_attrs(n, patch.user_attrs))
+    """Set attributes of a trial, open or finished: what it cost may be known after it ended."""
+    view = await dispatch.change(
+        name, in_study(patch.study_uid, lambda study: study.set_user_attrs(n, patch.user_attrs))
+    )
     return Ok(trial_of(view))
 
 
@@ -247,7 +304,7 @@ async def cancel_trials(
 ) -> Ok:
     """Fail every open trial in this state, reason `cancelled`."""
     states = (TrialState[state.upper()],)
-    cancelled = await dispatch.change(name, lambda study: study.cancel(states), absent=0)
+    cancelled = await dispatch.change(name, lambda study: study.cancel_all(states), absent=0)
     return Ok({"cancelled": cancelled})
 
 

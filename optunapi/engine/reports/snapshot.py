@@ -25,6 +25,7 @@ class Snapshot:
     study: str
     spec: StudySpec
     configured: Mapping[str | None, frozenset[str]] = field(default_factory=dict)
+    uid: str = ""
     trials: Sequence[FrozenTrial] = ()
     leases: Mapping[int, Lease] = field(default_factory=dict)
     best: Sequence[FrozenTrial] = ()
@@ -35,6 +36,7 @@ class Snapshot:
         """One of its trials, as it was."""
         return TrialView(
             study=self.study,
+            study_uid=self.uid,
             trial=trial,
             lease=self.leases.get(trial.number),
             configured=self.configured,
@@ -49,6 +51,7 @@ def snapshot_of(state: StudyState) -> Snapshot:
         study=state.name,
         spec=state.spec,
         configured=state.configured,
+        uid=state.uid,
         trials=store.get_all_trials(state.id, deepcopy=False),
         leases={number: lease for number, lease in leases.items() if lease is not None},
         best=store.best_trials(state.id),

@@ -13,6 +13,7 @@ from typing import Any, Literal, Unpack
 
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.engine.identity import NewId, stored_uid
 from optunapi.engine.limits import FinishedReason, Usage, finished_reason, meets_target
 from optunapi.engine.overrides import (
     SpecSource,
@@ -37,17 +38,23 @@ from optunapi.engine.state.versions import (
 )
 from optunapi.engine.store import Store, TrialChanges, Unit
 from optunapi.engine.values import StudyView, TrialView, Version
-from optunapi.errors import ConfigInvalid, SpecConflict, StudyNotFound, TrialNotFound
+from optunapi.errors import (
+    ConfigInvalid,
+    SpecConflict,
+    StudyNotFound,
+    StudyReplaced,
+    TrialNotFound,
+)
 
 Clock = Callable[[], float]
-NewId = Callable[[], str]
 
 
 class StudyState:
     """One study in a store, with its leases, its time-outs and what is derived from its trials.
 
-    `clock` returns seconds since the epoch, `new_id` a fresh lease id. `spec`, `record`, `limits` and
-    `lease_seconds` are those in force; only the methods below change them.
+    It is bound to the study with this `uid`, and raises StudyNotFound once that is gone, also if another
+    one has its place. `clock` returns seconds since the epoch, `new_id` a random id. `spec`, `record`,
+    `limits` and `lease_seconds` are those in force; only the methods below change them.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class StudyState:
         study_id: int,
         *,
         name: str,
+        uid: str,
         spec: StudySpec,
         clock: Clock,
         new_id: NewId,
@@ -64,6 +72,7 @@ class StudyState:
         self.store = store
         self.id = study_id
         self.name = name
+        self.uid = uid
         self.clock = clock
         self.feed = feed or Feed()
         self.has_file = False  # whether a configuration file rules the specification
@@ -79,6 +88,7 @@ class StudyState:
         self.derived = Derived(spec, store, study_id, name)
         self._seen_reloads = -1
         self._last_reloads = -1
+        self._identified_reloads = -1
         self._has_changed_derived = False
         self._changes = UnitChanges()
         self._last_status: Hashable = None
@@ -119,9 +129,27 @@ class StudyState:
             StudyNotFound: the study was deleted.
         """
         try:
-            return self.store.reloads(self.id)
+            reloads = self.store.reloads(self.id)
+            if reloads != self._identified_reloads:
+                # Optuna gives the id of a study that was deleted to the next one.
+                if stored_uid(self.store, self.id) != self.uid:
+                    raise KeyError(self.id)
+                self._identified_reloads = reloads
         except KeyError:
             raise StudyNotFound(f"study {self.name!r} was deleted") from None
+        return reloads
+
+    def check_uid(self, uid: str | None) -> None:
+        """Refuse a request that is about another study of this name.
+
+        Raises:
+            StudyReplaced: `uid` is given, and is not this study's.
+        """
+        if uid is not None and uid != self.uid:
+            raise StudyReplaced(
+                "the study that this request is about was deleted, and another one has its name: drop "
+                "the trial and ask for another one"
+            )
 
     def trial(self, number: int) -> FrozenTrial:
         """The trial of this number.
@@ -145,13 +173,20 @@ class StudyState:
     def view(self, trial: FrozenTrial) -> TrialView:
         """The trial with the lease it has now."""
         lease = self.deadlines.leases.get(trial.number)
-        return TrialView(study=self.name, trial=trial, lease=lease, configured=self.configured)
+        return TrialView(
+            study=self.name,
+            study_uid=self.uid,
+            trial=trial,
+            lease=lease,
+            configured=self.configured,
+        )
 
     def study_view(self) -> StudyView:
         """The study as it is now."""
         state, reason, config_error = self._status()
         return StudyView(
             name=self.name,
+            uid=self.uid,
             spec=self.spec,
             state=state,
             finished_reason=reason,

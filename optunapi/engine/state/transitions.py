@@ -9,7 +9,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.lifecycle import LEASE_EXPIRED, TIMEOUT
+from optunapi.engine.leases import lease_id
+from optunapi.engine.lifecycle import CANCELLED, LEASE_EXPIRED, TIMEOUT
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import waiting_trial
@@ -18,12 +19,16 @@ from optunapi.engine.values import AskRequest
 
 
 def enqueue(
-    state: StudyState, point: Mapping[str, Any], user_attrs: Mapping[str, Any] | None = None
+    state: StudyState,
+    point: Mapping[str, Any],
+    user_attrs: Mapping[str, Any] | None = None,
+    *,
+    retry_of: int | None = None,
 ) -> FrozenTrial:
     """Add a waiting trial with these parameters fixed."""
     template, record = waiting_trial(point, state.spec, state.clock())
     template.user_attrs = dict(user_attrs or {})
-    return state.add(template, record)
+    return state.add(template, record.with_(retry_of=retry_of))
 
 
 def start_new(
@@ -74,12 +79,19 @@ def _next_attempt(
     # the attempt.
     is_back = worker is not None and worker == record.worker
     key = {request.key: (attempt, request.digest, place)} if request.key else {}
+    lease_key = record.lease_key
+    if lease_key is None and not record.attempt:
+        lease_key = state.new_id()
+    lease = None
+    if seconds is not None:
+        lease = lease_id(lease_key, attempt) if lease_key else state.new_id()
     return record.with_(
         created_at=record.created_at or state.clock(),
         worker=worker,
         attempt=attempt,
-        lease=None if seconds is None else state.new_id(),
+        lease=lease,
         lease_seconds=seconds,
+        lease_key=lease_key,
         stop_requested=is_back and record.stop_requested and record.timed_out_at is None,
         timed_out_at=None,
         prune_at=None,
@@ -143,6 +155,14 @@ def fail(
 ) -> FrozenTrial:
     """End an open trial without a result."""
     return close(state, trial, record.with_(fail_reason=reason), TrialState.FAIL, **changes)
+
+
+def cancel(state: StudyState, trial: FrozenTrial) -> FrozenTrial:
+    """End an open trial by hand; if a worker has it, the worker is to stop."""
+    record = TrialRecord.of(trial)
+    is_running = trial.state == TrialState.RUNNING
+    record = record.with_(stop_requested=record.stop_requested or is_running)
+    return fail(state, trial, record, CANCELLED)
 
 
 def apply_deadlines(state: StudyState, *, expiries: bool = True) -> None:

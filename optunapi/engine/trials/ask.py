@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.lifecycle import CANCELLED
 from optunapi.engine.limits import allowance
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.spec.points import checked_point, flaw
@@ -144,7 +143,7 @@ class Asking:
                 logger.warning(
                     "trial %d of study %s is cancelled: %s", trial.number, state.name, reason
                 )
-                transitions.fail(state, trial, TrialRecord.of(trial), CANCELLED)
+                transitions.cancel(state, trial)
                 dropped = True
         return dropped
 

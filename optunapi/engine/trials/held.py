@@ -1,11 +1,11 @@
-"""Changes of open trials: by the worker that holds one, and by hand.
+"""Changes of trials: of an open one by the worker that holds it, and by hand.
 
 The methods for the worker that holds a trial raise, if it does not hold it:
 
     TrialNotFound   the study has no such trial
     TrialFinished   the trial is finished; `trial` is the stored one
     TrialWaiting    it was never handed out
-    LeaseLost       it was handed on or given back
+    LeaseLost       it was handed on or given back, or the lease is another trial's
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.lifecycle import CANCELLED, check_lease
+from optunapi.engine.lifecycle import check_lease
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
@@ -30,19 +30,19 @@ def held_trial(
     Raises:
         TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: see the module.
     """
-    trial = _open_trial(state, number)
+    trial = state.trial(number)
+    _check_open(state, trial)
     record = TrialRecord.of(trial)
     check_lease(trial, record, lease)
     return trial, record
 
 
-def _open_trial(state: StudyState, number: int) -> FrozenTrial:
-    trial = state.trial(number)
+def _check_open(state: StudyState, trial: FrozenTrial) -> None:
     if trial.state.is_finished():
         raise TrialFinished(
-            f"trial {number} is finished ({trial.state.name.lower()})", trial=state.view(trial)
+            f"trial {trial.number} is finished ({trial.state.name.lower()})",
+            trial=state.view(trial),
         )
-    return trial
 
 
 class HeldTrials:
@@ -115,6 +115,8 @@ class HeldTrials:
         state = self._state
         with state.unit() as unit:
             for view in views:
+                if view.study_uid != state.uid:  # deleted and made again since
+                    continue
                 trial = state.trial(view.trial.number)
                 record, known = TrialRecord.of(trial), TrialRecord.of(view.trial)
                 same_attempt = (record.attempt, record.lease) == (known.attempt, known.lease)
@@ -134,32 +136,45 @@ class HeldTrials:
         """
         state = self._state
         with state.unit() as unit:
-            trial = _open_trial(state, number)
+            trial = state.trial(number)
+            _check_open(state, trial)
             if trial.state == TrialState.WAITING:
                 raise TrialWaiting(f"trial {number} is queued: no worker runs it")
             view = state.view(transitions.request_stop(state, trial, TrialRecord.of(trial)))
         return view, unit.commit
 
-    def cancel(self, states: Container[TrialState]) -> tuple[int, Commit]:
+    def cancel(self, number: int) -> tuple[TrialView, Commit]:
+        """Fail an open trial, reason `cancelled`.
+
+        Raises:
+            TrialNotFound: the study has no such trial.
+            TrialFinished: the trial is finished.
+        """
+        state = self._state
+        with state.unit() as unit:
+            trial = state.trial(number)
+            _check_open(state, trial)
+            view = state.view(transitions.cancel(state, trial))
+        return view, unit.commit
+
+    def cancel_all(self, states: Container[TrialState]) -> tuple[int, Commit]:
         """Fail every open trial in one of these states, reason `cancelled`; return how many."""
         state = self._state
         with state.unit() as unit:
             chosen = [t for t in state.store.open_trials(state.id) if t.state in states]
             for trial in chosen:
-                transitions.fail(state, trial, TrialRecord.of(trial), CANCELLED)
+                transitions.cancel(state, trial)
         return len(chosen), unit.commit
 
     def set_user_attrs(
         self, number: int, user_attrs: Mapping[str, Any]
     ) -> tuple[TrialView, Commit]:
-        """Set attributes of an open trial.
+        """Set attributes of a trial, open or finished: what it cost may be known after it ended.
 
         Raises:
             TrialNotFound: the study has no such trial.
-            TrialFinished: the trial is finished, and finished trials do not change.
         """
         state = self._state
         with state.unit() as unit:
-            trial = _open_trial(state, number)
-            view = state.view(state.update(trial, user_attrs=user_attrs))
+            view = state.view(state.update(state.trial(number), user_attrs=user_attrs))
         return view, unit.commit

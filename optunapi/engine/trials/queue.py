@@ -15,11 +15,11 @@ from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point, of_item
 from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
-from optunapi.engine.state.templates import FIXED
+from optunapi.engine.state.templates import FIXED, given_params
 from optunapi.engine.store import Commit
 from optunapi.engine.trials.idempotency import remember, trials_of_key
 from optunapi.engine.values import TrialView
-from optunapi.errors import TrialFinished, TrialNotFound, ValueInvalid
+from optunapi.errors import StudyBusy, TrialFinished, TrialNotFound, TrialWaiting, ValueInvalid
 
 MAX_POINTS = 10_000
 
@@ -96,7 +96,7 @@ class Queue:
             trial = state.trial(number)
             record = TrialRecord.of(trial)
             if trial.state == TrialState.WAITING:
-                transitions.fail(state, trial, record, CANCELLED)
+                transitions.cancel(state, trial)
             elif trial.state == TrialState.RUNNING:
                 raise TrialNotFound(f"trial {number} is not in the queue: it was handed out")
             elif record.fail_reason != CANCELLED:
@@ -105,12 +105,48 @@ class Queue:
                 )
         return unit.commit
 
+    def retry(self, number: int, *, key: str | None, digest: str) -> tuple[TrialView, Commit]:
+        """Queue the parameters of a failed trial again, as a new trial.
+
+        Raises:
+            TrialNotFound: the study has no such trial.
+            TrialFinished: it is complete or pruned.
+            StudyBusy, TrialWaiting: it is still running, or in the queue.
+            ValueInvalid: its parameters are not of the space any more.
+            StudyFinished: there is no place for it, or nothing is handed out any more.
+            KeyReused: the key came before with another request.
+        """
+        state = self._state
+        with state.unit() as unit:
+            found = trials_of_key(state, key, digest)
+            if not found:
+                trial = state.trial(number)
+                self._check_failed(trial)
+                point = _retried(state.spec, trial)
+                self._check_room(1)
+                again = transitions.enqueue(state, point, retry_of=number)
+                found = remember(state, [again], key, digest)
+            view = state.view(found[0])
+        return view, unit.commit
+
+    def _check_failed(self, trial: FrozenTrial) -> None:
+        number = trial.number
+        if trial.state == TrialState.WAITING:
+            raise TrialWaiting(f"trial {number} is in the queue: it will be handed out")
+        if trial.state == TrialState.RUNNING:
+            raise StudyBusy(f"trial {number} is running: cancel it first, or let it end")
+        if trial.state != TrialState.FAIL:
+            raise TrialFinished(
+                f"trial {number} is {trial.state.name.lower()}: only failed trials are tried again",
+                trial=self._state.view(trial),
+            )
+
     def clear(self) -> Commit:
         """Take every trial out of the queue."""
         state = self._state
         with state.unit() as unit:
             for trial in state.waiting():
-                transitions.fail(state, trial, TrialRecord.of(trial), CANCELLED)
+                transitions.cancel(state, trial)
         return unit.commit
 
     def _add_all(self, points: Sequence[QueuedPoint]) -> list[FrozenTrial]:
@@ -143,6 +179,17 @@ class Queue:
             if TrialRecord.of(trial).fail_reason != CANCELLED:
                 known.setdefault(_mark(trial.system_attrs.get(FIXED, trial.params)), trial)
         return known
+
+
+def _retried(spec: StudySpec, trial: FrozenTrial) -> dict[str, Any]:
+    """The parameters that a trial had, to be tried again.
+
+    Those that the objective suggested beyond the configured ones are kept as they were.
+    """
+    params = given_params(trial)
+    names = {parameter.name for parameter in spec.parameters}
+    configured = {name: value for name, value in params.items() if name in names}
+    return {**params, **checked_point(spec, configured)}
 
 
 def _fitted(spec: StudySpec, points: Sequence[QueuedPoint]) -> list[dict[str, Any]]:

@@ -9,15 +9,15 @@ from optunapi.engine.records import LATE_FOR, TrialRecord, constraint_attrs
 from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import blank_trial
-from optunapi.engine.values import TrialView
+from optunapi.engine.values import Told
 from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, TrialFinished
 
 
 def tell_each(
     state: StudyState, results: Sequence[tuple[int, Result]]
-) -> list[TrialView | OptunAPIError]:
+) -> list[Told | OptunAPIError]:
     """What `tell` returns or raises, for each trial number and result. Call it inside a unit."""
-    outcomes: list[TrialView | OptunAPIError] = []
+    outcomes: list[Told | OptunAPIError] = []
     for number, result in results:
         try:
             outcomes.append(tell(state, number, result))
@@ -26,18 +26,22 @@ def tell_each(
     return outcomes
 
 
-def tell(state: StudyState, number: int, result: Result) -> TrialView:
+def tell(state: StudyState, number: int, result: Result) -> Told:
     """Close a trial with its result. Call it inside a unit.
 
-    The first result wins; repeating it changes nothing.
+    The first result wins. Repeating it adds the user attributes that the trial does not have, and changes
+    nothing else.
 
     Raises:
+        StudyReplaced: the result is of another study's trial.
         TrialNotFound: the study has no such trial.
         ValueInvalid: the values do not fit the objectives; the trial stays open.
         TrialFinished: the trial is finished with another result, which is in `trial`.
         TrialWaiting: it was never handed out.
-        LeaseLost: a `fail` or `pruned` from a worker that does not hold the trial any more.
+        LeaseLost: a `fail` or `pruned` from a worker that does not hold the trial any more, or the trial
+            never had this lease.
     """
+    state.check_uid(result.study_uid)
     trial = state.trial(number)
     check_values(result, len(state.spec.objectives))
     result = filled_in(result, trial, len(state.spec.objectives))
@@ -47,10 +51,32 @@ def tell(state: StudyState, number: int, result: Result) -> TrialView:
     except TrialFinished as error:
         raise TrialFinished(error.detail, trial=state.view(trial)) from None
     if verdict == Verdict.CLOSE:
-        trial = _close(state, trial, record, result)
-    elif verdict == Verdict.LATE:
-        trial = _keep_late(state, trial, record, result)
-    return state.view(trial)
+        return Told(view=state.view(_close(state, trial, record, result)))
+    if verdict == Verdict.REPEAT:
+        return _repeat(state, trial, result)
+    return _keep_late(state, trial, record, result)
+
+
+def _repeat(state: StudyState, trial: FrozenTrial, result: Result) -> Told:
+    """Add the user attributes that a finished trial does not have.
+
+    Those that it has stay: they may have been changed since, and the request may be a copy of the first.
+    """
+    ignored, user_attrs = [], {}
+    for name, value in result.user_attrs.items():
+        if name not in trial.user_attrs:
+            user_attrs[name] = value
+        elif trial.user_attrs[name] != value:
+            ignored.append(f"user_attrs.{name}")
+    constraints = trial.constraints
+    for name, bound in result.constraints.items():
+        if constraints.get(name) != bound:
+            ignored.append(f"constraints.{name}")
+    if result.reason is not None and result.reason != TrialRecord.of(trial).fail_reason:
+        ignored.append("reason")
+    if user_attrs:
+        trial = state.update(trial, user_attrs=user_attrs)
+    return Told(view=state.view(trial), ignored=tuple(ignored))
 
 
 def _close(
@@ -65,9 +91,7 @@ def _close(
     return transitions.close(state, trial, record, result.state, values=result.values, **notes)
 
 
-def _keep_late(
-    state: StudyState, trial: FrozenTrial, record: TrialRecord, result: Result
-) -> FrozenTrial:
+def _keep_late(state: StudyState, trial: FrozenTrial, record: TrialRecord, result: Result) -> Told:
     """Store a result that came after its trial had timed out or expired as a trial of its own."""
     if record.late is not None:
         kept = state.trial(record.late)
@@ -77,7 +101,7 @@ def _keep_late(
                 "with other values; the first one is kept",
                 trial=state.view(kept),
             )
-        return kept
+        return _repeat(state, kept, result)
     template = blank_trial(-1, trial.datetime_start, TrialState.COMPLETE)
     template.params = dict(trial.params)
     template.distributions = dict(trial.distributions)
@@ -97,4 +121,4 @@ def _keep_late(
         ),
     )
     state.update(trial, record.with_(late=kept.number))
-    return kept
+    return Told(view=state.view(kept))

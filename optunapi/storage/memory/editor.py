@@ -13,7 +13,7 @@ from optunapi.storage.memory.changes import AttrsBefore, Changes
 from optunapi.storage.memory.model import AttrKind, Memory, Study
 from optunapi.storage.memory.trials import TrialChanges, changed_trial, new_trial
 
-# What may still be set on a finished trial: our own records, and files that are kept with it.
+# The system attributes that may still be set on a finished trial: our own records, and its files.
 LATE_PREFIXES = ("optunapi:", "artifacts:")
 
 
@@ -88,5 +88,5 @@ class Editor:
 def _is_late(new: TrialChanges) -> bool:
     """Whether a finished trial may be changed so."""
     keys = [*new.get("system_attrs", ()), *new.get("drop_system_attrs", ())]
-    others = new.keys() - {"system_attrs", "drop_system_attrs"}
-    return bool(keys) and not others and all(key.startswith(LATE_PREFIXES) for key in keys)
+    others = new.keys() - {"user_attrs", "system_attrs", "drop_system_attrs"}
+    return bool(new) and not others and all(key.startswith(LATE_PREFIXES) for key in keys)

@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from optunapi.engine.creation import create_study
+from optunapi.engine.identity import identify
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.samplers.native.engine import native_sampler
 from optunapi.engine.spec.distributions import parse_distribution
@@ -93,15 +94,20 @@ class EngineStudy:
         self, storage: WriteThroughStorage, name: str, problem: Problem, seed: int
     ) -> None:
         spec = spec_from_mapping(spec_of(problem, seed))
-        study_id = create_study(storage, name, spec, _clock())
         ids = iter(range(10**9))
+
+        def new_id() -> str:
+            return str(next(ids))
+
+        study_id = create_study(storage, name, spec, _clock(), new_id=new_id)
         state = StudyState(
             storage,
             study_id,
             name=name,
+            uid=identify(storage, study_id, name, new_id),
             spec=spec,
             clock=_clock,
-            new_id=lambda: str(next(ids)),
+            new_id=new_id,
         )
         self._study = Study(state)
         self._commits: list[Commit] = []

@@ -7,7 +7,7 @@ from typing import Any
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.trials.imports import ImportedTrial
 from optunapi.engine.trials.queue import QueuedPoint
-from optunapi.engine.values import TrialView
+from optunapi.engine.values import Told
 from optunapi.errors import OptunAPIError
 from tests.unit.engine.support import STATES, Life, Seen, done, request
 
@@ -44,7 +44,7 @@ def import_(life: Life, *items: ImportedTrial, key: str | None = None) -> int:
 
 def tell_many(life: Life, *results: tuple[int, Result]) -> list[Seen | OptunAPIError]:
     outcomes = done(life.study.tell_many(results))
-    return [Seen(each) if isinstance(each, TrialView) else each for each in outcomes]
+    return [Seen(each.view, each.ignored) if isinstance(each, Told) else each for each in outcomes]
 
 
 def numbers(trials: list[Seen]) -> list[int]:

@@ -83,6 +83,7 @@ class Trial:
         return self.reports[max(self.reports)] if self.reports else None
 
     def cancel(self) -> None:
+        self.stop = self.stop or self.state == "running"
         self.state, self.reason, self.lease = "fail", "cancelled", None
 
 

@@ -14,6 +14,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.creation import create_study
+from optunapi.engine.identity import identify
 from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord
@@ -56,6 +57,7 @@ class Seen:
     """A trial as a caller sees it."""
 
     view: TrialView
+    ignored: tuple[str, ...] = ()  # of a tell
 
     @property
     def trial(self) -> FrozenTrial:
@@ -121,16 +123,20 @@ class Life:
         try:
             self.id = self.storage.get_study_id_from_name(NAME)
         except KeyError:
-            self.id = create_study(self.storage, NAME, self.spec, self.clock())
+            self.id = create_study(self.storage, NAME, self.spec, self.clock(), new_id=self._new_id)
         self.state = StudyState(
             self.storage,
             self.id,
             name=NAME,
+            uid=identify(self.storage, self.id, NAME, self._new_id),
             spec=self.spec,
             clock=self.clock,
-            new_id=lambda: f"lease-{next(self._ids)}",
+            new_id=self._new_id,
         )
         self.study = Study(self.state)
+
+    def _new_id(self) -> str:
+        return f"id-{next(self._ids)}"
 
     def restart(self) -> None:
         self.storage.close()
@@ -147,7 +153,8 @@ class Life:
 
     def tell(self, number: int, state: str = "complete", *values: float, **fields: Any) -> Seen:
         result = Result(state=STATES[state], values=values or None, **fields)
-        return Seen(done(self.study.tell(number, result)))
+        told = done(self.study.tell(number, result))
+        return Seen(told.view, told.ignored)
 
     def complete(self, number: int, *values: float, **fields: Any) -> Seen:
         return self.tell(number, "complete", *values, **fields)
@@ -166,8 +173,14 @@ class Life:
     def stop(self, number: int) -> Seen:
         return Seen(done(self.study.stop(number)))
 
-    def cancel(self, state: str = "running") -> int:
-        return done(self.study.cancel((STATES[state],)))
+    def cancel(self, number: int) -> Seen:
+        return Seen(done(self.study.cancel(number)))
+
+    def cancel_all(self, state: str = "running") -> int:
+        return done(self.study.cancel_all((STATES[state],)))
+
+    def retry(self, number: int, key: str | None = None) -> Seen:
+        return Seen(done(self.study.queue.retry(number, key=key, digest=str(number))))
 
     def set_attrs(self, number: int, **user_attrs: Any) -> Seen:
         return Seen(done(self.study.set_user_attrs(number, user_attrs)))

@@ -105,7 +105,7 @@ def test_points_whose_trials_were_lost_come_again(
     for _ in range(4):
         number = life.ask("w").number
         objective(suggested(life, number))
-    life.cancel()
+    life.cancel_all()
     assert evaluate(life, objective) == 6
 
 
@@ -132,7 +132,7 @@ def test_a_strict_search_does_not_count_points_that_run(new_life: NewLife) -> No
     assert life.ask("w").number == 2
     life.complete(1, 1.0)
     assert life.view().state == "open"  # trial 2 is open
-    life.cancel()
+    life.cancel_all()
     assert life.view().finished_reason == "space-exhausted"
 
 

@@ -396,5 +396,5 @@ def test_it_is_known_when_time_may_free_something(new_life: NewLife, clock: Cloc
     clock.pass_(70)
     life.study.apply_deadlines()
     assert life.study.due_in() == 20
-    life.cancel()
+    life.cancel_all()
     assert life.study.due_in() == 930

@@ -41,7 +41,15 @@ def fork(life: Life, name: str = "new", new: StudySpec | None = None) -> list[Fr
     new = new or life.state.spec
     source = origin(life)
     history = fitting_history(source, new)
-    study_id = create_study(life.storage, name, new, life.clock(), origin=source, history=history)
+    study_id = create_study(
+        life.storage,
+        name,
+        new,
+        life.clock(),
+        new_id=lambda: "id",
+        origin=source,
+        history=history,
+    )
     return life.storage.get_all_trials(study_id, deepcopy=False)
 
 
@@ -231,7 +239,14 @@ def test_what_was_set_by_hand_goes_along_with_the_same_specification(life: Life)
     life.change(state="paused")
     source = origin(life)
     for new, limit, attrs in ((life.state.spec, 50, {"team": "vision"}), (spec(), None, {})):
-        study_id = create_study(life.storage, f"to {limit}", new, life.clock(), origin=source)
+        study_id = create_study(
+            life.storage,
+            f"to {limit}",
+            new,
+            life.clock(),
+            new_id=lambda: "id",
+            origin=source,
+        )
         record = life.storage.get_study_system_attrs(study_id)["optunapi:study"]
         assert record["limits"].get("max_trials") == limit
         assert record["lease_seconds"] == ([30.0] if limit else [])

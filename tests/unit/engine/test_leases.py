@@ -151,7 +151,6 @@ def test_a_complete_needs_no_lease_and_the_first_result_wins(
         lambda: life.tell(0, "fail", lease=new.lease_id),
         lambda: life.tell(0, "pruned", lease=new.lease_id),
         lambda: life.stop(0),
-        lambda: life.set_attrs(0, a=1),
     ):
         with pytest.raises(TrialFinished) as error:
             call()
@@ -327,12 +326,12 @@ def test_cancel_fails_every_running_trial_and_no_other(new_life: NewLife) -> Non
     life.ask("b")
     life.complete(0, 1.0)
     life.enqueue(x=0.25)
-    assert life.cancel() == 1
+    assert life.cancel_all() == 1
     assert [seen.state for seen in life.trials()] == ["complete", "fail", "waiting"]
     assert (life.trial(1).fail_reason, life.trial(1).lease) == ("cancelled", None)
-    assert life.cancel("waiting") == 1
+    assert life.cancel_all("waiting") == 1
     assert life.trial(2).trial.datetime_start is not None
-    assert life.cancel() == 0
+    assert life.cancel_all() == 0
     life.assert_sound()
 
 

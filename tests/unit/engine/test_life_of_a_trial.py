@@ -421,7 +421,7 @@ class LifeOfATrial(RuleBasedStateMachine):
     @rule()
     def cancel(self) -> None:
         running = self.of("running")
-        assert self.life.cancel() == len(running)
+        assert self.life.cancel_all() == len(running)
         for trial in running:
             self.end(trial, "fail", "cancelled")
 

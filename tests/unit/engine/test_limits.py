@@ -228,7 +228,7 @@ def test_max_failed_trials_does_not_count_what_was_cancelled_or_stopped(new_life
     for _ in range(2):
         life.ask("w")
     life.tell(0, "fail", reason="stopped")
-    life.cancel()
+    life.cancel_all()
     assert life.counts() == {"fail": 2}
     assert life.view().state == "open"
 
@@ -512,7 +512,7 @@ def test_a_space_is_exhausted_after_every_point_once(
     assert_finished(life, "space-exhausted")
     life.restart()
     assert_finished(life, "space-exhausted")
-    life.cancel()
+    life.cancel_all()
     assert life.view().state == "open"
     assert life.ask("w").params == life.trial(2).params
 

@@ -135,7 +135,7 @@ class EverythingAtOnce(ManyAtOnce):
     @rule()
     def cancel(self) -> None:
         running = self.of("running")
-        assert self.life.cancel("running") == len(running)
+        assert self.life.cancel_all("running") == len(running)
         for trial in running:
             trial.cancel()
 

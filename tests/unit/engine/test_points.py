@@ -96,7 +96,7 @@ def test_points_that_were_lost_come_again_in_an_exhaustive_search(
         life.ask("w")
     life.complete(0, 1.0)
     life.tell(1, "fail", reason="oom")
-    life.cancel()
+    life.cancel_all()
     assert life.ask("w").params == life.trial(2).params
     with pytest.raises(StudyFinished):
         life.ask("w")

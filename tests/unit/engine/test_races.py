@@ -182,7 +182,7 @@ def test_a_waiting_trial_that_is_cancelled_while_it_is_completed_is_not_handed_o
 ) -> None:
     life = new_life(enqueue=[{}])
     with held_at(put_gate(life), lambda: life.ask("w")) as asking:
-        assert life.cancel("waiting") == 1
+        assert life.cancel_all("waiting") == 1
     assert asking.outcome().number == 1
     assert life.counts() == {"fail": 1, "running": 1}
 

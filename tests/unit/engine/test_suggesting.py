@@ -319,7 +319,7 @@ def test_nothing_is_remembered_of_closed_trials(new_life: NewLife) -> None:
     assert life.state.relative.keys() == {0, 1, 2, 3}
     life.complete(0, 1.0)
     life.tell(1, "fail")
-    life.cancel()
+    life.cancel_all()
     assert not life.state.relative
 
 

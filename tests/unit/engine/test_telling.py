@@ -34,8 +34,8 @@ def test_telling_the_same_twice_gives_the_same_trial(new_life: NewLife, clock: C
     told = [life.complete(0, 1.0, 2.0), life.tell(1, "fail", reason="oom"), life.tell(2, "pruned")]
     clock.pass_(5)
     before = life.dump()
-    assert life.complete(0, 1, 2, user_attrs={"more": 1}) == told[0]
-    assert life.tell(1, "fail", reason="another") == told[1]
+    assert life.complete(0, 1, 2) == told[0]
+    assert life.tell(1, "fail") == told[1]
     assert life.tell(2, "pruned") == told[2]
     assert life.dump() == before
     life.restart()
@@ -150,15 +150,42 @@ def test_tells_and_reports_are_accepted_in_every_state_of_the_study(
     assert life.tell(1, "pruned").state == "pruned"
 
 
-def test_attributes_may_be_set_while_a_trial_is_open(new_life: NewLife) -> None:
+def test_attributes_may_be_set_in_every_state(new_life: NewLife) -> None:
     life = new_life(enqueue=[{"x": 0.5}])
     assert life.set_attrs(0, a=1).trial.user_attrs == {"a": 1}
     life.ask("w")
     assert life.set_attrs(0, b=[2]).trial.user_attrs == {"a": 1, "b": [2]}
     life.complete(0, 1.0)
-    with pytest.raises(TrialFinished):
-        life.set_attrs(0, a=3)
-    assert life.trial(0).trial.user_attrs == {"a": 1, "b": [2]}
+    assert life.set_attrs(0, a=3).trial.user_attrs == {"a": 3, "b": [2]}
+    life.assert_sound()
+    life.restart()
+    assert life.trial(0).trial.user_attrs == {"a": 3, "b": [2]}
+
+
+def test_what_a_trial_cost_counts_also_if_it_is_known_after_the_end(new_life: NewLife) -> None:
+    life = new_life(max_cost=10)
+    life.ask("w")
+    life.complete(0, 1.0)
+    life.set_attrs(0, cost=7)
+    assert life.view().state == "open"
+    life.complete(0, 1.0, user_attrs={"cost": 99})  # a repeat of the first tell, late
+    life.set_attrs(0, cost=10)
+    assert life.view().finished_reason == "max_cost"
+
+
+def test_a_repeated_tell_adds_attributes_and_says_what_it_did_not_store(new_life: NewLife) -> None:
+    life = new_life()
+    life.ask("w")
+    first = life.complete(0, 1.0, user_attrs={"a": 1}, constraints={"c": 1.0})
+    assert first.ignored == ()
+    again = life.complete(
+        0, 1.0, user_attrs={"a": 2, "b": 3}, constraints={"c": 1.0, "d": -1.0}, reason="late"
+    )
+    assert again.trial.user_attrs == {"a": 1, "b": 3}
+    assert again.trial.constraints == {"c": 1.0}
+    assert again.ignored == ("user_attrs.a", "constraints.d", "reason")
+    assert life.complete(0, 1.0, user_attrs={"a": 1, "b": 3}) == life.trial(0)
+    life.assert_sound()
 
 
 # Late results
@@ -243,7 +270,7 @@ def test_a_complete_after_a_reported_failure_is_refused(
 def test_a_complete_after_cancelling_is_refused(new_life: NewLife) -> None:
     life = new_life()
     life.ask("w")
-    life.cancel()
+    life.cancel_all()
     with pytest.raises(TrialFinished):
         life.complete(0, 0.5)
     assert life.counts() == {"fail": 1}
@@ -259,7 +286,7 @@ def test_a_late_result_must_fit_the_objectives(new_life: NewLife, clock: Clock) 
 
 def test_every_finished_trial_is_one_that_optuna_can_copy(new_life: NewLife, clock: Clock) -> None:
     life = new_life(max_attempts=1, enqueue=[{}, {}])
-    life.cancel("waiting")
+    life.cancel_all("waiting")
     number = expired(life, clock)
     life.complete(number, 0.5)
     life.ask("w")

@@ -221,17 +221,22 @@ def test_callers_wait_in_their_threads_when_too_much_is_pending(
     assert_database_equals_memory(storage)
 
 
-def test_a_finished_trial_takes_nothing_but_our_own_attributes(
+def test_a_finished_trial_takes_nothing_but_user_attributes_and_our_own(
     storage: WriteThroughStorage, study_id: int
 ) -> None:
     trial_id = storage.create_new_trial(study_id, template(TrialState.COMPLETE, values=[1]))
     storage.update_trial(trial_id, system_attrs={"optunapi:late": 1})
     storage.committed().result()
     assert storage.get_trial_system_attrs(trial_id) == {"optunapi:late": 1}
+    storage.update_trial(trial_id, user_attrs={"cost": 2.5})
+    storage.committed().result()
+    assert storage.get_trial_user_attrs(trial_id) == {"cost": 2.5}
+    with pytest.raises(UpdateFinishedTrialError):  # as Optuna has it
+        storage.set_trial_user_attr(trial_id, "cost", 3)
     refused: list[dict[str, object]] = [
         {"state": TrialState.FAIL},
         {"values": [2]},
-        {"user_attrs": {"a": 1}},
+        {"user_attrs": {"a": 1}, "values": [2]},
         {"system_attrs": {"a": 1}},
         {"system_attrs": {"a": 1, "optunapi:b": 1}},
         {"intermediate_values": {1: 1.0}},
