@@ -36,6 +36,11 @@ class Derived:
         """Whether no point is left for a new trial: every one is taken, or the sampler has none."""
         return self.points.exhausted or self._explored.is_whole
 
+    @property
+    def counts_all_points(self) -> bool:
+        """Whether every point of the trials is one of the configured parameters alone."""
+        return bool(self.points.spec.parameters) and not self._explored.names_more
+
     def replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         """Take a changed or new trial into account."""
         self.tally.replace(before, after)

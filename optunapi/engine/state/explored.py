@@ -35,14 +35,14 @@ class Explored:
         self._spec = spec
         self._trials = trials
         self._configured = {parameter.name for parameter in spec.parameters}
-        self._names_more = False  # a trial has a parameter that is not configured
+        self.names_more = False  # a trial has a parameter that is not configured
         self._is_whole: bool | None = False
 
     def replace(self, after: FrozenTrial) -> None:
         """Take a changed or new trial into account."""
         if self._spec.sampler["name"] in EXHAUSTIVE:
-            self._names_more = self._names_more or not after.params.keys() <= self._configured
-            self._is_whole = None if self._names_more else False
+            self.names_more = self.names_more or not after.params.keys() <= self._configured
+            self._is_whole = None if self.names_more else False
 
     @property
     def is_whole(self) -> bool:

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.samplers.history import usable
 from optunapi.engine.samplers.native.engine import NativeSampler
+from optunapi.engine.samplers.uniform import UniformSampler
 from optunapi.engine.space import from_internal
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.explored import explorable, was_evaluated
@@ -115,7 +116,7 @@ class Draft(BaseStorage):
         self._sampled = trial
 
         def suggest(name: str, distribution: BaseDistribution) -> Any:
-            if spec.sampler["name"] == "brute-force":
+            if spec.sampler["name"] == "brute-force" and not isinstance(sampler, UniformSampler):
                 following = {name: distribution}
                 self._history = explorable(history, spec.parameters, self.trial, following)
             trial._suggest(name, distribution)

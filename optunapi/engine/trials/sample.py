@@ -227,6 +227,7 @@ class Samples:
         if None in self._samples:
             # All of one specification: `Sampling.follow` replaces them together, inside a unit.
             self._policy, self._native = self._sampling.policy, derived.native
+            self._counts_all = derived.counts_all_points
             self._points = derived.points.copy() if len(wanted) > 1 else derived.points
             if len(wanted) == 1 and self._sampling.is_instant:
                 self._fill()
@@ -322,6 +323,11 @@ class Samples:
         draw = partial(sample_conditional, policy.spec.parameters)
         if failure is not None:
             return self._sampling.random_draft(policy, new, draw, failure)
+        if policy.spec.sampler["name"] == "brute-force" and self._counts_all:
+            # It may be any point that is not taken. Optuna's sampler would list all values and trials.
+            draft = new()
+            draw(draft.suggest(UniformSampler(self._sampling.random), policy.spec))
+            return draft
         return self._sampling.draft(policy, new, draw)
 
     def _blank(self, waiting: FrozenTrial | None, others: Sequence[Drafted]) -> FrozenTrial:
