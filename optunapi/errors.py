@@ -5,6 +5,7 @@
     │   ├── JsonInvalid           json-invalid
     │   ├── RequestInvalid        request-invalid     `errors`: location and reason
     │   ├── ConfigInvalid         config-invalid      `errors`: file, line, key, reason
+    │   │   └── DatabaseUnusable  internal: a database that has to be upgraded or repaired
     │   ├── NameInvalid           name-invalid
     │   ├── ValueInvalid          value-invalid
     │   ├── KeyReused             key-reused
@@ -99,6 +100,17 @@ class RequestInvalid(BadRequest):
 
 class ConfigInvalid(BadRequest):
     """A study's specification has errors; `errors` lists all with file, line, key and reason."""
+
+
+class DatabaseUnusable(ConfigInvalid, has_code=False):
+    """A study's database cannot be served as it is, and trying again cannot help.
+
+    `detail` says what to do. `file` is the database's name.
+    """
+
+    def __init__(self, detail: str, *, file: str | None = None, status: int | None = None) -> None:
+        found = {"file": file, "line": None, "key": None, "reason": detail}
+        super().__init__(detail, status=status, errors=[found])
 
 
 class NameInvalid(BadRequest):

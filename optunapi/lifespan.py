@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from optunapi.engine.catalog import Catalog
-from optunapi.errors import StorageUnavailable
+from optunapi.errors import DatabaseUnusable, OptunAPIError, StorageUnavailable
 from optunapi.garbage import frozen_survivors, unfreeze
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class PlainStartup:
 
         try:
             await self._app(scope, receive, hold_back)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, DatabaseUnusable) as error:
             await send({"type": "lifespan.startup.failed", "message": _refusal(error)})
         except BaseException:
             for message in failed:
@@ -159,7 +159,7 @@ class PlainStartup:
             raise
 
 
-def _refusal(error: StorageUnavailable) -> Any:
+def _refusal(error: OptunAPIError) -> Any:
     if multiprocessing.parent_process() is None:
         return f"OptunAPI cannot start: {error.detail}"
     # A second process on the same socket would receive half of the requests and could answer none.

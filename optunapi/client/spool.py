@@ -24,7 +24,15 @@ from typing import Any, Self
 from optunapi.client.http.session import Request, Session
 from optunapi.client.optuna_types.scalars import json_default
 from optunapi.client.process.forks import PerProcess
-from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, TrialNotFound, TryLater
+from optunapi.errors import (
+    BadRequest,
+    ConfigInvalid,
+    Conflict,
+    NotFound,
+    OptunAPIError,
+    TrialNotFound,
+    TryLater,
+)
 
 FORMAT = 1
 KINDS = {"study": str, "number": int, "params": dict, "created_at": str | None, "body": dict}
@@ -166,6 +174,8 @@ class Spool:
                     tell.send(session)
                 except TryLater:
                     raise
+                except ConfigInvalid as error:  # the server's file will be mended
+                    logger.warning("%s stays: %s: %s", path, error.code, error.detail)
                 except (BadRequest, Conflict, NotFound) as error:
                     kept = f"the kept result of trial {tell.number} of study {tell.study!r}"
                     self._set_aside(

@@ -2,31 +2,40 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from optunapi.engine.config_files import ConfigFiles
+from optuna.trial import TrialState
+
+from optunapi.engine.config_files import ConfigFiles, InvalidFile
 from optunapi.engine.fork import Origin, fitting_history
 from optunapi.engine.identity import NewId
-from optunapi.engine.names import check_name, slug_of
+from optunapi.engine.names import check_name
 from optunapi.engine.open_studies import OpenStudies
 from optunapi.engine.reports.snapshot import Snapshot
 from optunapi.engine.spec.diff import differences
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point
+from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.state.feed import Feed, Listener
 from optunapi.engine.state.state import Clock
-from optunapi.engine.store import ArtifactFiles, Commit, Stores
+from optunapi.engine.store import ArtifactFiles, Commit, StoredStudy, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.uploads import UnfinishedUploads
 from optunapi.engine.values import SpecView, StudyView, Version, unasked_view
 from optunapi.errors import (
     ConfigInvalid,
+    DatabaseUnusable,
     RequestInvalid,
     SpecConflict,
     StorageUnavailable,
     StudyNotFound,
 )
+
+LOOK_EVERY_SECONDS = 10.0
+LOOK_SECONDS = 0.5  # for changed configuration files; reading thousands takes longer
+UNKNOWN = spec_from_mapping({"parameters": {}})  # of a study that cannot be read
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +53,8 @@ class Catalog:
         new_id: NewId,
     ) -> None:
         self.artifacts = artifacts
+        self._clock = clock
+        self._looked_at = 0.0  # no file was
         self._configs = ConfigFiles(configs)
         self._stores = stores
         self._studies = OpenStudies(self._configs, stores, clock, new_id)
@@ -57,6 +68,7 @@ class Catalog:
         """
         self._stores.open()
         self.uploads.end_interrupted()
+        self._look_at_files()
 
     def find(self, name: str) -> Study | None:
         """The study, or None if it has a configuration and was never asked from.
@@ -64,6 +76,7 @@ class Catalog:
         Raises:
             StudyNotFound: there is neither a configuration nor a stored study of this name.
             ConfigInvalid: the study is not stored, and its configuration is not valid.
+            DatabaseUnusable, StorageUnavailable: its database cannot be opened.
         """
         return self._studies.find(name, create=False)
 
@@ -89,7 +102,7 @@ class Catalog:
             OptunAPIError: whatever `check` raises.
         """
         if (params or check) and self.find(name) is None:
-            spec = self._configs.spec(name)
+            spec = self._studies.configured(name)
             if params:
                 checked_point(spec, params)
             if check:
@@ -106,7 +119,7 @@ class Catalog:
         """
         study = self.find(name)
         if study is None:
-            return (unasked_view(name, self._configs.spec(name)),)
+            return (unasked_view(name, self._studies.configured(name)),)
         return study.view()
 
     def snapshot(self, name: str) -> tuple[Snapshot, *tuple[Commit, ...]]:
@@ -117,38 +130,66 @@ class Catalog:
         """
         study = self.find(name)
         if study is None:
-            return (Snapshot(study=name, spec=self._configs.spec(name)),)
+            return (Snapshot(study=name, spec=self._studies.configured(name)),)
         return study.snapshot()
 
     def names(self) -> list[str]:
         """The sorted names of all studies, as URLs have them; some may turn out not to open."""
-        return sorted(self._configs.names() | {slug_of(name) for name in self._stores.names()})
+        return self._studies.names()
 
     def views(
         self, *, after: str | None, state: str | None, limit: int
     ) -> tuple[list[StudyView], list[Commit]]:
         """At most `limit` studies in the order of their names, after `after`, in `state` if given.
 
-        Studies that cannot be opened are left out.
+        A study that cannot be opened has the reason in `config_error`. A configuration that was never
+        valid is left out: `invalid_files` has it.
         """
         found: list[StudyView] = []
         commits: list[Commit] = []
-        for name in self.names():
+        stored = self._studies.all_stored()
+        for name in sorted(self._configs.names() | stored.keys()):
             if after is not None and name <= after:
                 continue
             if len(found) == limit:
                 break
             try:
-                view, *seen = self.view(name)
+                view, *seen = self._listed(name, stored.get(name))
             except (StudyNotFound, ConfigInvalid):
-                continue  # an invalid configuration, or a file without a study in it
-            except StorageUnavailable as error:
-                logger.warning("study %s cannot be listed: %s", name, error.detail)
-                continue
+                continue  # an invalid configuration, or a study that was deleted just now
             if state is None or view.state == state:
                 found.append(view)
                 commits += seen
         return found, commits
+
+    def _listed(
+        self, name: str, stored: StoredStudy | None
+    ) -> tuple[StudyView, *tuple[Commit, ...]]:
+        """The study's view, whatever its database is like."""
+        if stored is None and self.served(name) is None:  # without a look into the folder for each
+            return (unasked_view(name, self._studies.configured(name)),)
+        try:
+            return self.view(name)
+        except (DatabaseUnusable, StorageUnavailable) as error:
+            fault = error
+        config = self._configs.find(name)
+        spec = None if config is None else config.content
+        view = unasked_view(name, spec if isinstance(spec, StudySpec) else UNKNOWN)
+        if stored is not None:
+            counts = {state: stored.counts.get(state.name, 0) for state in TrialState}
+            view = replace(view, name=stored.name, counts=counts)
+        return (replace(view, config_error=fault.detail),)
+
+    def invalid_files(self) -> list[InvalidFile]:
+        """The files of the config folder that are no study, and were none when they were last valid."""
+        stored = self._studies.all_stored()
+        return [each for each in self._configs.invalid(LOOK_SECONDS) if each.study not in stored]
+
+    def _look_at_files(self) -> None:
+        """Log what is wrong with files that nobody asked for yet."""
+        self._looked_at = self._clock()
+        self._configs.invalid(LOOK_SECONDS)
+        self._studies.all_stored()
 
     def put(self, name: str, spec: StudySpec) -> bool:
         """Create a study with this specification; False if there already is one with the same.
@@ -161,7 +202,7 @@ class Catalog:
         check_name(name)
         if self._configs.find(name) is not None:
             study = self.find(name)
-            present = self._configs.spec(name) if study is None else study.spec
+            present = self._studies.configured(name) if study is None else study.spec
             reason = ": its configuration file decides"
         else:
             with self._studies.lock(name):
@@ -184,7 +225,7 @@ class Catalog:
         """
         study = self.find(name)
         if study is None:
-            spec = self._configs.spec(name)
+            spec = self._studies.configured(name)
             version = Version(spec_version=spec.version, since=None, first_trial=0)
             return (SpecView(spec=spec, source="file", versions=[version]),)
         return study.spec_view()
@@ -204,7 +245,7 @@ class Catalog:
         # configuration file and the change.
         with self._studies.lock(name):
             study = self._studies.stored(name)
-            present = self._configs.spec(name) if study is None else study.spec
+            present = self._studies.configured(name) if study is None else study.spec
             spec = _of_version(wanted, present, study) if isinstance(wanted, str) else wanted
             if not (diff := differences(present, spec)):
                 return False
@@ -229,7 +270,7 @@ class Catalog:
         check_name(new)
         origin = self._origin(old)
         has_config = self._configs.find(new) is not None
-        spec = self._configs.spec(new) if has_config else origin.spec
+        spec = self._studies.configured(new) if has_config else origin.spec
         history = fitting_history(origin, spec)
         with self._studies.lock(new):
             present = self._studies.stored(new)
@@ -244,7 +285,7 @@ class Catalog:
     def _origin(self, name: str) -> Origin:
         study = self.find(name)
         if study is None:
-            return Origin(spec=self._configs.spec(name))
+            return Origin(spec=self._studies.configured(name))
         origin, commit = study.origin()
         commit.result()
         return origin
@@ -301,6 +342,8 @@ class Catalog:
         Call it about once a second. Returns how many studies were closed or deleted since the last sweep.
         """
         self.uploads.end_refused()
+        if not 0 <= self._clock() - self._looked_at < LOOK_EVERY_SECONDS:
+            self._look_at_files()
         return self._studies.sweep(idle_seconds)
 
     def unavailable(self) -> str | None:

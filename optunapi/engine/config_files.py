@@ -1,16 +1,21 @@
 """The studies' YAML files in one folder. `find` compares a file with the disk, and reads a changed one."""
 
+import logging
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optunapi.engine.names import NAME
+from optunapi.engine.names import NAME, NAME_RULE
 from optunapi.engine.spec.files import read_config
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.study import Study
-from optunapi.errors import ConfigInvalid, SpecConflict, StudyNotFound
+from optunapi.errors import ConfigInvalid, SpecConflict
 
 SUFFIXES = (".yaml", ".yml")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +45,25 @@ class Config:
             study.follow(self.content)
 
 
+@dataclass(frozen=True, kw_only=True)
+class InvalidFile:
+    """A file of the folder that is no study, and why: each error has file, line, key and reason.
+
+    `study` is the study that the file would be, as far as its name can tell.
+    """
+
+    file: str
+    study: str
+    errors: list[dict[str, Any]]
+
+
 class ConfigFiles:
     """The configuration files of a folder. Every method may be called from any thread."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._read: dict[str, Config] = {}
+        self._logged: dict[str, tuple[Any, ...]] = {}
 
     def names(self) -> set[str]:
         """The names of the studies that have a file, valid or not."""
@@ -79,25 +97,86 @@ class ConfigFiles:
             except ConfigInvalid as error:
                 content = error
             config = self._read[name] = Config(signature=signature, content=content)
+            self._log(path.name, signature, content)
             return config
         self._read.pop(name, None)
         return None
 
-    def spec(self, name: str) -> StudySpec:
-        """The specification in the file of a study that is not stored.
+    def spec(self, name: str) -> StudySpec | None:
+        """The specification in the file of a study that is not stored; None without a file.
 
         Raises:
-            StudyNotFound: there is no file.
             ConfigInvalid: the file is not valid.
         """
         config = self.find(name)
         if config is None:
-            raise StudyNotFound(
-                f"there is no study {name!r}: put a {name}.yaml into the server's config folder"
-            )
+            return None
         if isinstance(config.content, ConfigInvalid):
             # The next call reads the file again: if the disk refused to read it, the file may be
             # readable then without having changed.
             self._read.pop(name, None)
             raise config.content.again()
         return config.content
+
+    def invalid(self, seconds: float = math.inf) -> list[InvalidFile]:
+        """The files that are no study, by name. Each is logged, and again when it has changed.
+
+        Files that were changed are read for `seconds` at most; the rest follows with the next calls.
+        """
+        until = time.monotonic() + seconds
+        try:
+            paths = sorted(path for path in self.folder.iterdir() if path.name[0] != ".")
+        except OSError:
+            return []  # the folder is not there, or not readable: no study has a file
+        for gone in self._logged.keys() - {path.name for path in paths}:
+            self._logged.pop(gone, None)
+        found = []
+        for path in paths:
+            if path.suffix in SUFFIXES and NAME.fullmatch(path.stem):
+                known = self._read.get(path.stem)
+                config = known if time.monotonic() > until else self.find(path.stem)
+                if config is not None and config.signature[0] != path.suffix:
+                    reason = f"{path.stem}{config.signature[0]} is used in its place: remove one of the two"
+                    error = _not_a_study(path, reason)
+                elif config is None and path.is_symlink():
+                    error = _not_a_study(path, "it is a link to a file that is not there")
+                elif config is None or not isinstance(config.content, ConfigInvalid):
+                    continue
+                else:
+                    error = config.content
+            elif path.suffix.lower() in SUFFIXES or path.is_file():
+                error = _not_a_study(path, _wrong_name(path))
+            else:
+                continue  # a folder with other things
+            self._log(path.name, (), error)
+            found.append(
+                InvalidFile(
+                    file=shown(path.name), study=shown(path.stem), errors=error.extra["errors"]
+                )
+            )
+        return found
+
+    def _log(self, file: str, signature: tuple[Any, ...], content: object) -> None:
+        if not isinstance(content, ConfigInvalid):
+            self._logged.pop(file, None)
+        elif self._logged.get(file) is None or signature not in ((), self._logged[file]):
+            self._logged[file] = signature
+            logger.warning("%s in the config folder is no study: %s", shown(file), content.detail)
+
+
+def _not_a_study(path: Path, reason: str) -> ConfigInvalid:
+    file = shown(path.name)
+    error = {"file": file, "line": None, "key": None, "reason": reason}
+    return ConfigInvalid(reason, errors=[error])
+
+
+def _wrong_name(path: Path) -> str:
+    if path.suffix in SUFFIXES:
+        return f"a study's name {NAME_RULE}: rename the file"
+    ending = SUFFIXES[0] if path.suffix.lower() in SUFFIXES else " or ".join(SUFFIXES)
+    return f"a study's file ends in {ending}: rename it, or move it out of the folder"
+
+
+def shown(name: str) -> str:
+    """A file's name as it can be shown: one line of text, whatever bytes it has."""
+    return name if name.isprintable() else repr(name)[1:-1]

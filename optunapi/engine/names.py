@@ -1,14 +1,21 @@
 """What studies, parameters and objectives may be called, and the name of a study in URLs."""
 
+import difflib
 import hashlib
 import re
+from collections.abc import Collection
 
 from optunapi.engine.documents.document import quoted
-from optunapi.errors import NameInvalid
+from optunapi.errors import NameInvalid, StudyNotFound
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
+NAME_RULE = (
+    "has 1 to 128 letters, digits, dots, hyphens and underscores, and begins with a letter or digit"
+)
 LONGEST_NAME = 255
+
+MOST_COMPARED = 5000  # names; comparing them takes some 20 ms
 
 _OTHERS = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -20,10 +27,7 @@ def check_name(name: str) -> None:
         NameInvalid: the name is empty, too long, or has other characters.
     """
     if not NAME.fullmatch(name):
-        raise NameInvalid(
-            "a study's name has 1 to 128 letters, digits, dots, hyphens and underscores, "
-            "and begins with a letter or digit"
-        )
+        raise NameInvalid(f"a study's name {NAME_RULE}")
 
 
 def slug_of(name: str) -> str:
@@ -37,6 +41,27 @@ def slug_of(name: str) -> str:
     readable = _OTHERS.sub("-", name).strip("-._")[:100] or "study"
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
     return f"{readable}-{digest}"
+
+
+def slug_in_file(name: str, file: str) -> str:
+    """The name in URLs of a study whose own name another file's study has."""
+    return slug_of(f"{name} in {file}")
+
+
+def not_found(name: str, known: Collection[str]) -> StudyNotFound:
+    """The error for a study that does not exist, with the names among `known` that are like its own.
+
+    `known` are the names that the caller may see.
+    """
+    if not NAME.fullmatch(name):
+        return StudyNotFound(f"no study can be called {name!r}")
+    near = [] if len(known) > MOST_COMPARED else difflib.get_close_matches(name, known)
+    meant = f". Did you mean {' or '.join(map(repr, near))}?" if near else "."
+    return StudyNotFound(
+        f"there is no study {name!r}{meant} To create it, put a {name}.yaml into the server's config "
+        f"folder, or call create_study({name!r}) of the Python client",
+        near=near,
+    )
 
 
 def name_fault(name: str) -> str | None:

@@ -15,7 +15,7 @@ from optunapi.engine.config_files import Config, ConfigFiles
 from optunapi.engine.creation import create_study
 from optunapi.engine.fork import Origin
 from optunapi.engine.identity import NewId, identify
-from optunapi.engine.names import NAME, slug_of
+from optunapi.engine.names import NAME, not_found, slug_in_file, slug_of
 from optunapi.engine.records import SPEC
 from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.inferred import spec_of_history
@@ -23,7 +23,7 @@ from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.stored import stored_spec
 from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import Clock, StudyState
-from optunapi.engine.store import Store, Stores
+from optunapi.engine.store import Store, StoredStudy, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import Removed
 from optunapi.errors import StorageUnavailable, StudyNotFound
@@ -32,10 +32,11 @@ logger = logging.getLogger(__name__)
 
 
 class _Open(NamedTuple):
-    """An open study, and the configuration that was applied to it last."""
+    """An open study, the configuration that was applied to it last, and the file that it is in."""
 
     study: Study
     config: Config | None
+    file: str
 
 
 class OpenStudies:
@@ -73,11 +74,12 @@ class OpenStudies:
         Raises:
             StudyNotFound: there is neither a configuration nor a stored study of this name.
             ConfigInvalid: the study is not stored, and its configuration is not valid.
+            DatabaseUnusable, StorageUnavailable: its database cannot be opened.
         """
         if self._is_shut_down:
             raise StorageUnavailable("the server is shutting down: ask again when it is back")
         if not NAME.fullmatch(name):
-            raise StudyNotFound(f"no study can be called {name!r}")
+            raise not_found(name, ())
         found = self._open.get(name)
         if found is not None and self._is_current(name, found):
             return found.study
@@ -85,8 +87,23 @@ class OpenStudies:
             study = self.stored(name)
             if study is None:
                 spec = self._configs.spec(name)
-                study = self.create(name, spec) if create else None
+                if spec is not None:
+                    return self.create(name, spec) if create else None
+        if study is None:
+            raise not_found(name, self.names())
         return study
+
+    def configured(self, name: str) -> StudySpec:
+        """The specification in the configuration file of a study that is not stored.
+
+        Raises:
+            StudyNotFound: there is no file.
+            ConfigInvalid: the file is not valid.
+        """
+        spec = self._configs.spec(name)
+        if spec is None:
+            raise not_found(name, self.names())
+        return spec
 
     def _is_current(self, name: str, found: _Open) -> bool:
         return found.config is self._configs.find(name) and not found.study.is_gone()
@@ -97,16 +114,48 @@ class OpenStudies:
         if found is not None and found.study.is_gone():  # another process deleted it
             self._forget(name)
             found.study.feed.close()
+            self._stores.release(found.file)
             found = None
         config = self._configs.find(name)
-        study = self._load(name, config) if found is None else found.study
-        if study is not None and (found is None or found.config is not config):
-            study.rule_by_file(config is not None)
-            if config is None:
-                study.follow(study.spec)  # an error in a file that is gone does not count
+        if found is None:
+            stored = self._stored(name)
+            return None if stored is None else self._load(name, stored, config)
+        if found.config is not config:
+            _apply(config, found.study)
+            self._open[name] = found._replace(config=config)
+        return found.study
+
+    def all_stored(self) -> dict[str, StoredStudy]:
+        """Every stored study by the name that URLs have, also those that cannot be served.
+
+        Of two studies with one name, the one in the file of that name has it in URLs too.
+        """
+        # An open study keeps its name when a file appears that would come before its own: else it would
+        # be opened twice, and its trainers would get the trials of another.
+        held = {(o.file, o.study.name): slug for slug, o in list(self._open.items())}
+        found: dict[str, StoredStudy] = {}
+        rest = []
+        for study in sorted(self._stores.stored(), key=_precedence):
+            if slug := held.get((study.file, study.name)):
+                found[slug] = study
             else:
-                config.apply(study)
-            self._open[name] = _Open(study, config)
+                rest.append(study)
+        for study in rest:
+            slug = slug_of(study.name)
+            found.setdefault(slug_in_file(study.name, study.file) if slug in found else slug, study)
+        return found
+
+    def names(self) -> list[str]:
+        """The sorted names of all studies, as URLs have them; some may turn out not to open."""
+        return sorted(self._configs.names() | self.all_stored().keys())
+
+    def _stored(self, slug: str) -> StoredStudy | None:
+        # Almost always the study is there, and reading a whole folder takes longer.
+        study = self._stores.of_file_named(slug)
+        if study is None or any(
+            (o.file, o.study.name) == (study.file, study.name) for o in list(self._open.values())
+        ):
+            study = self.all_stored().get(slug)
         return study
 
     def create(
@@ -118,24 +167,33 @@ class OpenStudies:
         history: Sequence[FrozenTrial] = (),
     ) -> Study:
         """A new study; see `create_study`."""
-        store, now = self._stores.for_new(name), self._clock()
-        study_id = create_study(
-            store, name, spec, now, new_id=self._new_id, origin=origin, history=history
-        )
-        study = self._study(name, name, store, study_id, spec)
-        study.rule_by_file(self._configs.find(name) is not None)
-        self._open[name] = _Open(study, config=None)
+        now, (store, file) = self._clock(), self._stores.for_new(name)
+        try:
+            study_id = create_study(
+                store, name, spec, now, new_id=self._new_id, origin=origin, history=history
+            )
+            study = self._study(name, name, store, study_id, spec)
+            study.rule_by_file(self._configs.find(name) is not None)
+        except BaseException:
+            self._stores.release(file)
+            raise
+        self._open[name] = _Open(study, None, file)
         return study
 
-    def _load(self, name: str, config: Config | None) -> Study | None:
-        own_name, stored = name, self._stores.find(name)
-        if stored is None:
-            slugged = (each for each in self._stores.names() if slug_of(each) == name != each)
-            own_name = next(slugged, name)
-            stored = None if own_name == name else self._stores.find(own_name)
-        if stored is None:
+    def _load(self, name: str, stored: StoredStudy, config: Config | None) -> Study | None:
+        if stored.fault is not None:
+            raise stored.fault.again()
+        found = self._stores.use(stored)
+        if found is None:
             return None
-        return self._study(name, own_name, *stored, _stored_spec(*stored, config))
+        try:
+            study = self._study(name, stored.name, *found, _stored_spec(*found, config))
+            _apply(config, study)
+        except BaseException:
+            self._stores.release(stored.file)
+            raise
+        self._open[name] = _Open(study, config, stored.file)
+        return study
 
     def _study(
         self, name: str, own_name: str, store: Store, study_id: int, spec: StudySpec
@@ -146,6 +204,7 @@ class OpenStudies:
             store,
             study_id,
             name=own_name,
+            slug=name,
             uid=identify(store, study_id, name, self._new_id),
             spec=spec,
             clock=self._clock,
@@ -180,9 +239,10 @@ class OpenStudies:
             removed, commit = study.delete(force=force)
             commit.result()
             if self.get(name) is study:
+                file = self._open[name].file
                 self._forget(name)
+                self._stores.discard(file)
             study.feed.close()
-            self._stores.discard(study.name)
         return removed
 
     def sweep(self, idle_seconds: float) -> int:
@@ -190,7 +250,7 @@ class OpenStudies:
 
         Returns how many studies were closed or deleted since the last sweep.
         """
-        for name, (study, _) in list(self._open.items()):
+        for name, (study, _, _) in list(self._open.items()):
             try:
                 study.apply_deadlines()
             except StorageUnavailable:
@@ -212,10 +272,11 @@ class OpenStudies:
         with self.lock(name):
             # It may have been used, or closed, since it was looked at.
             if self.get(name) is study and study.idle_for() >= idle_seconds:
+                file = self._open[name].file
                 self._forget(name)
                 # A request that found the study just before gets StorageClosed: it looks the study
                 # up again, which opens it.
-                self._stores.release(study.name)
+                self._stores.release(file)
 
     def _forget(self, name: str) -> None:
         del self._open[name]
@@ -226,6 +287,20 @@ class OpenStudies:
         """Open nothing from now on."""
         self._is_shut_down = True
         self._open.clear()
+
+
+def _apply(config: Config | None, study: Study) -> None:
+    study.rule_by_file(config is not None)
+    if config is None:
+        study.follow(study.spec)  # an error in a file that is gone does not count
+    else:
+        config.apply(study)
+
+
+def _precedence(study: StoredStudy) -> tuple[bool, bool, str, str]:
+    """Which of the studies that share a name has it in URLs: the one of its own file, else the first."""
+    is_own = study.file in ("", f"{study.name}.db")
+    return not is_own, slug_of(study.name) != study.name, study.name, study.file
 
 
 def _stored_spec(store: Store, study_id: int, config: Config | None) -> StudySpec:

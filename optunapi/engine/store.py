@@ -14,6 +14,8 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.errors import OptunAPIError
+
 
 class Commit(Protocol):
     """A change's commit in the database: `await` it, or wait for it in a thread with `result`.
@@ -158,26 +160,52 @@ class Store(Protocol):
         """How long each of the latest commits took, the oldest first."""
 
 
+class StoredStudy(Protocol):
+    """A study as it was found in a store."""
+
+    @property
+    def name(self) -> str:
+        """The study's own name, which a URL may not be able to hold."""
+
+    @property
+    def file(self) -> str:
+        """The name of its file; empty in a database for all studies."""
+
+    @property
+    def fault(self) -> OptunAPIError | None:
+        """Why it cannot be served."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """If it cannot be served: its numbers of trials by state, as far as they are known."""
+
+
 class Stores(Protocol):
-    """Where studies are stored: `optunapi.storage.stores` has one file a study, or one database."""
+    """Where studies are stored: `optunapi.storage.stores` has a folder of files, or one database."""
 
     def open(self) -> None:
         """Become the owner. Raises StorageUnavailable if another process is the owner."""
 
-    def find(self, name: str) -> tuple[Store, int] | None:
-        """The store that has this study, and the study's id in it; None if it is not stored."""
+    def stored(self) -> Iterable[StoredStudy]:
+        """Every study, as the files are now."""
 
-    def for_new(self, name: str) -> Store:
-        """The store for a new study of this name."""
+    def of_file_named(self, name: str) -> StoredStudy | None:
+        """The study of this name in the file of this name; None if there is none."""
 
-    def names(self) -> Iterable[str]:
-        """The names of the stored studies; without opening a file, its own name stands for its study."""
+    def use(self, study: Any) -> tuple[Store, int] | None:
+        """The store that has this study, and the study's id in it; None if it is gone.
 
-    def discard(self, name: str) -> None:
-        """Remove the files of a study that was deleted."""
+        Call `release` or `discard` once for each use.
+        """
 
-    def release(self, name: str) -> None:
-        """Close a study's database, if it has one of its own; the next use opens it again."""
+    def for_new(self, name: str) -> tuple[Store, str]:
+        """The store for a new study of this name, and its file; a use, as above."""
+
+    def release(self, file: str) -> None:
+        """End a use of a file; the last one closes it."""
+
+    def discard(self, file: str) -> None:
+        """End a use of a file whose study was deleted, and remove it if it holds no other."""
 
     def unavailable(self) -> str | None:
         """Why some open store cannot be read or written now, or None."""

@@ -5,7 +5,13 @@ from contextlib import suppress
 
 from optunapi.engine.open_studies import OpenStudies
 from optunapi.engine.store import ArtifactFiles, Upload
-from optunapi.errors import ConfigInvalid, OptunAPIError, StorageUnavailable, StudyNotFound
+from optunapi.errors import (
+    ConfigInvalid,
+    DatabaseUnusable,
+    OptunAPIError,
+    StorageUnavailable,
+    StudyNotFound,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +42,11 @@ class UnfinishedUploads:
     def end_refused(self) -> None:
         """End the uploads that were taken over and whose studies can be read again."""
         for upload in list(self._refused):
-            with suppress(StorageUnavailable, OSError):
+            with suppress(StorageUnavailable, DatabaseUnusable, OSError):
                 try:
                     self._end(upload)
+                except DatabaseUnusable:  # the study is there: an upgrade makes it readable
+                    raise
                 except (StudyNotFound, ConfigInvalid):  # the study was deleted
                     upload.drop()
                 self._refused.remove(upload)
@@ -53,7 +61,7 @@ class UnfinishedUploads:
 
         Raises:
             StudyNotFound, ConfigInvalid: its study is not stored.
-            StorageUnavailable: its study cannot be read now.
+            StorageUnavailable, DatabaseUnusable: its study cannot be read now.
         """
         is_listed = False
         if upload.is_kept:

@@ -100,10 +100,11 @@ class SpecView:
 class StudyView:
     """A study as it was when it was looked at. Times are seconds since the epoch.
 
-    The defaults are those of a study that was never asked from.
+    `slug` is its name in URLs. The defaults are those of a study that was never asked from.
     """
 
     name: str
+    slug: str
     spec: StudySpec
     limits: Limits
     limits_source: Mapping[str, Source | None]
@@ -126,6 +127,7 @@ def unasked_view(name: str, spec: StudySpec) -> StudyView:
     """A study that has a configuration and was never asked from."""
     return StudyView(
         name=name,
+        slug=name,
         spec=spec,
         limits=spec.limits,
         limits_source=sources(spec, StudyRecord(), "file"),

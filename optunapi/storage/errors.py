@@ -3,11 +3,15 @@
 StorageUnavailable
 ├── Superseded        another process wrote first: the same change may succeed if it is made again
 ├── StorageClosed     used after `close()`
-├── DatabaseOwned     another process, or this one, has the database open
-└── DatabaseUnusable  the database that the URL names cannot be opened
+└── DatabaseOwned     another process, or this one, has the database open
+ConfigInvalid
+└── DatabaseUnusable  the database cannot be opened until somebody upgrades, repairs or moves it
 """
 
-from optunapi.errors import StorageClosed, StorageUnavailable, Superseded
+import errno
+import sqlite3
+
+from optunapi.errors import DatabaseUnusable, StorageClosed, StorageUnavailable, Superseded
 
 __all__ = [
     "CLOSED",
@@ -16,15 +20,20 @@ __all__ = [
     "StorageClosed",
     "Superseded",
     "copy_of",
+    "refusal_of",
 ]
+
+# What may pass by itself. A permission that is missing does not, a full disk or a lock may.
+PASSING = {
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL),
+}
+LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ELOOP}
+DAMAGED_SECONDS = 3600  # a damaged file is replaced by hand, if at all
 
 
 class DatabaseOwned(StorageUnavailable, has_code=False):
     """The database has an owner; the message names its process and host."""
-
-
-class DatabaseUnusable(StorageUnavailable, has_code=False):
-    """The database cannot be opened as it is; the message says what to do."""
 
 
 CLOSED = "the storage is closed: open it again with open_storage"
@@ -33,3 +42,20 @@ CLOSED = "the storage is closed: open it again with open_storage"
 def copy_of(refusal: StorageUnavailable) -> StorageUnavailable:
     """A copy to raise: an exception shared between threads would collect the tracebacks of all."""
     return type(refusal)(refusal.detail, retry_after=refusal.retry_after)
+
+
+def refusal_of(
+    file: str, error: Exception, failed: str = "cannot be opened"
+) -> StorageUnavailable | DatabaseUnusable:
+    """The refusal of a database for an error of SQLite or of the system.
+
+    It is DatabaseUnusable if the same attempt cannot succeed before somebody changes the file.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+    if code == sqlite3.SQLITE_CORRUPT:
+        detail = f"{file} is damaged ({reason}): put a backup in its place"
+        return StorageUnavailable(detail, retry_after=DAMAGED_SECONDS)
+    detail = f"{file} {failed}: {reason}"
+    passes = error.errno not in LASTING if isinstance(error, OSError) else code in PASSING
+    return StorageUnavailable(detail) if passes else DatabaseUnusable(detail, file=file)

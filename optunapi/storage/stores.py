@@ -1,101 +1,213 @@
-"""Where a server keeps its studies: a SQLite file for each, or one database for all."""
+"""Where a server keeps its studies: a SQLite file for each, or one database for all.
 
+A file usually has one study, which has its name. It may as well have others, or several.
+"""
+
+import logging
 import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from optunapi.storage.errors import DatabaseUnusable, StorageClosed
+from optunapi.errors import OptunAPIError, StorageUnavailable
+from optunapi.storage.errors import DatabaseUnusable, StorageClosed, refusal_of
+from optunapi.storage.tables.contents import Contents, contents_of, signature_of
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import prepare_first
 from optunapi.storage.write_through import WriteThroughStorage, open_storage
 
+SUFFIX = ".db"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStudy:
+    """A study as it was found. `file` is the name of its file, empty in a database for all studies.
+
+    With a `fault` it cannot be served, and `counts` has its trials by state as far as they are known.
+    """
+
+    name: str
+    file: str = ""
+    fault: OptunAPIError | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class _File:
+    """A file and its storage, which is open while studies of it are in use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.Lock()
+        self.storage: WriteThroughStorage | None = None
+        self.n_users = 0
+
 
 class StudyFiles:
-    """One SQLite file per study, `NAME.db` in a folder, opened on first use."""
+    """The SQLite files of a folder. A file is open while any of its studies is in use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._ownership: Ownership | None = None
-        self._open: dict[str, WriteThroughStorage] = {}
-        self._lock = threading.Lock()
+        self._files: dict[str, _File] = {}
+        self._lock = threading.Lock()  # for the dictionary; opening a file is slow
+        self._known: dict[str, tuple[tuple[int, ...], Contents]] = {}
+        self._logged: dict[str, str] = {}
 
     def open(self) -> None:
         """Become the folder's owner.
 
         Raises:
             DatabaseOwned: another process is; the message names it.
-            DatabaseUnusable: the folder cannot be created or written.
+            DatabaseUnusable, StorageUnavailable: the folder cannot be created or written.
         """
         called = f"the folder {self._folder.name}/"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseUnusable(f"{called} cannot be created: {error.strerror}") from error
+            raise refusal_of(called, error, "cannot be created") from error
         self._ownership = Ownership(self._folder / "server", called)
-        if not self.names():
+        if not self._paths():
             prepare_first()  # else the first request, and all that come meanwhile, would wait for it
 
-    def find(self, name: str) -> tuple[WriteThroughStorage, int] | None:
-        """The study's storage and its id there; None if there is no such file or study."""
-        if not self._path(name).is_file():
-            return None
-        storage = self._storage(name)
+    def stored(self) -> list[StoredStudy]:
+        """The studies of every file, as the files are now. A file that cannot be read may be one."""
+        paths = self._paths()
+        names = {path.name for path in paths}
+        for known in (self._known, self._logged):
+            for gone in known.keys() - names:
+                known.pop(gone, None)
+        return [study for path in paths for study in self._studies(path)]
+
+    def of_file_named(self, name: str) -> StoredStudy | None:
+        """The study that has the name of its file, as the file is now; None if there is none."""
+        found = self._studies(self._folder / f"{name}{SUFFIX}")
+        return next((study for study in found if study.name == name), None)
+
+    def use(self, study: StoredStudy) -> tuple[WriteThroughStorage, int] | None:
+        """The study's storage and its id there; None if it is gone. Call `release` after the last use."""
+        storage = self._open(study.file)
         try:
-            return storage, storage.get_study_id_from_name(name)
-        except KeyError:
-            return None
+            return storage, storage.get_study_id_from_name(study.name)
+        except BaseException as error:
+            self.release(study.file)
+            if isinstance(error, KeyError):
+                return None
+            raise
 
-    def for_new(self, name: str) -> WriteThroughStorage:
-        """The storage for a new study; its file is created."""
-        return self._storage(name)
+    def for_new(self, name: str) -> tuple[WriteThroughStorage, str]:
+        """The storage for a new study, and its file, which is created; `release` is due as for `use`."""
+        file = f"{name}{SUFFIX}"
+        return self._open(file), file
 
-    def names(self) -> list[str]:
-        """The names of the files."""
-        return [path.stem for path in self._folder.glob("*.db")]
+    def release(self, file: str) -> None:
+        """End one use of a file, and close it if that was the last; the next use opens it."""
+        self._release(self._files[file])
 
-    def discard(self, name: str) -> None:
-        """Remove the file of a study that was deleted, unless it holds others."""
-        with self._lock:
-            storage = self._open[name]
-        if storage.get_all_studies():
-            return
-        with self._lock:
-            del self._open[name]
-        storage.close()
-        self._path(name).unlink()
-
-    def release(self, name: str) -> None:
-        """Close a study's file; the next use opens it."""
-        with self._lock:
-            storage = self._open.pop(name, None)
-        if storage is not None:
-            storage.close()
+    def discard(self, file: str) -> None:
+        """End one use of a file whose study was deleted, and remove it unless it holds others."""
+        found = self._files[file]
+        with found.lock:
+            if found.n_users == 1:
+                self._close(found)
+                # Read from the disk: a study that cannot be served, or of another process, counts.
+                if contents_of(found.path) == Contents():
+                    for suffix in ("", "-wal", "-shm"):
+                        found.path.with_name(file + suffix).unlink(missing_ok=True)
+            found.n_users -= 1
 
     def unavailable(self) -> str | None:
         """Why some open file cannot be read and written now, or None."""
-        with self._lock:
-            storages = list(self._open.values())
-        return next((reason for each in storages if (reason := each.unavailable)), None)
+        storages = [each.storage for each in list(self._files.values())]
+        return next((reason for each in storages if each and (reason := each.unavailable)), None)
 
     def close(self) -> None:
         """Close every file, and give up the folder."""
-        for name in list(self._open):
-            self.release(name)
+        for found in list(self._files.values()):
+            with found.lock:
+                self._close(found)
         if self._ownership is not None:
             self._ownership.release()
 
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.db"
+    def _paths(self) -> list[Path]:
+        found = self._folder.glob(f"*{SUFFIX}")
+        return sorted(path for path in found if not path.name.startswith("."))
 
-    def _storage(self, name: str) -> WriteThroughStorage:
-        # The catalog never lets two threads open one study at once, and opening is slow: the lock is for
-        # the dictionary alone.
+    def _studies(self, path: Path) -> Iterator[StoredStudy]:
+        contents = self._contents(path)
+        # A file that cannot be read is named in place of its studies.
+        names = contents.studies or ({path.stem: {}} if contents.fault else {})
+        for name, counts in names.items():
+            yield StoredStudy(name=name, file=path.name, fault=contents.fault, counts=counts)
+
+    def _contents(self, path: Path) -> Contents:
+        open_file = self._files.get(path.name)
+        storage = None if open_file is None else open_file.storage
+        if storage is not None:
+            try:
+                return Contents(studies={name: {} for name in storage.study_names()})
+            except StorageClosed:
+                pass  # just now
+            except StorageUnavailable:
+                return self._known.get(path.name, ((), Contents(studies={path.stem: {}})))[1]
+        try:
+            signature = signature_of(path)
+        except FileNotFoundError:
+            if not path.is_symlink():
+                return Contents()
+            return self._fault(path.name, f"{path.name} is a link to a file that is not there")
+        except OSError as error:
+            return Contents(fault=refusal_of(path.name, error))
+        if path.is_symlink() and (target := path.resolve()).parent == self._folder.resolve():
+            # Its studies are those of the other file, which has one lock and one connection.
+            return self._fault(
+                path.name, f"{path.name} is a link to {target.name}: remove the link"
+            )
+        known = self._known.get(path.name)
+        if known is not None and known[0] == signature:
+            return known[1]
+        contents = contents_of(path)
+        if not isinstance(
+            contents.fault, StorageUnavailable
+        ):  # that may pass with the file unchanged
+            self._known[path.name] = signature, contents
+        self._log(path.name, contents.fault)
+        return contents
+
+    def _fault(self, file: str, reason: str) -> Contents:
+        fault = DatabaseUnusable(reason, file=file)
+        self._log(file, fault)
+        return Contents(fault=fault)
+
+    def _log(self, file: str, fault: OptunAPIError | None) -> None:
+        """Log what is wrong with a file, once."""
+        if fault is None:
+            self._logged.pop(file, None)
+        elif self._logged.get(file) != fault.detail:
+            self._logged[file] = fault.detail
+            logger.warning("a database cannot be served: %s", fault.detail)
+
+    def _open(self, file: str) -> WriteThroughStorage:
         with self._lock:
-            storage = self._open.get(name)
-        if storage is None:
-            storage = open_storage(f"sqlite:///{self._path(name)}")
-            with self._lock:
-                self._open[name] = storage
-        return storage
+            found = self._files.setdefault(file, _File(self._folder / file))
+        with found.lock:
+            if found.storage is None:
+                found.storage = open_storage(f"sqlite:///{found.path}")
+            found.n_users += 1
+            return found.storage
+
+    def _release(self, found: _File) -> None:
+        with found.lock:
+            found.n_users -= 1
+            if not found.n_users:
+                self._close(found)
+
+    @staticmethod
+    def _close(found: _File) -> None:
+        storage, found.storage = found.storage, None
+        if storage is not None:
+            storage.close()
 
 
 class OneDatabase:
@@ -120,26 +232,30 @@ class OneDatabase:
         """
         self._opened = open_storage(self._url)
 
-    def find(self, name: str) -> tuple[WriteThroughStorage, int] | None:
+    def stored(self) -> list[StoredStudy]:
+        """Its studies."""
+        return [StoredStudy(name=name) for name in self._storage.study_names()]
+
+    def of_file_named(self, name: str) -> StoredStudy | None:
+        """The study of this name; None if there is none."""
+        return StoredStudy(name=name) if name in self._storage.study_names() else None
+
+    def use(self, study: StoredStudy) -> tuple[WriteThroughStorage, int] | None:
         """The storage, and the study's id there; None if it has no such study."""
         try:
-            return self._storage, self._storage.get_study_id_from_name(name)
+            return self._storage, self._storage.get_study_id_from_name(study.name)
         except KeyError:
             return None
 
-    def for_new(self, name: str) -> WriteThroughStorage:  # noqa: ARG002  # the engine's Stores demands it
+    def for_new(self, name: str) -> tuple[WriteThroughStorage, str]:  # noqa: ARG002  # as `Stores`
         """The storage."""
-        return self._storage
+        return self._storage, ""
 
-    def names(self) -> list[str]:
-        """The names of its studies."""
-        return [study.study_name for study in self._storage.get_all_studies()]
-
-    def discard(self, name: str) -> None:
-        """Do nothing: a deleted study leaves nothing behind."""
-
-    def release(self, name: str) -> None:
+    def release(self, file: str) -> None:
         """Do nothing: the other studies need it."""
+
+    def discard(self, file: str) -> None:
+        """Do nothing: a deleted study leaves nothing behind."""
 
     def unavailable(self) -> str | None:
         """Why it cannot be read and written now, or None."""

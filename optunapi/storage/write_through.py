@@ -1,6 +1,7 @@
 """`open_storage(url)`: studies in memory, written through to Optuna's tables."""
 
 import copy
+import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Container, Sequence
@@ -15,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optunapi.storage.commits import Commit
 from optunapi.storage.encoding import Distributions
-from optunapi.storage.errors import CLOSED, StorageClosed
+from optunapi.storage.errors import CLOSED, StorageClosed, refusal_of
 from optunapi.storage.memory.editor import Editor
 from optunapi.storage.memory.model import Memory
 from optunapi.storage.memory.trials import TrialChanges
@@ -116,6 +117,9 @@ class WriteThroughStorage(BaseStorage):
             connection.rollback()
             pending = Pending(memory)
             self._writer = Writer(database, connection, memory, pending, distributions)
+        except sqlite3.Error as error:
+            connection.close()
+            raise refusal_of(database.name, error, "cannot be read") from error
         except BaseException:
             connection.close()
             raise
@@ -221,6 +225,12 @@ class WriteThroughStorage(BaseStorage):
         """The attributes that Optuna and OptunAPI set."""
         with self._memory.lock:
             return self._memory.study(study_id).attrs["system"]
+
+    def study_names(self) -> list[str]:
+        """The names of all studies, also of those that cannot be read."""
+        with self._memory.lock:
+            self._memory.check()
+            return list(self._memory.names)
 
     def get_all_studies(self) -> list[FrozenStudy]:
         """Every study that can be read, by ascending id."""

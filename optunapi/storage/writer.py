@@ -7,7 +7,7 @@ from collections import deque
 
 from optunapi.errors import StorageUnavailable
 from optunapi.storage.encoding import Distributions
-from optunapi.storage.errors import DatabaseUnusable, Superseded
+from optunapi.storage.errors import Superseded
 from optunapi.storage.foreign_writes import apply, conflicts, expectation, find
 from optunapi.storage.memory.model import Memory
 from optunapi.storage.pending import Pending
@@ -117,7 +117,7 @@ class Writer:
     def _check_place(self) -> None:
         """What was written to a deleted file is lost: find out before it is acknowledged."""
         if self._database.replaced():
-            raise DatabaseUnusable("the database file was deleted or replaced")
+            raise StorageUnavailable("the database file was deleted or replaced")
 
     def _take_in_foreign_writes(self, suspects: set[int]) -> bool:
         """Bring memory up to the connection's transaction; False if that refused what was pending.

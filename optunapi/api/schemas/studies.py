@@ -18,7 +18,8 @@ from optunapi.api.schemas.fields import (
     time_of,
 )
 from optunapi.api.schemas.trials import values_of
-from optunapi.engine.names import NAME, slug_of
+from optunapi.engine.config_files import InvalidFile
+from optunapi.engine.names import NAME
 from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.model import parameter_to_wire
 from optunapi.engine.values import StudyView
@@ -171,13 +172,21 @@ class StudyReply(Reply):
     last_activity_at: Time | None
 
 
-class StudyPage(Reply):
-    """Some studies, and where the next ones are."""
+class InvalidFileReply(Reply):
+    """A file of the config folder that is no study. Each error has file, line, key and reason."""
 
-    model_config = ConfigDict(json_schema_extra=example(items=[STUDY], next=None))
+    file: str
+    errors: list[dict[str, Any]]
+
+
+class StudyPage(Reply):
+    """Some studies, and where the next ones are; the first page lists the files that are no study."""
+
+    model_config = ConfigDict(json_schema_extra=example(items=[STUDY], next=None, invalid=[]))
 
     items: list[StudyReply]
     next: str | None
+    invalid: list[InvalidFileReply]
 
 
 STATES = (
@@ -195,12 +204,17 @@ def sampler_of(view: StudyView) -> dict[str, Any]:
     return found if view.sampler_failure is None else {**found, "failure": view.sampler_failure}
 
 
+def invalid_of(file: InvalidFile) -> dict[str, Any]:
+    """A file that is no study."""
+    return {"file": file.file, "errors": file.errors}
+
+
 def study_of(view: StudyView) -> dict[str, Any]:
     """A Study."""
     spec, best = view.spec, view.best
     return {
         "name": view.name,
-        "slug": slug_of(view.name),
+        "slug": view.slug,
         "uid": view.uid,
         "description": view.description,
         "state": view.state,

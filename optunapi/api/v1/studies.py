@@ -15,13 +15,19 @@ from optunapi.api.schemas.specification import (
     SpecReply,
     spec_of,
 )
-from optunapi.api.schemas.studies import ForkBody, StudyPage, StudyPatch, StudyReply, study_of
+from optunapi.api.schemas.studies import (
+    ForkBody,
+    StudyPage,
+    StudyPatch,
+    StudyReply,
+    invalid_of,
+    study_of,
+)
 from optunapi.api.schemas.trials import TrialList, trials_of
 from optunapi.api.serving.access import Manage, Read
 from optunapi.api.serving.dispatch import CATALOG, Dispatch
 from optunapi.api.v1.parameters import Count, Limit, Name, NewName, Page, v1_routes
 from optunapi.engine.catalog import Catalog
-from optunapi.engine.names import slug_of
 from optunapi.engine.spec.files import spec_from_yaml, yaml_of
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.read import spec_from_mapping
@@ -43,15 +49,16 @@ async def list_studies(
     limit: Limit = 100,
     page_token: Page = None,
 ) -> Ok:
-    """Every study, also those that were never asked from."""
+    """Every study, also those that were never asked from and those that cannot be served now."""
     scope = f"studies {state}"
     after = cursor_of(page_token, scope, str)
 
     def views(catalog: Catalog) -> tuple[dict[str, Any], *tuple[Commit, ...]]:
         found, commits = catalog.views(after=after, state=state, limit=limit + 1)
         items = [study_of(view) for view in found[:limit]]
-        last = slug_of(found[limit - 1].name) if len(found) > limit else None
-        return page(items, scope, last), *commits
+        last = found[limit - 1].slug if len(found) > limit else None
+        invalid = catalog.invalid_files() if after is None else []
+        return {**page(items, scope, last), "invalid": list(map(invalid_of, invalid))}, *commits
 
     return Ok(await dispatch.read(CATALOG, views))
 

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.identity import NewId, stored_uid
 from optunapi.engine.limits import FinishedReason, Usage, finished_reason, meets_target
+from optunapi.engine.names import slug_of
 from optunapi.engine.overrides import (
     SpecSource,
     description_in_force,
@@ -63,6 +64,7 @@ class StudyState:
         study_id: int,
         *,
         name: str,
+        slug: str | None = None,
         uid: str,
         spec: StudySpec,
         clock: Clock,
@@ -72,6 +74,7 @@ class StudyState:
         self.store = store
         self.id = study_id
         self.name = name
+        self.slug = slug or slug_of(name)  # its name in URLs
         self.uid = uid
         self.clock = clock
         self.feed = feed or Feed()
@@ -186,6 +189,7 @@ class StudyState:
         state, reason, config_error = self._status()
         return StudyView(
             name=self.name,
+            slug=self.slug,
             uid=self.uid,
             spec=self.spec,
             state=state,

@@ -4,6 +4,7 @@ Read statements.py first, then loading.py and saving.py.
 
     sqlite.py      a SQLite database: opening, connections, transactions, whether others wrote
     schema.py      Optuna's schema: its version, and the script that creates it
+    contents.py    what a file in a folder holds, found without writing to it
     ownership.py   one process per database
     statements.py  the SQL, made from the reflected tables
     loading.py     tables → memory

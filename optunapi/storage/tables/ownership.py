@@ -12,7 +12,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from optunapi.storage.errors import DatabaseOwned, DatabaseUnusable
+from optunapi.storage.errors import DatabaseOwned, refusal_of
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "glusterfs", "gpfs"}
@@ -29,7 +29,7 @@ class Ownership:
 
     Raises:
         DatabaseOwned: another process has it, or this one already.
-        DatabaseUnusable: the lock file cannot be created.
+        DatabaseUnusable, StorageUnavailable: the lock file cannot be created.
     """
 
     def __init__(self, database: Path, called: str | None = None) -> None:
@@ -52,9 +52,8 @@ class Ownership:
             try:
                 descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except OSError as error:
-                raise DatabaseUnusable(
-                    f"{name} cannot be locked, its folder must be writable: {error.strerror}"
-                ) from error
+                failed = "cannot be locked, its folder must be writable"
+                raise refusal_of(name, error, failed) from error
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._is_lock_file(descriptor):
@@ -66,7 +65,7 @@ class Ownership:
                 owner = os.pread(descriptor, 512, 0).decode(errors="replace").split()
                 os.close(descriptor)
                 if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
-                    raise DatabaseUnusable(f"{name} cannot be locked: {error.strerror}") from error
+                    raise refusal_of(name, error, "cannot be locked") from error
                 pid, host = owner if len(owner) == 2 else ("?", "?")
                 raise DatabaseOwned(
                     f"{name} is in use by process {pid} on {host}: one process at a time can own it"

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from optunapi.storage.errors import DatabaseUnusable
+from optunapi.storage.errors import DatabaseUnusable, refusal_of
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import prepare
 
@@ -80,6 +80,7 @@ class Database:
     Raises:
         DatabaseOwned: another process has it open, or this one.
         DatabaseUnusable: it cannot be opened; the message says what to do.
+        StorageUnavailable: it cannot be opened now.
     """
 
     def __init__(self, url: str, *, create: bool) -> None:
@@ -118,7 +119,7 @@ class Database:
             connection.execute("PRAGMA busy_timeout=0")
             self._inode = _inode(self._path)
         except (sqlite3.Error, OSError) as error:
-            raise DatabaseUnusable(f"{self.name} cannot be opened: {error}") from error
+            raise refusal_of(self.name, error) from error
         return Connection(connection)
 
     def replaced(self) -> bool:

@@ -410,8 +410,11 @@ def test_a_study_that_somebody_else_deleted_starts_afresh_from_its_file(home: Ho
     home.ask("m")
     assert home.ask("m").number == 1  # the configuration was applied: the next look need not do so
     optuna.delete_study(study_name="m", storage=f"sqlite:///{home.databases}/m.db")
-    found = home.stores.find("m")
+    stored = home.stores.of_file_named("m")
+    assert stored is not None
+    found = home.stores.use(stored)
     assert found is not None
+    home.stores.release(stored.file)
     take_in_foreign_writes(found[0])  # the outside change is noticed at the next read
     assert home.ask("m").number == 0
 

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from optunapi.errors import StorageUnavailable
 from optunapi.storage import DatabaseUnusable, WriteThroughStorage, open_storage
 from optunapi.storage.encoding import LocalTimes, to_local
-from optunapi.storage.tables.schema import HEAD_VERSIONS
+from optunapi.storage.tables.schema import KNOWN_VERSIONS
 from tests.unit.storage.support import (
     MINIMIZE,
     assert_database_equals_memory,
@@ -244,7 +244,7 @@ def test_a_schema_of_another_version_names_the_command_that_upgrades_it(url: str
     content = path_of(url).read_bytes()
     with pytest.raises(DatabaseUnusable) as refusal:
         open_storage(url)
-    assert "optuna storage upgrade" in refusal.value.detail
+    assert "`optunapi upgrade study.db`" in refusal.value.detail
     assert url not in refusal.value.detail  # clients see it
     assert "\n" not in refusal.value.detail
     assert path_of(url).read_bytes() == content
@@ -385,8 +385,8 @@ def test_opening_leaves_garbage_collection_as_it_was(url: str, enabled: bool) ->
 
 def test_the_schema_version_kept_here_is_optuna_s(url: str) -> None:
     with optuna_storage(url) as storage:
-        head = storage.get_head_version()
-    assert HEAD_VERSIONS.get(optuna.__version__, head) == head
+        versions = tuple(reversed(storage.get_all_versions()))
+    assert KNOWN_VERSIONS.get(optuna.__version__, versions) == versions
 
 
 def test_opening_a_database_does_not_wait_for_the_import_of_migrations(url: str) -> None:

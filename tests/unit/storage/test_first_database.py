@@ -30,8 +30,8 @@ def test_the_first_study_does_not_wait_for_optunas_schema(
         files.open()
         monkeypatch.setattr(schema, "RDBStorage", refused)
         monkeypatch.setattr(schema, "Statements", refused)
-        assert files.for_new("a").get_all_studies() == []
-    assert files.names() == ["a"]
+        assert files.for_new("a")[0].get_all_studies() == []
+    assert [path.name for path in tmp_path.glob("*.db")] == ["a.db"]
 
 
 @pytest.mark.usefixtures("fresh_process")
@@ -45,4 +45,4 @@ def test_a_server_that_has_databases_does_not_prepare_for_the_first(
     schema._script.cache_clear()
     with closing(StudyFiles(tmp_path)) as files:
         files.open()
-        assert files.find("a") is None  # the file holds no study
+        assert files.of_file_named("a") is None  # the file holds no study

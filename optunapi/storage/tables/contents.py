@@ -1,0 +1,87 @@
+"""What a database file in a server's folder holds. Looking never writes to it, nor beside it."""
+
+import os
+import sqlite3
+import stat
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from optunapi.errors import OptunAPIError
+from optunapi.storage.errors import DatabaseUnusable, refusal_of
+from optunapi.storage.tables.schema import is_current
+
+LOCKED_SECONDS = 0.2  # how long a look waits for a file that another process has locked
+HEADER_BYTES = 20
+WAL = b"\2\2"  # bytes 18 and 19 of the header of a database in WAL mode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """The studies of a file, with their numbers of trials by state, and why none can be served.
+
+    The numbers are counted only if there is a `fault`. Names of a file that cannot be read are unknown.
+    """
+
+    studies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    fault: OptunAPIError | None = None
+
+
+def signature_of(path: Path) -> tuple[int, ...]:
+    """Numbers of which one differs when the file was changed or replaced, or has another log.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    file = path.stat()
+    logged: tuple[int, ...] = ()
+    try:
+        log = os.stat(f"{path}-wal")
+        logged = (log.st_size, log.st_mtime_ns)
+    except OSError:
+        pass
+    return (file.st_mode, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, *logged)
+
+
+def contents_of(path: Path) -> Contents:
+    """The contents of a file; one that vanished meanwhile holds nothing."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+            return Contents(fault=DatabaseUnusable(f"{path.name} is not a file", file=path.name))
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+        if not header:
+            return Contents()
+        # With no log to read, SQLite need not make the two files that a database in WAL mode has.
+        is_closed = header[18:] == WAL and not os.path.exists(f"{path}-wal")
+        mode = "mode=ro&immutable=1" if is_closed else "mode=ro"
+        location = f"{path.as_uri()}?{mode}"
+        with closing(sqlite3.connect(location, uri=True, timeout=LOCKED_SECONDS)) as connection:
+            return _contents(connection, path.name)
+    except FileNotFoundError:
+        return Contents()
+    except (sqlite3.Error, OSError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+            return Contents(studies={path.stem: {}})  # opening it undoes what a killed writer left
+        return Contents(fault=refusal_of(path.name, error))
+
+
+def _contents(connection: sqlite3.Connection, file: str) -> Contents:
+    names = "SELECT study_name FROM studies"
+    try:
+        if not is_current(connection, file):
+            return Contents()
+        return Contents(studies={str(name): {} for (name,) in connection.execute(names)})
+    except DatabaseUnusable as fault:
+        counts: dict[str, dict[str, int]] = defaultdict(dict)
+        try:
+            for name, state, n_trials in connection.execute(
+                "SELECT study_name, state, count(trial_id) FROM studies "
+                "LEFT JOIN trials USING (study_id) GROUP BY study_name, state"
+            ):
+                counts[str(name)] |= {} if state is None else {str(state): n_trials}
+        except sqlite3.Error:
+            counts.clear()  # the tables are not Optuna's
+        return Contents(studies=counts, fault=fault)

@@ -1,0 +1,324 @@
+"""The folders config/ and db/: every study is served, and every other file is named with its reason."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from tests.api.wire import Wire, problem, wire_of
+
+LINE = "x: {type: float, low: 0, high: 1}\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    for folder in ("config", "db"):
+        (tmp_path / folder).mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def own(home: Path) -> Iterator[Wire]:
+    """A server of this test's own home."""
+    with wire_of(home) as wire:
+        yield wire
+
+
+def stored(home: Path, file: str, *names: str, n_trials: int = 3) -> Path:
+    """A database file that Optuna made, with these studies."""
+    path = home / "db" / file
+    url = f"sqlite:///{path}"
+    for name in names:
+        study = optuna.create_study(study_name=name, storage=url)
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=n_trials)
+    return path
+
+
+def set_version(path: Path, version: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+
+
+def listed(wire: Wire) -> dict[str, Any]:
+    """The studies of the list, by slug."""
+    return {study["slug"]: study for study in wire.ok("GET", "/studies")["items"]}
+
+
+# Databases that cannot be served
+
+
+@pytest.mark.parametrize("version", ["v0.9.0.a", "v2.6.0.a", "v3.0.0.d"])
+def test_a_study_of_an_old_schema_is_listed_with_the_command_and_never_tried_again(
+    home: Path, version: str
+) -> None:
+    set_version(stored(home, "old.db", "old"), version)
+    stored(home, "sound.db", "sound")
+    before = (home / "db" / "old.db").read_bytes()
+    with wire_of(home) as wire:
+        study = listed(wire)["old"]
+        assert "`optunapi upgrade old.db`" in study["config_error"]
+        assert version in study["config_error"]
+        assert study["trials"]["complete"] == 3
+        for method, path in (("GET", ""), ("POST", "/trials"), ("GET", "/trials"), ("DELETE", "")):
+            found = wire.refused(method, f"/studies/old{path}", 422, "config-invalid")
+            assert "`optunapi upgrade old.db`" in found["detail"]
+            assert found["errors"][0]["file"] == "old.db"
+            assert str(home) not in found["detail"]
+        problem(wire.client.get("/optunapi/hparams/old"), 422, "config-invalid")
+        assert listed(wire)["sound"]["config_error"] is None
+        assert wire.ask("sound")["number"] == 3
+        assert wire.client.get("/optunapi/readyz").status_code == 200
+    assert (home / "db" / "old.db").read_bytes() == before
+
+
+def test_a_schema_that_is_not_known_says_that_a_newer_version_is_needed(home: Path) -> None:
+    set_version(stored(home, "new.db", "new"), "v9.1.0.a")
+    with wire_of(home) as wire:
+        found = wire.refused("GET", "/studies/new", 422, "config-invalid")
+        assert "newer OptunAPI" in found["detail"]
+        assert "optunapi upgrade" not in found["detail"]
+        assert listed(wire)["new"]["config_error"] == found["detail"]
+
+
+def test_a_file_that_is_no_database_is_listed_with_the_reason_and_not_touched(home: Path) -> None:
+    path = home / "db" / "text.db"
+    path.write_text("some text that is long enough for a header of SQLite\n" * 50)
+    (home / "db" / "folder.db").mkdir()
+    (home / "db" / "link.db").symlink_to(home / "nowhere.db")
+    with closing(sqlite3.connect(home / "db" / "other.db")) as connection, connection:
+        connection.execute("CREATE TABLE accounts (name TEXT)")
+    before = path.read_bytes()
+    with wire_of(home) as wire:
+        found = listed(wire)
+        for name, reason in (
+            ("text", "not a database"),
+            ("folder", "not a file"),
+            ("link", "link to a file that is not there"),
+            ("other", "not an Optuna database"),
+        ):
+            assert reason in found[name]["config_error"]
+            wire.refused("GET", f"/studies/{name}", 422, "config-invalid")
+            wire.refused("PUT", f"/studies/{name}", 422, "config-invalid", json={"parameters": {}})
+    assert path.read_bytes() == before
+    assert sorted(os.listdir(home / "db")) == ["folder.db", "link.db", "other.db", "text.db"]
+
+
+def test_a_look_at_an_empty_file_leaves_it_empty(home: Path) -> None:
+    (home / "db" / "m.db").touch()
+    with wire_of(home) as wire:
+        assert listed(wire) == {}
+        wire.refused("GET", "/studies/m", 404, "study-not-found")
+        assert (home / "db" / "m.db").stat().st_size == 0
+        wire.ok("PUT", "/studies/m", json={"parameters": {}})
+        assert list(listed(wire)) == ["m"]
+
+
+def test_a_damaged_study_is_listed_with_the_reason_and_the_others_are_served(home: Path) -> None:
+    path = stored(home, "cut.db", "cut", n_trials=300)
+    os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
+    stored(home, "sound.db", "sound")
+    with wire_of(home) as wire:
+        found = listed(wire)
+        assert "cut.db" in found["cut"]["config_error"]
+        assert found["sound"]["trials"]["complete"] == 3
+        reply = wire.request("POST", "/studies/cut/trials", json={})
+        assert reply.status_code in (422, 503)
+        if reply.status_code == 503:  # longer than a client tries again
+            assert int(reply.headers["Retry-After"]) >= 600
+
+
+# Files with other studies, or several
+
+
+def test_every_study_of_every_file_is_served_by_its_name(home: Path) -> None:
+    stored(home, "example.db", "one", "two", "my study")
+    with wire_of(home) as wire:
+        found = listed(wire)
+        slug = next(slug for slug, study in found.items() if study["name"] == "my study")
+        assert set(found) == {"one", "two", slug}
+        for name in found:
+            assert wire.study(name)["trials"]["complete"] == 3
+            trial = wire.ask(name)
+            assert trial["number"] == 3
+            wire.tell(name, 3, value=0.5)
+        assert wire.client.get("/optunapi/hparams/two").json()["trial_id"] == 4
+        wire.refused("GET", "/studies/example", 404, "study-not-found")
+        assert (
+            wire.ok("POST", "/studies/one/fork", json={"name": "three"})["trials"]["complete"] == 4
+        )
+    names = optuna.get_all_study_names(f"sqlite:///{home}/db/example.db")
+    assert sorted(names) == ["my study", "one", "two"]
+
+
+def test_deleting_a_study_leaves_the_others_of_its_file(home: Path) -> None:
+    path = stored(home, "both.db", "one", "two")
+    with wire_of(home) as wire:
+        wire.ask("one")
+        wire.ask("two")
+        wire.ok("DELETE", "/studies/one?force=true")
+        assert list(listed(wire)) == ["two"]
+        assert wire.ask("two")["number"] == 4
+        wire.ok("DELETE", "/studies/two?force=true")
+        assert listed(wire) == {}
+        assert not path.exists()
+
+
+def test_deleting_the_last_readable_study_leaves_one_that_cannot_be_read(home: Path) -> None:
+    path = stored(home, "both.db", "sound", "broken")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM study_directions WHERE study_id = 2")
+    with wire_of(home) as wire:
+        wire.ok("DELETE", "/studies/sound")
+        assert list(listed(wire)) == ["broken"]
+    assert path.exists()
+
+
+def test_of_two_studies_with_one_name_that_of_the_file_of_this_name_has_it(home: Path) -> None:
+    stored(home, "a.db", "a", n_trials=1)
+    stored(home, "b.db", "a", "b", n_trials=2)
+    with wire_of(home) as wire:
+        found = listed(wire)
+        (other,) = set(found) - {"a", "b"}
+        assert other.startswith("a-in-b.db-")
+        assert found[other]["name"] == "a"
+        assert [wire.ask(slug)["number"] for slug in ("a", other, "b")] == [1, 2, 2]
+        assert set(listed(wire)) == {"a", "b", other}
+        wire.ok("DELETE", f"/studies/{other}?force=true")
+        assert set(listed(wire)) == {"a", "b"}
+    with wire_of(home) as wire:
+        assert wire.study("a")["trials"]["complete"] == 1
+
+
+def test_a_study_in_use_keeps_its_name_when_a_file_of_that_name_appears(home: Path) -> None:
+    stored(home, "some.db", "s", n_trials=1)
+    with wire_of(home) as wire:
+        assert wire.ask("s")["number"] == 1
+        stored(home, "s.db", "s", n_trials=5)
+        found = listed(wire)
+        (other,) = set(found) - {"s"}
+        assert found[other]["trials"]["complete"] == 5
+        assert wire.ask("s")["number"] == 2
+        assert wire.ask(other)["number"] == 5
+
+
+def test_files_may_come_and_go_while_the_server_runs(own: Wire) -> None:
+    assert listed(own) == {}
+    path = stored(own.home, "late.db", "first")
+    assert list(listed(own)) == ["first"]
+    assert own.study("first")["trials"]["complete"] == 3
+    stored(own.home, "other.db", "second")
+    assert own.ask("second")["number"] == 3
+    path.rename(own.home / "late.db")
+    (own.home / "config" / "conf.yaml").write_text(LINE)
+    assert "second" in listed(own)
+
+
+def test_a_study_is_not_made_where_one_of_its_name_is(home: Path) -> None:
+    stored(home, "file.db", "taken")
+    with wire_of(home) as wire:
+        spec = {"parameters": {"y": {"type": "int", "low": 1, "high": 2}}}
+        wire.refused("PUT", "/studies/taken", 409, "spec-conflict", json=spec)
+        stored(home, "more.db", "free")
+        wire.refused("POST", "/studies/taken/fork", 409, "spec-conflict", json={"name": "free"})
+    assert not (home / "db" / "taken.db").exists()
+
+
+def test_the_refusal_of_an_unknown_name_has_the_names_like_it(home: Path) -> None:
+    stored(home, "example.db", "cifar-10")
+    (home / "config" / "mnist.yaml").write_text(LINE)
+    with wire_of(home) as wire:
+        found = wire.refused("GET", "/studies/cifar10", 404, "study-not-found")
+        assert found["near"] == ["cifar-10"]
+        assert "'cifar-10'" in found["detail"]
+        assert "create_study" in found["detail"]
+        assert "mnist" not in found["detail"]
+        problem(wire.client.get("/optunapi/hparams/minst"), 404, "study-not-found")
+        assert wire.refused("POST", "/studies/minst/trials", 404, "study-not-found")["near"]
+
+
+# Configuration files that are no study
+
+
+def test_every_file_that_is_no_study_is_listed_with_its_errors_and_logged_once(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "optunapi")
+    config = home / "config"
+    (config / "sound.yaml").write_text(LINE)
+    (config / "broken.yaml").write_text("x: {type: flaot}\ny: {type: int, low: 3, high: 1}\n")
+    (config / "cut.yml").write_text("x: {type: float, low: [")
+    (config / "my study.yaml").write_text(LINE)
+    (config / "UPPER.YAML").write_text(LINE)
+    (config / "sound.yml").write_text(LINE)
+    (config / "sound.yaml~").write_text(LINE)
+    (config / "folder.yaml").mkdir()
+    (config / "link.yaml").symlink_to(config / "absent.yaml")
+    (config / "latin.yaml").write_bytes("x: {type: categorical, choices: [é]}".encode("latin-1"))
+    (config / "empty.yaml").touch()
+    (config / "two\nlines.yaml").write_text(LINE)
+    (config / os.fsdecode(b"b\xff.yaml")).write_text(LINE)
+    (config / ".hidden.yaml.swp").write_text("")
+    with wire_of(home) as wire:
+        page = wire.ok("GET", "/studies")
+        assert [study["name"] for study in page["items"]] == ["sound"]
+        found = {each["file"]: each["errors"] for each in page["invalid"]}
+        assert set(found) == {
+            *("broken.yaml", "cut.yml", "my study.yaml", "UPPER.YAML", "sound.yml", "sound.yaml~"),
+            *("folder.yaml", "link.yaml", "latin.yaml", "empty.yaml", "two\\nlines.yaml"),
+            r"b\udcff.yaml",
+        }
+        assert all(
+            set(e) == {"file", "line", "key", "reason"} for errors in found.values() for e in errors
+        )
+        assert len(found["broken.yaml"]) >= 2
+        assert "sound.yaml" in found["sound.yml"][0]["reason"]
+        assert ".yaml" in found["UPPER.YAML"][0]["reason"]
+        assert "letters" in found["my study.yaml"][0]["reason"]
+        for _ in range(2):
+            wire.ok("GET", "/studies")
+            wire.refused("GET", "/studies/broken", 422, "config-invalid")
+        logged = [record.getMessage() for record in caplog.records]
+        for file in found:
+            assert sum(text.startswith(file) for text in logged) == 1, file
+        (config / "broken.yaml").write_text("x: {type: flout}\n")
+        wire.ok("GET", "/studies")
+        wire.ok("GET", "/studies")
+        logged = [record.getMessage() for record in caplog.records]
+        assert sum(text.startswith("broken.yaml") for text in logged) == 2
+
+
+def test_a_file_broken_by_an_edit_is_shown_by_its_study_and_logged_once(
+    own: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "optunapi")
+    path = own.home / "config" / "m.yaml"
+    path.write_text(LINE)
+    own.ask("m")
+    path.write_text("x: {type: flaot, low: 0}\n")
+    assert own.study("m")["config_error"]
+    assert own.ok("GET", "/studies")["invalid"] == []
+    own.study("m")
+    assert sum("m.yaml" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "content", ["\ufeff" + LINE, LINE.replace("\n", "\r\n")], ids=["BOM", "CRLF"]
+)
+def test_what_windows_editors_write_is_read(own: Wire, content: str) -> None:
+    (own.home / "config" / "m.yaml").write_bytes(content.encode())
+    assert list(own.study("m")["parameters"]) == ["x"]
+
+
+def test_the_invalid_files_are_on_the_first_page_alone(own: Wire) -> None:
+    for name in ("a", "b"):
+        (own.home / "config" / f"{name}.yaml").write_text(LINE)
+    (own.home / "config" / "c.yaml").write_text("[")
+    first = own.ok("GET", "/studies?limit=1")
+    assert [each["file"] for each in first["invalid"]] == ["c.yaml"]
+    assert own.ok("GET", f"/studies?limit=1&page={first['next']}")["invalid"] == []
