@@ -16,6 +16,7 @@ bottom, each layer importing only from those below it:
     client/       a trainer's side: ask, tell, optimize; imports nothing of the server
     tunnel/       an SSH tunnel to a server behind a gateway; imports nothing of the server
     durations.py  90s, 5m, 12h, 30d as seconds
+    steps.py      the end of a stepped range of floats, as Optuna rounds it
     errors.py     every error, on the server and in the client
 
 The names below are loaded when they are first used: a server needs no client, and a trainer no tunnel.

@@ -34,23 +34,31 @@ def summary(spec: "StudySpec") -> str:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @json_option
 def check(files: tuple[Path, ...]) -> None:
-    """Check configuration files, and list all their errors."""
-    from optunapi.engine.spec.files import read_config
+    """Check configuration files, and list all their errors.
+
+    A line that begins with `notice` is about something valid that may not be meant.
+    """
+    from optunapi.engine.spec.files import read_with_notices
 
     results = []
     for path in files:
-        spec, errors = None, []
+        spec = None
+        errors: list[dict[str, Any]] = []
+        notices: list[dict[str, Any]] = []
         try:
-            spec = read_config(path)
+            spec, notices = read_with_notices(path)
         except ConfigInvalid as error:
             errors = list(error.extra["errors"])
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
             errors = [{"file": path.name, "line": None, "key": None, "reason": reason}]
-        results.append({"path": str(path), "spec": spec and spec.to_json(), "errors": errors})
+        found = {"path": str(path), "spec": spec and spec.to_json()}
+        results.append(found | {"errors": errors, "notices": notices})
         if not wants_json():
-            for found in errors:
-                click.echo(error_line(path, found))
+            for each in errors:
+                click.echo(error_line(path, each))
+            for each in notices:
+                click.echo(f"notice: {error_line(path, each)}")
             if spec:
                 click.echo(f"{path}: {summary(spec)}")
     if wants_json():

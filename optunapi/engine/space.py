@@ -17,7 +17,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from optunapi.engine.documents.document import Scalar, nearest, quoted
+from optunapi.engine.documents.document import Node, Scalar, nearest, quoted
+from optunapi.engine.documents.numbers import spelled_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +62,10 @@ def fitted(distribution: BaseDistribution, value: Any) -> tuple[Scalar] | None:
         case CategoricalDistribution(choices=choices):
             return next(((choice,) for choice in choices if same(choice, value)), None)
         case IntDistribution(low=low, high=high, step=step):
-            if not _is_number(value) or value != value or not low <= value <= high:
+            # The database keeps it as a float. Beyond 2^53 not every integer has one.
+            if not _is_number(value) or not low <= value <= high or int(value) != float(value):
                 return None
-            return (int(value),) if (value - low) % step == 0 else None
+            return (int(value),) if (int(value) - low) % step == 0 else None
         case FloatDistribution(low=low, high=high, step=width):
             if not _is_number(value) or not low <= value <= high or not math.isfinite(value):
                 return None
@@ -79,8 +81,19 @@ def fitted(distribution: BaseDistribution, value: Any) -> tuple[Scalar] | None:
     raise TypeError(f"no such distribution: {distribution!r}")
 
 
+def fitted_node(distribution: BaseDistribution, node: Node) -> tuple[Scalar] | None:
+    """As `fitted`, for a value of a configuration: a text of a YAML file may spell a number."""
+    found = fitted(distribution, node.data)
+    if found is None and (number := spelled_number(node)) is not None:
+        found = fitted(distribution, number)
+    return found
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_EXACT = 2**53  # from there on, floats skip integers
 
 
 def allowed(distribution: BaseDistribution) -> str:
@@ -90,7 +103,9 @@ def allowed(distribution: BaseDistribution) -> str:
             shown = ", ".join(quoted(choice) for choice in islice(choices, 10))
             return f"one of {shown}{', …' if len(choices) > 10 else ''}"
         case IntDistribution(low=low, high=high, step=step):
-            return f"a whole number from {quoted(low)} to {quoted(high)}{_steps(step if step > 1 else None)}"
+            exact = "" if max(-low, high) <= _EXACT else " that a float holds exactly"
+            ends = f"from {quoted(low)} to {quoted(high)}"
+            return f"a whole number{exact} {ends}{_steps(step if step > 1 else None)}"
         case FloatDistribution(low=low, high=high, step=width):
             return f"a number from {low} to {high}{_steps(width)}"
     raise TypeError(f"no such distribution: {distribution!r}")
@@ -145,7 +160,8 @@ def count_values(distribution: BaseDistribution) -> int | None:
         case FloatDistribution(low=low, high=high, step=None):
             return 1 if low == high else None
         case FloatDistribution(low=low, high=high, step=width):
-            return (Fraction(str(high)) - Fraction(str(low))) // Fraction(str(width)) + 1
+            # `high` is a step, rounded to a float, perhaps down.
+            return round((Fraction(str(high)) - Fraction(str(low))) / Fraction(str(width))) + 1
     raise TypeError(f"no such distribution: {distribution!r}")
 
 

@@ -9,6 +9,7 @@ The encodings are those of Optuna 5.0:
 - A time is in UTC, where a FrozenTrial has local time.
 """
 
+import copy
 import json
 import math
 import sys
@@ -27,6 +28,8 @@ from optuna.distributions import (
 )
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from optunapi.steps import high_to_write, last_step
 
 STATES: Mapping[str, TrialState] = {state.name: state for state in TrialState}
 DIRECTIONS: Mapping[str, StudyDirection] = {d.name: d for d in StudyDirection}
@@ -174,6 +177,27 @@ def normal_value(distribution: BaseDistribution, value: Any) -> Any:
     return distribution.to_external_repr(internal)
 
 
+def _to_json(distribution: BaseDistribution) -> str:
+    if type(distribution) is FloatDistribution and distribution.step is not None:
+        low, high, step = distribution.low, distribution.high, distribution.step
+        # Optuna rounds `high` again when it reads it.
+        distribution = copy.copy(distribution)
+        distribution.high = high_to_write(low, high, step)
+    return distribution_to_json(distribution)
+
+
+def _from_json(written: str) -> BaseDistribution:
+    document = json.loads(written)
+    attributes = document.get("attributes", document)
+    if document.get("name") != "FloatDistribution" or attributes.get("step") is None:
+        return json_to_distribution(written)
+    # As Optuna reads it, but without its warning, which is for who wrote the range.
+    low, step = attributes["low"], attributes["step"]
+    found = FloatDistribution(low, low, step=step)
+    found.high = last_step(low, attributes["high"], step)
+    return found
+
+
 class Shape:
     """The distributions of a trial's parameters, shared by all trials with equal ones.
 
@@ -210,7 +234,7 @@ class Distributions:
         """The distribution with this JSON."""
         distribution = self._by_json.get(written)
         if distribution is None:
-            distribution = self._by_json.setdefault(written, json_to_distribution(written))
+            distribution = self._by_json.setdefault(written, _from_json(written))
             self._json_by_id[id(distribution)] = (distribution, written)
         return distribution
 
@@ -219,7 +243,7 @@ class Distributions:
         held = self._json_by_id.get(id(distribution))
         if held is not None:
             return held[1]
-        written = distribution_to_json(distribution)
+        written = _to_json(distribution)
         if len(self._json_by_id) > _KEPT_DISTRIBUTIONS:
             self._json_by_id = {}
         # Holding the object keeps its id from being given to another.

@@ -102,9 +102,17 @@ def test_a_long_form_parameter_may_have_any_settings_name(name: str) -> None:
     assert space(f"parameters: {{{name}: {{type: int, low: 1, high: 3}}}}") == {name: N}
 
 
-@pytest.mark.parametrize("text", ["parameters: {}", "parameters:", "parameters: []"])
-def test_empty_parameters_are_a_define_by_run_study(text: str) -> None:
-    assert spec_from_yaml(text) == StudySpec()
+def test_empty_parameters_are_a_define_by_run_study() -> None:
+    assert spec_from_yaml("parameters: {}") == StudySpec()
+
+
+@pytest.mark.parametrize("value", ["", "~", "null", "''", "[]"])
+def test_parameters_without_a_value_are_an_error_since_the_file_may_be_half_written(
+    value: str,
+) -> None:
+    line, key, reason = only_error(f"max_trials: 5\nparameters: {value}")
+    assert (line, key) == (2, "parameters")
+    assert reason == "it has no value: `parameters: {}` makes a define-by-run study"
 
 
 @pytest.mark.parametrize("number", ["1e-5", "'1e-5'", "1.0e-5", "0.00001", "1_0e-6", "+1E-5"])
@@ -252,8 +260,8 @@ parameters:
         ("n: &n {type: int, low: 1, high: *n}", 1, "n.high", "there is no &n before"),
         ("n:\n  type: int\n  low: 1\n  high: 3\n  low: 2", 5, "n.low", "on line 3 already"),
         ("n: {type: int, low: 1, high: 3}\nn: 1", 2, "n", "the key is on line 1 already"),
-        ("on: {type: int, low: 1, high: 3}", 1, "", "YAML reads the key on as true"),
-        ("1: {type: int, low: 1, high: 3}", 1, "", "YAML reads the key 1 as 1"),
+        ("parameters: {on: {type: int}}", 1, "parameters", "YAML reads the key on as true"),
+        ("parameters: {1: {type: int}}", 1, "parameters", "YAML reads the key 1 as 1"),
         ("? [a]\n: {type: int}", 1, "", "a mapping or list cannot be a key"),
         ("n: {<<: 3, type: int, low: 1, high: 3}", 1, "n.<<", "`<<` takes a mapping's alias"),
         ("n:", 1, "n", "null is not a parameter: a mapping"),
@@ -284,8 +292,8 @@ def test_a_missing_setting_is_reported_where_its_parameter_begins() -> None:
     [
         ("n: {type: int, low: 1, high: !big 3}", 1, "n.high"),
         ("n: {type: int, low: 1, high: .nan}", 1, "n.high"),
-        ("parameters:\nsampler: {name: tpe, seed: *s}", 2, "sampler.seed"),
-        ("parameters:\npruner: median\nobjectives: {a: minimize, b: !x y}", 3, "objectives.b"),
+        ("parameters: {}\nsampler: {name: tpe, seed: *s}", 2, "sampler.seed"),
+        ("parameters: {}\npruner: median\nobjectives: {a: minimize, b: !x y}", 3, "objectives.b"),
     ],
 )
 def test_a_value_that_cannot_be_read_has_one_error(text: str, line: int, key: str) -> None:
@@ -293,7 +301,7 @@ def test_a_value_that_cannot_be_read_has_one_error(text: str, line: int, key: st
 
 
 def test_an_error_shows_a_value_as_the_file_writes_it() -> None:
-    text = "parameters:\navoid_duplicates: on\nmax_trials: 0o7\nmax_running: -0x10"
+    text = "parameters: {}\navoid_duplicates: on\nmax_trials: 0o7\nmax_running: -0x10"
     reasons = [reason for _, _, reason in errors_of(text)]
     assert reasons[0].startswith("on (read as true) is not a value. Allowed: off, running, all")
     assert reasons[1:] == [

@@ -1,6 +1,5 @@
 """Parameters and distributions: read from the wire, written to it, sampled under their conditions."""
 
-import warnings
 from typing import Any
 
 import pytest
@@ -112,14 +111,12 @@ def test_the_wire_shapes_are_those_of_the_contract() -> None:
         ({"type": "int", "low": 1, "high": 3, "log": True, "step": 2}, "step", "leave out one"),
         ({"type": "float", "low": 0, "high": 1, "step": 0}, "step", "0 is not above 0"),
         ({"type": "float", "low": 0, "high": 1, "step": -0.1}, "step", "is not above 0"),
-        ({"type": "float", "low": 0, "high": 1, "step": 0.3}, "step", "make `high` 0.9 or 1.2"),
-        ({"type": "float", "low": 0, "high": 1, "step": 3}, "step", "make `high` 0.0 or 3.0"),
-        ({"type": "float", "low": 0, "high": 1, "step": 5e-324}, "step", "more than 90071992547"),
-        ({"type": "int", "low": 1, "high": 10, "step": 4}, "step", "make `high` 9 or 13"),
+        ({"type": "float", "low": 0, "high": 1, "step": 5e-324}, "step", "1e28 steps or more"),
         ({"type": "int", "low": 1, "high": 10, "step": 0}, "step", "below 1"),
         ({"type": "int", "low": 1, "high": 10, "step": 1.5}, "step", "not a whole number"),
         ({"type": "int", "low": 1.5, "high": 10}, "low", "1.5 is not a whole number"),
-        ({"type": "int", "low": 0, "high": 2**53 + 1}, "high", "above 9007199254740992"),
+        ({"type": "int", "low": 0, "high": 10**400}, "high", "is beyond 1.7976931348623157e+308"),
+        ({"type": "int", "low": 2**60 + 1, "high": 2**60 + 2}, "high", "are the same float"),
         ({"type": "int", "low": 0, "high": 1, "choices": [1]}, "choices", "does not go with type"),
         ({"type": "categorical", "choices": ["a"], "low": 1}, "low", "does not go with type"),
         ({"type": "categorical"}, "", "`choices` is missing"),
@@ -138,27 +135,6 @@ def test_what_is_no_distribution_is_refused_at_its_key(
     data: dict[str, Any], key: str, words: str
 ) -> None:
     assert words in refusals(data)[key]
-
-
-bounds = st.floats(-1e6, 1e6).map(lambda value: round(value, 4))
-
-
-@given(bounds, bounds, st.floats(1e-3, 1e4).map(lambda value: round(value, 3)))
-def test_a_step_is_taken_exactly_where_optuna_would_not_move_the_bound(
-    one: float, other: float, step: float
-) -> None:
-    low, high = min(one, other), max(one, other)
-    with warnings.catch_warnings(record=True) as moved:
-        warnings.simplefilter("always")
-        FloatDistribution(low, high, step=step)
-    try:
-        found = parse_distribution({"type": "float", "low": low, "high": high, "step": step})
-    except ConfigInvalid:
-        assert moved
-    else:
-        assert not moved
-        assert isinstance(found, FloatDistribution)
-        assert found.high == high
 
 
 @given(st.floats(-1e3, 1e3), st.integers(0, 40), st.sampled_from([0.1, 0.25, 0.3, 1.0, 7.0]))

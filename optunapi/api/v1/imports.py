@@ -81,5 +81,7 @@ def _distribution(
     """A distribution. The trials of an import mostly share theirs, so each is parsed once."""
     text = json.dumps(wire, sort_keys=True)
     if text not in parsed:
-        parsed[text] = distribution_of(name, wire, lambda key: ["distributions", name, key])
+        parsed[text] = distribution_of(
+            name, wire, lambda key: ["distributions", name, key], is_shown=True
+        )
     return parsed[text]

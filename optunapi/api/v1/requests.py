@@ -44,15 +44,21 @@ def result_of(told: ResultBody) -> Result:
 
 
 def distribution_of(
-    name: str, wire: Mapping[str, Any], location: Callable[[str], list[str]]
+    name: str,
+    wire: Mapping[str, Any],
+    location: Callable[[str], list[str]],
+    *,
+    is_shown: bool = False,
 ) -> BaseDistribution:
     """A parameter's distribution; `location` returns the place of one of its keys in the request.
+
+    `is_shown` says that it may be from a reply.
 
     Raises:
         ValueInvalid: its bounds, step or choices are invalid.
     """
     try:
-        return parse_distribution(wire)
+        return parse_distribution(wire, is_shown=is_shown)
     except ConfigInvalid as error:
         errors = [
             {"location": location(each["key"]), "reason": each["reason"]}

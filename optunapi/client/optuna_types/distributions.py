@@ -4,10 +4,10 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from optunapi.client.optuna_types.scalars import unwrapped
+from optunapi.steps import high_to_write, last_step
 
 Scalar = str | int | float | bool | None
 
@@ -22,12 +22,23 @@ class _Range:
         """The distribution in a request."""
         return {"type": self.type, **asdict(self)}  # type: ignore[call-overload]
 
+    @classmethod
+    def as_sent(cls, **fields: Any) -> Self:
+        """The distribution of a reply, whose `high` is a step already."""
+        found = cls.__new__(cls)
+        found._set(**fields)
+        return found
+
     def is_kind_of(self, other: Any) -> bool:
         """Whether both may be distributions of one parameter."""
         return type(self) is type(other) and self.log == other.log
 
     def _check(self, low: float, high: float, step: float | None) -> None:
-        if not (math.isfinite(low) and math.isfinite(high)):
+        try:
+            finite = math.isfinite(low) and math.isfinite(high)
+        except OverflowError:  # an integer beyond the largest float
+            finite = False
+        if not finite:
             raise ValueError(f"`low` and `high` must be finite, not {low} and {high}")
         if low > high:
             raise ValueError(f"`low <= high` must hold, but {low} > {high}")
@@ -63,13 +74,15 @@ class FloatDistribution(_Range):
             raise ValueError(f"`log=True` needs `low > 0`, not {self.low}")
         high = self.high
         if self.step is not None:
-            # As decimal numbers, the way they are written: the binary 0.1 does not divide 1.
-            low, step = Decimal(str(float(self.low))), Decimal(str(float(self.step)))
-            width = Decimal(str(float(high))) - low
-            if width % step:
-                high = _shortened(self.low, high, self.step, float(low + width // step * step))
+            high = last_step(self.low, high, self.step)
+            if high != self.high:
+                _warn_shortened(self.low, self.high, self.step, high)
         step_size = None if self.step is None else float(self.step)
         self._set(low=float(self.low), high=float(high), log=bool(self.log), step=step_size)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The distribution in a request, which the server reads as this one."""
+        return {**super().to_wire(), "high": high_to_write(self.low, self.high, self.step)}
 
     def value_of(self, value: Any) -> float:
         """The parameter's value for a value on the wire."""
@@ -99,9 +112,10 @@ class IntDistribution(_Range):
         if self.log and self.low < 1:
             raise ValueError(f"`log=True` needs `low >= 1`, not {self.low}")
         low, high, step = int(self.low), int(self.high), int(self.step)
-        if (high - low) % step:
-            high = _shortened(low, high, step, low + (high - low) // step * step)
-        self._set(low=low, high=high, log=bool(self.log), step=step)
+        reached = low + (high - low) // step * step
+        if reached != high:
+            _warn_shortened(low, high, step, reached)
+        self._set(low=low, high=reached, log=bool(self.log), step=step)
 
     def value_of(self, value: Any) -> int:
         """The parameter's value for a value on the wire."""
@@ -159,15 +173,17 @@ def from_wire(document: Mapping[str, Any]) -> Distribution:
     low, high, log = document["low"], document["high"], document.get("log") or False
     if document["type"] == "int":
         return IntDistribution(low, high, log, document.get("step") or 1)
-    return FloatDistribution(low, high, log, document.get("step"))
+    step = document.get("step")
+    return FloatDistribution.as_sent(
+        low=float(low), high=float(high), log=log, step=None if step is None else float(step)
+    )
 
 
 def _is_bool(choice: Any) -> bool:
     return isinstance(unwrapped(choice), bool)
 
 
-def _shortened(low: float, high: float, step: float, reached: float) -> Any:
+def _warn_shortened(low: float, high: float, step: float, reached: float) -> None:
     warnings.warn(
         f"steps of {step} from {low} do not reach {high}: the range ends at {reached}", stacklevel=2
     )
-    return reached

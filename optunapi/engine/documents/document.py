@@ -39,26 +39,30 @@ _REASONS = {
 class Value:
     """A value of a YAML file: a scalar, or a list or dict of values.
 
-    `line` counts from 1. `text` is a scalar as it stands in the file, if it is not a text.
+    `line` counts from 1. `text` is a scalar as it stands in the file, if it is not a text. `is_plain`
+    says of a text that it has no quotes.
     """
 
     data: Any
     line: int | None
     text: str | None = None
+    is_plain: bool = False
 
 
 @dataclass(kw_only=True)
 class Document:
     """One file or body, and the errors found in it so far.
 
-    In an `exact` document (JSON) a text is never a number. `source` is what was read: JSON, or a
-    Value, which knows its lines.
+    `notices` are like errors, for what is valid and may not be what its author meant. In an `exact`
+    document (JSON) a text is never a number. `source` is what was read: JSON, or a Value, which knows
+    its lines.
     """
 
     file: str | None = None
     exact: bool = True
     source: Any = None
     errors: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[dict[str, Any]] = field(default_factory=list)
     _room: int = MAX_VALUES
 
     def root(self, source: Any) -> "Node":
@@ -146,6 +150,11 @@ class Node:
         return Node(document=self.document, data=self.data[name], path=path, key=key)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is a text without quotes in a YAML file."""
+        return self.document.position(self.path).is_plain
+
+    @property
     def is_empty(self) -> bool:
         """Whether it is null, or an empty text, list or mapping."""
         return self.data is None or self.data in ("", [], {})
@@ -186,6 +195,12 @@ class Node:
         """Note an error of this value."""
         if self.data is not BROKEN:
             self.document.refuse(self.key, self.document.position(self.path).line, reason)
+
+    def note(self, text: str) -> None:
+        """Add a notice about this value."""
+        line = self.document.position(self.path).line
+        notice = {"file": self.document.file, "line": line, "key": self.key, "reason": text}
+        self.document.notices.append(notice)
 
     def refuse_unknown(self, allowed: Collection[str]) -> None:
         """Note an error for each key that is not one of `allowed`."""

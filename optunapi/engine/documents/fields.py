@@ -4,7 +4,7 @@ Pydantic reads values as these types. A validator's ValueError says what the val
 shows the value first, as written.
 """
 
-import re
+import sys
 from functools import cache
 from typing import Annotated, Any
 
@@ -21,20 +21,16 @@ from pydantic import (
 
 from optunapi.durations import MAX_SECONDS, seconds_of
 from optunapi.engine.documents.document import BROKEN, Document, nearest
+from optunapi.engine.documents.numbers import number_of
 
-# Floats hold whole numbers without a gap up to here, and Optuna keeps every parameter as a float.
+# The most that a count may be: JSON's numbers are exact up to here, in every language.
 MAX_INTEGER = 2**53
-
-_NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?", re.ASCII)
 
 
 def _numeric(value: Any, info: "ValidationInfo[Document]") -> Any:
     """`value`, or the number that a text of a YAML file spells: YAML reads 1e-5 as a text."""
-    text = value.strip() if isinstance(value, str) and not info.context.exact else ""
-    if len(text) <= 400 and _NUMBER.fullmatch(text):
-        digits = text.replace("_", "")
-        return int(digits) if digits.lstrip("+-").isdigit() else float(digits)
-    return value
+    number = number_of(value) if isinstance(value, str) and not info.context.exact else None
+    return value if number is None else number
 
 
 def _integer(value: Any, info: "ValidationInfo[Document]") -> Any:
@@ -48,6 +44,14 @@ def _float(value: Any, info: "ValidationInfo[Document]") -> Any:
         return float(number) if type(number) is int else number
     except OverflowError:
         return float("inf")
+
+
+def _with_float(value: int) -> int:
+    try:
+        float(value)
+    except OverflowError:
+        raise ValueError(f"is beyond {sys.float_info.max}, the largest number") from None
+    return value
 
 
 def _seconds(value: Any, info: "ValidationInfo[Document]") -> float:
@@ -73,6 +77,8 @@ def _without_nulls(value: Any) -> Any:
 Number = Annotated[float, Strict(), AllowInfNan(False), BeforeValidator(_float)]
 NonNegative = Annotated[Number, Ge(0)]
 Positive = Annotated[Number, Gt(0)]
+# An integer of any size that has a float: Optuna keeps the values of parameters as floats.
+AnyInteger = Annotated[int, Strict(), BeforeValidator(_integer), AfterValidator(_with_float)]
 Integer = Annotated[int, Strict(), Ge(-MAX_INTEGER), Le(MAX_INTEGER), BeforeValidator(_integer)]
 Count = Annotated[Integer, Ge(1)]
 Boolean = Annotated[bool, Strict()]
@@ -115,7 +121,7 @@ def word_or(word: str, number: Any) -> Any:
     def check(value: Any, read_number: ValidatorFunctionWrapHandler) -> Any:
         if value == word:
             return word
-        if isinstance(value, str) and not value[:1].isdigit():
+        if isinstance(value, str) and number_of(value) is None:
             raise ValueError(f"is not a value{nearest(value, (word, 'a number'))}")
         return read_number(value)
 

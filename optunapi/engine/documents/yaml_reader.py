@@ -112,7 +112,7 @@ class _Builder:
     def _scalar(self, event: Any, key: str, line: int) -> Value:
         tag = _resolved(event) or event.tag
         if tag in AS_WRITTEN:
-            return Value(data=event.value, line=line)
+            return Value(data=event.value, line=line, is_plain=event.implicit[0])
         if tag not in READ:
             return self._refuse_tag(event, key, line)
         try:
@@ -156,6 +156,8 @@ class _Builder:
         found = self._value(event, key, depth + 1)
         if isinstance(found.data, str):
             return found.data
+        if depth == 0 and found.text is not None:
+            return found.text  # OptunAPI 0.1 took any key above a parameter
         if isinstance(found.data, dict | list):
             self._document.refuse(key, line, "a mapping or list cannot be a key")
         elif found.data is not BROKEN:

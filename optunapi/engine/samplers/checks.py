@@ -110,8 +110,8 @@ def _check_grid(node: Node, found: Mapping[str, Any], parameters: Sequence[Param
             entry.refuse(f"there is no parameter {quoted(name)}{nearest(name, known)}")
             continue
         seen: list[Any] = []
-        for item in entry.items():
-            value = fitted(known[name], item.data) if known else (item.data,)
+        for item, given_value in zip(entry.items(), given[name], strict=True):
+            value = fitted(known[name], given_value) if known else (given_value,)
             if value is None:
                 item.refuse(f"{item.shown()} is not {allowed(known[name])}")
             elif value in seen:

@@ -12,11 +12,12 @@ from optunapi.engine.documents.components import (
     without_warnings,
 )
 from optunapi.engine.documents.document import Node
+from optunapi.engine.documents.numbers import with_numbers
 from optunapi.engine.samplers.checks import suits
 from optunapi.engine.samplers.grid import grid_of
 from optunapi.engine.samplers.problem import Problem
 from optunapi.engine.samplers.registry import CROSSOVERS, MUTATIONS, NOT_OPTUNAS, SAMPLERS
-from optunapi.engine.space import Parameter
+from optunapi.engine.space import Parameter, fitted_node
 
 
 def read_sampler(
@@ -27,6 +28,8 @@ def read_sampler(
     Parameters and objectives are None if they are not known. The sampler is not checked against them then.
     """
     found = Component(kinds=SAMPLERS, what="sampler").read(node)
+    if found is not None and found["name"] == "grid":
+        found |= _with_numbers(node, found, parameters or ())
     if found is None or not suits(node, found, parameters, n_objectives):
         return None
     # GP's constructor refuses nothing, and takes seconds to load PyTorch.
@@ -38,6 +41,22 @@ def read_sampler(
             refuse_raised(node, found, error)
             return None
     return found
+
+
+def _with_numbers(
+    node: Node, found: Mapping[str, Any], parameters: Sequence[Parameter]
+) -> dict[str, Any]:
+    """A grid's `search_space` with numbers where YAML reads texts that spell them."""
+    known = {parameter.name: parameter.distribution for parameter in parameters}
+    grid = {}
+    for name in found.get("search_space", {}):
+        values = node["search_space"][name]
+        if name in known:
+            fits = [(item, fitted_node(known[name], item)) for item in values.items()]
+            grid[name] = [item.data if fit is None else fit[0] for item, fit in fits]
+        else:
+            grid[name] = with_numbers(values)
+    return {"search_space": grid} if grid else {}
 
 
 def make_sampler(problem: Problem, *, seed_shift: int = 0) -> samplers.BaseSampler:

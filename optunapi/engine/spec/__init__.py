@@ -6,6 +6,7 @@ modules that read the parts of a configuration.
     model.py           a specification as values: parameters, objectives, limits; and its version
     read.py            the whole configuration: its short and its long form, and all settings
     parameters.py      parameters and their conditions
+    short_form.py      the short form with the meaning that OptunAPI 0.1 gave it
     objectives.py      objectives and targets
     distributions.py   distributions: read from a configuration, and written to replies
     files.py           configurations in YAML files and in bodies of requests

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -14,22 +14,23 @@ from optuna.distributions import (
 
 from optunapi.engine.documents.document import Document, Node, quoted
 from optunapi.engine.documents.fields import (
-    MAX_INTEGER,
+    AnyInteger,
     Boolean,
-    Count,
-    Integer,
     Number,
     Positive,
     Scalar,
     one_of,
     some,
 )
+from optunapi.engine.documents.numbers import with_numbers
 from optunapi.engine.space import same
+from optunapi.steps import high_to_write, last_step
 
+_AT_LEAST_1 = Annotated[AnyInteger, Ge(1)]
 DISTRIBUTION_KEYS = ("type", "choices", "low", "high", "step", "log")
 TYPES: Mapping[str, Mapping[str, Any]] = {
     "categorical": {"choices": some(Scalar)},
-    "int": {"low": Integer, "high": Integer, "step": Count, "log": Boolean},
+    "int": {"low": AnyInteger, "high": AnyInteger, "step": _AT_LEAST_1, "log": Boolean},
     "float": {"low": Number, "high": Number, "step": Positive, "log": Boolean},
 }
 
@@ -46,23 +47,40 @@ def distribution_to_wire(distribution: BaseDistribution) -> dict[str, Any]:
     raise TypeError(f"no such distribution: {distribution!r}")
 
 
-def parse_distribution(data: Mapping[str, Any]) -> BaseDistribution:
-    """The distribution of a JSON object.
+def distribution_to_spec(distribution: BaseDistribution) -> dict[str, Any]:
+    """The distribution as a configuration has to write it so that it is read as this one."""
+    wire = distribution_to_wire(distribution)
+    if wire["type"] == "float":
+        wire["high"] = high_to_write(wire["low"], wire["high"], wire["step"])
+    return wire
+
+
+def parse_distribution(data: Mapping[str, Any], *, is_shown: bool = False) -> BaseDistribution:
+    """The distribution of a JSON object. As in Optuna, `high` is rounded down to the last step.
+
+    `is_shown` says that it may be from a reply: a `high` that is a step already stays as it is.
 
     Raises:
         ConfigInvalid: it is none; `errors` says why, key by key.
     """
     root = Document().root(data)
     root.refuse_unknown(DISTRIBUTION_KEYS)
-    distribution = read_distribution(root)
+    distribution = read_distribution(root, rounds_integers=True)
     root.document.raise_errors()
     assert distribution is not None
+    if is_shown and isinstance(distribution, FloatDistribution) and distribution.step is not None:
+        low, high, step = distribution.low, float(data["high"]), distribution.step
+        distribution.high = last_step(low, high_to_write(low, high, step), step)
     return distribution
 
 
-def read_distribution(node: Node) -> BaseDistribution | None:
-    """The distribution that a mapping describes; None after noting every error. Ignores other keys."""
-    entries = node.entries()
+def read_distribution(node: Node, *, rounds_integers: bool = False) -> BaseDistribution | None:
+    """The distribution that a mapping describes; None after noting every error. Ignores other keys.
+
+    The `high` of a float is rounded down to the last step, as in Optuna. That of an integer has to be a
+    step, unless `rounds_integers`.
+    """
+    entries = {name: entry for name, entry in node.entries().items() if not entry.is_empty}
     if "type" not in entries:
         node.refuse(f"`type` is missing: one of {', '.join(TYPES)}")
         return None
@@ -71,31 +89,40 @@ def read_distribution(node: Node) -> BaseDistribution | None:
         return None
     found: dict[str, Any] = {}
     for name in DISTRIBUTION_KEYS[1:]:
-        entry, type_, optional = entries.get(name), TYPES[kind].get(name), name in ("step", "log")
-        if type_ and entry is None and not optional:
+        entry, type_ = entries.get(name), TYPES[kind].get(name)
+        if type_ and entry is not None:
+            found[name] = entry.read(type_)
+        elif type_ and name == "choices" and name in node.entries():
+            found[name] = node[name].read(type_)  # an empty list has an error of its own
+        elif type_ and name not in ("step", "log"):
             node.refuse(f"`{name}` is missing")
             found[name] = None
-        elif entry is None or (entry.is_empty and (optional or not type_)):
-            continue  # files of OptunAPI 0.1 list all keys for every type
-        elif type_:
-            found[name] = entry.read(type_)
-        elif entry.data is not False:
+        elif entry is not None and entry.data is not False:
             entry.refuse(f"{quoted(name)} does not go with type {kind}")
-    if kind == "categorical" and "choices" in entries:
-        return _categorical(entries["choices"], found["choices"])
-    if None in found.values() or not _fits(entries, whole=kind == "int", **found):
+    if None in found.values():
         return None
-    return IntDistribution(**found) if kind == "int" else FloatDistribution(**found)
+    if kind == "categorical":
+        return _categorical(entries["choices"])
+    if not _fits(entries, whole=kind == "int", **found):
+        return None
+    if kind == "int":
+        return _integers(entries, rounds_integers, **found)
+    distribution = _floats(**found)
+    if distribution.high != found["high"]:
+        high, step = distribution.high, distribution.step
+        entries["high"].note(f"{found['high']} is read as {high}, the last step of {step}")
+    return distribution
 
 
-def _categorical(node: Node, choices: list[Any] | None) -> BaseDistribution | None:
+def _categorical(node: Node) -> BaseDistribution | None:
     # Python and Optuna find a choice by ==, which takes 1, 1.0 and true for the same value.
     seen: dict[Any, Node] = {}
-    for item in node.items():
-        if not isinstance(item.data, list | dict) and seen.setdefault(item.data, item) is not item:
-            item.refuse(_repeated(seen[item.data], item))
-            choices = None
-    return CategoricalDistribution(choices) if choices else None
+    repeats, choices = False, with_numbers(node)
+    for item, choice in zip(node.items(), choices, strict=True):
+        if (first := seen.setdefault(choice, item)) is not item:
+            item.refuse(_repeated(first, item))
+            repeats = True
+    return None if repeats else CategoricalDistribution(choices)
 
 
 def _repeated(first: Node, again: Node) -> str:
@@ -119,28 +146,53 @@ def _fits(
     """Whether bounds, step and log go together; notes why not."""
     if low > high:
         entries["low"].refuse(f"{low} is above `high`, {high}")
-    elif not math.isfinite(high - low):
+    elif not math.isfinite(float(high) - float(low)):
         entries["high"].refuse(f"the range from {low} to {high} is too wide for a float")
+    elif low < high and float(low) == float(high):
+        reason = f"{low} and {high} are the same float, and Optuna keeps parameters as floats"
+        entries["high"].refuse(f"{reason}: widen the range")
     elif log and low <= 0:
         least = "at least 1" if whole else "above 0"
         entries["low"].refuse(f"{low} is too low: `log: true` needs `low` {least}")
     elif step and log and not (whole and step == 1):
         entries["step"].refuse("`step` and `log: true` exclude each other: leave out one of them")
-    elif step and (reason := _step_fault(low, high, step, whole=whole)):
-        entries["step"].refuse(reason)
+    elif step and not whole and (fault := _too_many(low, high, step)):
+        entries["step"].refuse(fault)
     else:
         return True
     return False
 
 
-def _step_fault(low: float, high: float, step: float, *, whole: bool) -> str | None:
-    # The decimals as written must fit: in binary, 0.1 does not divide 1.
-    start, end, width = (Fraction(str(value)) for value in (low, high, step))
-    steps = (end - start) // width
-    if steps > MAX_INTEGER and not whole:
-        return f"{step} makes more than {MAX_INTEGER} steps from {low} to {high}"
-    if start + steps * width == end:
+def _too_many(low: float, high: float, step: float) -> str | None:
+    try:
+        last_step(low, high, step)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _floats(
+    low: float, high: float, step: float | None = None, log: bool = False
+) -> FloatDistribution:
+    if step is None:
+        return FloatDistribution(low, high, log=log)
+    # Optuna's constructor would warn, and round a `high` again that is a step already.
+    found = FloatDistribution(low, low, step=step)
+    found.high = last_step(low, high, step)
+    return found
+
+
+def _integers(
+    entries: Mapping[str, Node],
+    rounds: bool,
+    low: int,
+    high: int,
+    step: int = 1,
+    log: bool = False,
+) -> BaseDistribution | None:
+    last = low + (high - low) // step * step
+    if last != high and not rounds:
+        reason = f"{step} does not fit from {low} to {high}: make `high` {last} or {last + step}"
+        entries["step"].refuse(reason)
         return None
-    ends = [start + count * width for count in (steps, steps + 1)]
-    below, above = (str(int(value)) if whole else repr(float(value)) for value in ends)
-    return f"{step} does not fit from {low} to {high}: make `high` {below} or {above}"
+    return IntDistribution(low, last, log=log, step=step)

@@ -2,6 +2,7 @@
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,6 +21,14 @@ def read_config(path: Path) -> StudySpec:
         ConfigInvalid: with every error in it.
         FileNotFoundError: there is no such file.
     """
+    return read_with_notices(path)[0]
+
+
+def read_with_notices(path: Path) -> tuple[StudySpec, list[dict[str, Any]]]:
+    """The specification in a YAML file, and notices of what its author may not have meant.
+
+    A notice has the keys of an error. Raises as `read_config`.
+    """
     document = Document(file=path.name, exact=False)
     try:
         # Opening something else could wait for ever: a pipe waits for its writer.
@@ -31,7 +40,7 @@ def read_config(path: Path) -> StudySpec:
         raise
     except OSError as error:
         document.fail("", None, f"it cannot be read: {error.strerror}")
-    return _read(content, document)
+    return _read(content, document), document.notices
 
 
 def spec_from_yaml(text: str | bytes, file: str | None = None) -> StudySpec:

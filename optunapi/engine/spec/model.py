@@ -13,7 +13,7 @@ from optunapi.engine.pruners.registry import PRUNERS
 from optunapi.engine.samplers.problem import Problem
 from optunapi.engine.samplers.registry import SAMPLERS
 from optunapi.engine.space import Parameter
-from optunapi.engine.spec.distributions import distribution_to_wire
+from optunapi.engine.spec.distributions import distribution_to_spec, distribution_to_wire
 
 Direction = Literal["minimize", "maximize"]
 AvoidDuplicates = Literal["off", "running", "all"]
@@ -78,7 +78,11 @@ class StudySpec:
             "user_attrs": dict(self.user_attrs),
             "enqueue": [dict(point) for point in self.enqueue],
             "parameters": {
-                parameter.name: parameter_to_wire(parameter) for parameter in self.parameters
+                parameter.name: {
+                    **parameter_to_wire(parameter),
+                    **distribution_to_spec(parameter.distribution),
+                }
+                for parameter in self.parameters
             },
         }
 
@@ -116,6 +120,7 @@ def parameter_to_wire(parameter: Parameter) -> dict[str, Any]:
 def comparable(spec: StudySpec) -> dict[str, Any]:
     """`to_json` without arguments that equal their default: the same for equal specifications."""
     found = spec.to_json()
+    found["parameters"] = {each.name: parameter_to_wire(each) for each in spec.parameters}
     found["sampler"] = SAMPLERS[spec.sampler["name"]].without_defaults(spec.sampler)
     found["pruner"] = PRUNERS[spec.pruner["name"]].without_defaults(spec.pruner)
     return found

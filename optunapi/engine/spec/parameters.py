@@ -1,6 +1,6 @@
 """The parameters of a configuration, in every form a file may give them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from optuna.distributions import BaseDistribution
@@ -8,8 +8,9 @@ from optuna.distributions import BaseDistribution
 from optunapi.engine.documents.document import Node, Scalar, joined, quoted
 from optunapi.engine.documents.fields import Text
 from optunapi.engine.names import name_fault
-from optunapi.engine.space import Parameter, allowed, fitted
+from optunapi.engine.space import Parameter, allowed, fitted_node
 from optunapi.engine.spec.distributions import DISTRIBUTION_KEYS, read_distribution
+from optunapi.engine.spec.short_form import as_in_long_form
 
 PARAMETER_KEYS = ("name", *DISTRIBUTION_KEYS, "when")
 
@@ -23,12 +24,15 @@ def is_parameter(node: Node) -> bool:
     )
 
 
-def read_parameters(node: Node) -> tuple[list[Parameter], bool]:
-    """The parameters of a mapping or list, and whether every one could be read."""
+def read_parameters(node: Node, *, is_short: bool = False) -> tuple[list[Parameter], bool]:
+    """The parameters of a mapping or list, and whether every one could be read.
+
+    `is_short` says that they are in the short form, as files of OptunAPI 0.1 are.
+    """
     if not (node.is_empty or isinstance(node.data, dict | list)):
         node.refuse(f"{node.shown()} is neither a mapping nor a list of parameters")
         return [], False
-    blocks = _blocks(node)
+    blocks = _blocks(node, as_in_long_form if is_short else lambda entry: entry)
     names = {name for name, _ in blocks}
     known: dict[str, BaseDistribution | None] = {}
     found: list[Parameter] = []
@@ -47,11 +51,12 @@ def read_parameters(node: Node) -> tuple[list[Parameter], bool]:
     return found, len(found) == len(blocks)
 
 
-def _blocks(node: Node) -> list[tuple[str | None, Node]]:
+def _blocks(node: Node, read: Callable[[Node], Node]) -> list[tuple[str | None, Node]]:
     if isinstance(node.data, dict) and not is_parameter(node):
-        return [(_name(block, key), block) for key, block in node.all_entries().items()]
+        entries = {key: read(block) for key, block in node.all_entries().items()}
+        return [(_name(block, key), block) for key, block in entries.items()]
     found = []
-    for item in [node] if isinstance(node.data, dict) else node.items():
+    for item in map(read, [node] if isinstance(node.data, dict) else node.items()):
         name = _name(item, None)
         key = item.key if name is None else joined(node.key, name)
         found.append((name, replace(item, key=key)))
@@ -96,7 +101,7 @@ def _read_when(
             continue
         values: list[Scalar] = []
         for item in entry.items() if isinstance(entry.data, list) else [entry]:
-            if fits := fitted(distribution, item.data):
+            if fits := fitted_node(distribution, item):
                 values.append(fits[0])
             else:
                 impossible = f"{quoted(name)} is {allowed(distribution)}"

@@ -8,9 +8,10 @@ from pydantic import BeforeValidator
 
 from optunapi.engine.documents.document import Document, Node, quoted
 from optunapi.engine.documents.fields import Count, Positive, Scalar, Seconds, Text, one_of
+from optunapi.engine.documents.numbers import spelled_number
 from optunapi.engine.pruners.registry import read_pruner
 from optunapi.engine.samplers.make import read_sampler
-from optunapi.engine.space import Parameter, fitted_point, misfits
+from optunapi.engine.space import Parameter, fitted_node, fitted_point, misfits
 from optunapi.engine.spec.model import AVOID_DUPLICATES, Limits, StudySpec
 from optunapi.engine.spec.objectives import read_objectives, read_target
 from optunapi.engine.spec.parameters import is_parameter, read_parameters
@@ -85,7 +86,11 @@ def _read_short(root: Node) -> StudySpec:
             f"{quoted(node.key)} is a setting of the study: settings stand beside `parameters`, "
             "a mapping that holds the parameters"
         )
-    return StudySpec() if misplaced else StudySpec(parameters=tuple(read_parameters(root)[0]))
+    return (
+        StudySpec()
+        if misplaced
+        else StudySpec(parameters=tuple(read_parameters(root, is_short=True)[0]))
+    )
 
 
 def _read_long(root: Node) -> StudySpec:
@@ -95,8 +100,11 @@ def _read_long(root: Node) -> StudySpec:
     found = {name: given[name].read(type_) for name, type_ in _PLAIN.items() if name in given}
     if "lease" in found:
         found["lease_seconds"] = found.pop("lease")
+    section = root["parameters"]
+    if section.is_empty and section.data != {}:
+        section.refuse("it has no value: `parameters: {}` makes a define-by-run study")
     # A part that has an error is None here, and checks that need it are skipped.
-    parameters, complete = read_parameters(root["parameters"])
+    parameters, complete = read_parameters(section)
     objectives = read_objectives(given)
     n_objectives = len(objectives) if objectives else None
     if "sampler" in given:
@@ -124,10 +132,25 @@ def _read_enqueue(
 ) -> tuple[dict[str, Any], ...]:
     """The points to try first."""
     node.read(list[dict[str, Scalar]])
-    items = [item for item in node.items() if isinstance(item.data, dict)]
-    for item in items:
-        for name, reason in misfits(parameters, item.data).items():
+    points = []
+    for item in (each for each in node.items() if isinstance(each.data, dict)):
+        point = _with_numbers(item, parameters)
+        for name, reason in misfits(parameters, point).items():
             item[name].refuse(reason)
-        if missing := lack(parameters, sampler, item.data):
+        if missing := lack(parameters, sampler, point):
             item.refuse(missing)
-    return tuple(fitted_point(parameters, item.data) for item in items)
+        points.append(fitted_point(parameters, point))
+    return tuple(points)
+
+
+def _with_numbers(item: Node, parameters: Sequence[Parameter]) -> dict[str, Any]:
+    """A point with numbers where YAML reads texts that spell them."""
+    known = {parameter.name: parameter.distribution for parameter in parameters}
+    point = dict(item.data)
+    for name, entry in item.all_entries().items():
+        if name in known and (fits := fitted_node(known[name], entry)):
+            point[name] = fits[0]
+        elif not known and entry.is_plain and (number := spelled_number(entry)) is not None:
+            entry.note(f"{entry.data} is read as the number {number!r}: put a text in quotes")
+            point[name] = number
+    return point

@@ -1,0 +1,54 @@
+"""Numbers that YAML reads as texts: 1e-3 has no point, and is a text to YAML 1.1."""
+
+import re
+from typing import Any
+
+from optunapi.engine.documents.document import Node
+
+_NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?", re.ASCII)
+_LONGEST = 400
+
+
+def number_of(text: str) -> int | float | None:
+    """The number that a text spells in decimals; None if it spells none."""
+    text = text.strip()
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
+        return None
+    digits = text.replace("_", "")
+    return int(digits) if digits.lstrip("+-").isdigit() else float(digits)
+
+
+def spelled_number(node: Node) -> int | float | None:
+    """The number that a text of a YAML file spells; None for anything else, and in JSON."""
+    is_text = isinstance(node.data, str) and not node.document.exact
+    return number_of(node.data) if is_text else None
+
+
+def with_numbers(node: Node) -> list[Any]:
+    """The values of a list whose type nothing else says, such as choices.
+
+    A text that spells a number is that number if all others are numbers, or are texts that spell one.
+    If all are such texts, one of them has to be without quotes. Both ways are noted.
+    """
+    items = node.items()
+    found = [spelled_number(item) for item in items]
+    spelled = [item for item, number in zip(items, found, strict=True) if number is not None]
+    others = [item.data for item, number in zip(items, found, strict=True) if number is None]
+    are_numbers = all(type(each) in (int, float) for each in others)
+    if are_numbers and (others or any(item.is_plain for item in spelled)):
+        for item, number in zip(items, found, strict=True):
+            if number is not None:
+                item.note(
+                    f"{item.data} is read as the number {number!r}: for the text, quote it twice, "
+                    f"""'"{item.data}"'"""
+                )
+        return [
+            item.data if each is None else each for item, each in zip(items, found, strict=True)
+        ]
+    for item in spelled:
+        if item.is_plain:
+            item.note(
+                f"{item.data} is read as a text: not every value beside it is a number. Put it in "
+                f"quotes if you mean the text; {spelled_number(item)!r} is the number"
+            )
+    return [item.data for item in items]

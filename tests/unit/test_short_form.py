@@ -1,0 +1,153 @@
+"""Files of OptunAPI 0.1 are read with its meaning. The model here is its reading, written anew."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from optunapi.engine.spec.files import read_with_notices, spec_from_yaml
+from optunapi.errors import ConfigInvalid
+from tests.support import scaled
+
+
+def space_in_0_1(text: str) -> dict[str, BaseDistribution] | None:
+    """What OptunAPI 0.1 asked Optuna for; None where it failed."""
+    found: dict[str, BaseDistribution] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for entry in yaml.safe_load(text).values():
+                name = str(entry["name"])
+                if name in found:
+                    return None  # it asked twice, and the second range was ignored
+                found[name] = _distribution(entry)
+        except (KeyError, TypeError, ValueError, ArithmeticError):
+            return None
+    return found
+
+
+def _distribution(entry: dict[str, Any]) -> BaseDistribution:
+    if entry["type"] == "categorical":
+        return CategoricalDistribution(list(entry["choices"]))
+    low, high = float(entry["low"]), float(entry["high"])
+    step = float(entry["step"]) if entry["step"] else None
+    log = bool(entry["log"]) if entry["log"] else False
+    if entry["type"] == "float":
+        return FloatDistribution(low, high, log=log, step=step)
+    return IntDistribution(low, high, log=log, step=1 if step is None else step)  # type: ignore[arg-type]
+
+
+BOUNDS = st.sampled_from([0, 1, 2, 10, -3, 0.5, 1.5, 9.7, "1e-3", "1e1", "2", True, 0.1 + 0.2])
+WORDS = st.sampled_from(["a", "low", None, 0, 3, ""])
+ENTRIES = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["x", 7, 1.5, True, "rate"]),
+        "type": st.sampled_from(["float", "int", "categorical"]),
+        "choices": st.sampled_from([None, "", ["a", "b"], [0.1, 2], [True, None]]),
+        "low": BOUNDS,
+        "high": BOUNDS,
+        "step": st.sampled_from([None, 0, 0.0, False, "", 1, 2, 0.1, 0.3, 4, 1.5, "1e-1", "0"]),
+        "log": st.sampled_from([None, 0, 1, False, True, "", "no", "False", 2]),
+    },
+    optional={"unit": WORDS, "default": WORDS},
+)
+KEYS = st.sampled_from([1, 2, 3.5, True, "x", "y", "name", "parameters", "direction"])
+
+
+@settings(max_examples=scaled(1_000, 50_000), deadline=None)
+@given(st.dictionaries(KEYS, ENTRIES, min_size=1, max_size=3))
+def test_what_0_1_accepted_is_accepted_with_its_meaning(content: dict[Any, Any]) -> None:
+    text = yaml.safe_dump(content, sort_keys=False)
+    expected = space_in_0_1(text)
+    if expected is None:
+        return
+    found = {p.name: p.distribution for p in spec_from_yaml(text).parameters}
+    assert found == expected
+    assert list(found) == list(expected)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{name: x, type: float, choices: , low: 0, high: 1, step: 0, log: 0}",
+        "{name: x, type: categorical, choices: [a, b], low: 1, high: 3, step: 2, log: 1}",
+        "{name: 7, type: int, choices: [1], low: 1, high: 10, step: 4, log: no}",
+        "{name: x, type: float, low: 0.30000000000000004, high: 0.9, step: 0.1, log: }",
+        "{name: x, type: float, low: 0, high: 1, step: 0.3, log: , unit: mm}",
+        "{name: x, type: int, low: 1.5, high: 9.5, step: , log: 'no'}",
+    ],
+)
+def test_a_file_that_0_1_took_is_taken(entry: str) -> None:
+    text = f"1: {entry}\n2: {{name: z, type: int, low: 1, high: 3, step: , log: }}"
+    expected = space_in_0_1(text)
+    assert expected
+    assert {p.name: p.distribution for p in spec_from_yaml(text).parameters} == expected
+
+
+def test_a_misspelt_key_is_an_error_where_0_1_would_have_lacked_it() -> None:
+    with pytest.raises(ConfigInvalid, match='unknown key "stpe"'):
+        spec_from_yaml("x: {name: x, type: float, low: 0, high: 1, stpe: 0.1, log: }")
+
+
+def test_numbers_without_a_point_are_numbers_wherever_one_is_expected(tmp_path: Path) -> None:
+    file = tmp_path / "numbers.yaml"
+    file.write_text("""
+sampler: {name: grid, search_space: {lr: [1e-3, 1e-2], c: [1e-3], n: [1e0]}}
+max_trials: 1e2
+max_duration: 1e3
+target: 1e-4
+enqueue: [{lr: 1e-3, c: 1e-2, n: 1e0}]
+parameters:
+  lr: {type: float, low: 1e-4, high: 1e-1}
+  c: {type: categorical, choices: [0.1, 1e-2, 1e-3]}
+  n: {type: int, low: 1, high: 1e1}
+""")
+    spec, notices = read_with_notices(file)
+    assert spec.sampler["search_space"] == {"lr": [1e-3, 1e-2], "c": [1e-3], "n": [1]}
+    assert spec.enqueue == ({"lr": 1e-3, "c": 1e-2, "n": 1},)
+    assert spec.limits.target == {"score": 1e-4}
+    assert (spec.limits.max_trials, spec.limits.max_duration) == (100, 1000.0)
+    assert spec.parameters[1].distribution == CategoricalDistribution([0.1, 0.01, 0.001])
+    assert [(each["line"], each["key"]) for each in notices] == [
+        (9, "parameters.c.choices.1"),
+        (9, "parameters.c.choices.2"),
+    ]
+
+
+def test_a_condition_takes_a_number_without_a_point() -> None:
+    text = """
+parameters:
+  c: {type: categorical, choices: [0.1, 1e-3]}
+  m: {type: float, low: 0, high: 1, when: {c: 1e-3}}
+"""
+    assert spec_from_yaml(text).parameters[1].when == {"c": (1e-3,)}
+
+
+@pytest.mark.parametrize(
+    ("choices", "found"),
+    [
+        ("[0.1, 1e-2, 1e-3]", (0.1, 0.01, 0.001)),
+        ("[1e-2, 1e-3]", (0.01, 0.001)),
+        ("[0.1, '1e-2']", (0.1, 0.01)),
+        ("""[0.1, '"1e-5"']""", (0.1, '"1e-5"')),
+        ("['16', '32']", ("16", "32")),
+        ("[adam, 1e-3]", ("adam", "1e-3")),
+        ("[true, 1e-3]", (True, "1e-3")),
+    ],
+)
+def test_a_choice_that_spells_a_number_is_one_beside_numbers(
+    choices: str, found: tuple[Any, ...]
+) -> None:
+    (parameter,) = spec_from_yaml(f"c: {{type: categorical, choices: {choices}}}").parameters
+    assert isinstance(parameter.distribution, CategoricalDistribution)
+    assert parameter.distribution.choices == found
