@@ -31,6 +31,7 @@ class HeldTrial:
 
     study: str  # the study's slug
     number: int
+    study_uid: str | None = None  # None if it is not known
     created_at: str | None = None
     lease: str | None = None  # the lease's id; None if there is no lease
     lease_seconds: float = math.inf
@@ -54,6 +55,7 @@ class HeldTrial:
         return cls(
             study=study,
             number=document["number"],
+            study_uid=document.get("study_uid"),  # a server before 1.0 has none
             created_at=document["created_at"],
             params=dict(document["params"]),
             user_attrs=dict(document["user_attrs"]),
@@ -67,6 +69,12 @@ class HeldTrial:
     def path(self) -> tuple[str, ...]:
         """The trial's path below v1."""
         return "studies", self.study, "trials", str(self.number)
+
+    @property
+    def claim(self) -> dict[str, str]:
+        """What proves to the server that this is the trial that was handed out, and who holds it."""
+        claim = {"lease": self.lease, "study_uid": self.study_uid}
+        return {name: value for name, value in claim.items() if value is not None}
 
     @property
     def interval(self) -> float:
@@ -166,7 +174,7 @@ class _Renewals:
         pause = trial.interval
         # A reply that does not arrive must not delay the renewal of the other leases for long.
         timeout = min(session.timeout, max(1.0, pause))
-        body, path = {"lease": trial.lease}, (*trial.path, "renew")
+        body, path = trial.claim, (*trial.path, "renew")
         try:
             trial.update(
                 session.send(Request(method="POST", path=path, body=body, timeout=timeout))

@@ -30,6 +30,7 @@ from optunapi.errors import (
     Conflict,
     NotFound,
     OptunAPIError,
+    StudyReplaced,
     TrialNotFound,
     TryLater,
 )
@@ -42,8 +43,8 @@ logger = logging.getLogger("optunapi")
 
 @dataclass(frozen=True, kw_only=True)
 class KeptTell:
-    """A tell. `params` and `created_at` identify its trial: the study may have been deleted and created
-    again, or another server may answer at this URL.
+    """A tell. `study_uid`, `params` and `created_at` identify its trial: the study may have been deleted and
+    made again, or another server may answer at this URL. A file of an older client has no `study_uid`.
     """
 
     study: str
@@ -51,6 +52,7 @@ class KeptTell:
     params: Mapping[str, Any]
     created_at: str | None
     body: Mapping[str, Any]
+    study_uid: str | None = None
 
     @classmethod
     def of(cls, content: Any) -> Self:
@@ -63,6 +65,9 @@ class KeptTell:
         for name, kind in KINDS.items():
             if not isinstance(found[name], kind):
                 raise TypeError(f"{name} is {found[name]!r}")
+        found["study_uid"] = content.get("study_uid")
+        if not isinstance(found["study_uid"], str | None):
+            raise TypeError(f"study_uid is {found['study_uid']!r}")
         if found["study"] in ("", ".", "..") or "/" in found["study"]:
             raise ValueError(f"{found['study']!r} is not a study's name")
         json.dumps(found["body"], allow_nan=False)
@@ -72,11 +77,17 @@ class KeptTell:
         """Send the tell, if the trial is still the same one.
 
         Raises:
+            StudyReplaced: another study has this name now.
             TrialNotFound: another trial has this number now.
             OptunAPIError: as `Session.send`.
         """
         trial = ("studies", self.study, "trials", str(self.number))
         stored = session.send(Request(method="GET", path=trial, fields=("created_at", "params")))
+        if self.study_uid not in (None, stored.get("study_uid")):
+            raise StudyReplaced(
+                f"study {self.study!r} was deleted, and another one has its name: the result belongs to "
+                "none of its trials"
+            )
         params = {n: value for n, value in stored["params"].items() if n in self.params}
         if params != self.params or self.created_at not in (None, stored["created_at"]):
             raise TrialNotFound(

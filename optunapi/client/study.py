@@ -200,13 +200,44 @@ class Study:
             TypeError: a value is not a number.
             ValueInvalid: there are too few or too many values.
             TrialFinished: the trial has another result; `extra["trial"]` is the stored trial.
-            LeaseLost: the trial was handed on, and the state is `fail` or `pruned`.
+            LeaseLost: the trial was handed on, and the state is `fail` or `pruned`; or it never had this
+                lease.
+            StudyReplaced: the study was deleted, and another one has its name.
         """
         number = number.number if isinstance(number, Trial) else number
         held = self.connection.held.get(self.slug, number)
         if held is None or (lease is not None and lease != held.lease):
-            held = HeldTrial(study=self.slug, number=number, lease=lease)
+            held = HeldTrial(
+                study=self.slug, number=number, lease=lease, study_uid=self._handle.uid
+            )
         return TrialHandle(self, self._handle, held, {}).tell(values, state, reason)
+
+    def cancel(self, number: int) -> FrozenTrial:
+        """Fail a waiting or running trial, reason `cancelled`; return it. No lease is needed.
+
+        Raises:
+            TrialFinished: it is finished.
+            StudyReplaced: the study was deleted, and another one has its name.
+        """
+        path = "trials", str(number)
+        return self._frozen(
+            self._handle.call("DELETE", *path, query=self._named(), fields=TRIAL_FIELDS)
+        )
+
+    def retry(self, number: int) -> FrozenTrial:
+        """Queue the parameters of a failed trial again; return the new trial.
+
+        Raises:
+            TrialFinished: the trial is complete or pruned.
+            StudyBusy, TrialWaiting: it is running, or in the queue.
+            StudyFinished: the study's limits leave no place for it.
+            StudyReplaced: the study was deleted, and another one has its name.
+        """
+        verb = f"trials/{number}/retry"
+        return self._frozen(self._post_once(verb, self._named(), *TRIAL_FIELDS))
+
+    def _named(self) -> dict[str, str]:
+        return {} if self._handle.uid is None else {"study_uid": self._handle.uid}
 
     # Trials to look at
 
@@ -375,7 +406,9 @@ class Study:
 
     def _post_once(self, verb: str, body: Mapping[str, Any], *fields: str) -> Any:
         """Send a request that the server carries out once, however often it arrives."""
-        return self._handle.call("POST", verb, body=body, key=uuid.uuid4().hex, fields=fields)
+        return self._handle.call(
+            "POST", *verb.split("/"), body=body, key=uuid.uuid4().hex, fields=fields
+        )
 
     def _frozen(self, document: Mapping[str, Any]) -> FrozenTrial:
         return self._handle.frozen(self, document, {})

@@ -50,11 +50,13 @@ def this_worker() -> str:
 class StudyHandle:
     """What a `Study` and its trials know of their study, and their way to it.
 
-    `document` is the study as the server last described it.
+    `document` is the study as the server last described it. `uid` stays that of the study which this
+    handle was made for, or which it first asked; another study of its name is not touched by number.
     """
 
     def __init__(self, connection: Connection, document: Mapping[str, Any]) -> None:
         self.connection = connection
+        self.uid: str | None = document.get("uid")
         self._distributions: dict[str, dict[str, Distribution]] = {}
         self._remember(document)
 

@@ -240,9 +240,11 @@ class Trial:
         return self._handle.should_prune or self._handle.should_stop
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Send an attribute; if the server is not reached, it is sent with the result.
+        """Send an attribute, also after the trial is closed. If the server is not reached while the trial is
+        open, it is sent with the result.
 
         Raises:
+            ServerUnavailable: the trial is closed, and the server is not reached.
             TypeError, ValueError: JSON cannot represent the value.
         """
         unsent = self._held.unsent_attrs
@@ -250,6 +252,8 @@ class Trial:
             body = {"user_attrs": {**unsent, key: value}}
             self._handle.call("PATCH", body=body, fields=TRIAL_FIELDS)
         except UNDELIVERED as error:
+            if not self.is_open:
+                raise
             text = "the attribute %r of %s is sent with its result: %s"
             logger.warning(text, key, self._handle, error)
             unsent[key] = value

@@ -1,5 +1,6 @@
 """One held trial: what this process knows of it, and how it ends: told, kept on disk, or given back."""
 
+import logging
 import math
 import sys
 import warnings
@@ -23,9 +24,12 @@ from optunapi.client.study_handle import StudyHandle
 from optunapi.errors import (
     AccessDenied,
     BadRequest,
+    Conflict,
     Internal,
     LeaseLost,
+    NotFound,
     OptunAPIError,
+    StudyReplaced,
     TrialFinished,
     TrialWaiting,
     TryLater,
@@ -34,12 +38,14 @@ from optunapi.errors import (
 
 # It is unknown whether the server has the request; it may accept it later.
 UNDELIVERED = (TryLater, Internal, UnexpectedReply)
-# The trial is no longer this worker's: it was handed on, cancelled, or told by another.
-TAKEN_AWAY = (LeaseLost, TrialFinished)
+# The trial is no longer this worker's: it was handed on, cancelled, told by another, or its study is gone.
+TAKEN_AWAY = (LeaseLost, StudyReplaced, TrialFinished)
 RELEASE_SECONDS = 5.0
 LONGEST_REASON = 10_000
 STOPPED = "stopped"
 NO_VALUE = "no-score"
+
+logger = logging.getLogger("optunapi")
 
 
 class TrialPruned(Exception):
@@ -80,6 +86,7 @@ class TrialHandle:
     def handed_out(cls, study: Any, study_handle: StudyHandle, document: Mapping[str, Any]) -> Self:
         """The trial of the reply to an ask; its lease is renewed from now on."""
         held = HeldTrial.of(study_handle.slug, document)
+        study_handle.uid = study_handle.uid or held.study_uid
         study_handle.connection.held.add(held)
         return cls(study, study_handle, held, document)
 
@@ -107,7 +114,17 @@ class TrialHandle:
         return self.should_stop or self.held.lost is not None
 
     def call(self, method: str, *path: str, **options: Any) -> Any:
-        """Send a request about the trial; see `Connection.call`."""
+        """Send a request about the trial; see `Connection.call`.
+
+        A request that changes something names the study, which may have been made again.
+
+        Raises:
+            StudyReplaced: another study has its name.
+        """
+        named = {} if self.held.study_uid is None else {"study_uid": self.held.study_uid}
+        if method != "GET":
+            place = "body" if "body" in options else "query"
+            options[place] = {**options.get(place, {}), **named}
         return self.study_handle.connection.call(method, *self.held.path, *path, **options)
 
     def call_with_lease(self, verb: str, body: Mapping[str, Any], *fields: str) -> Any:
@@ -115,11 +132,11 @@ class TrialHandle:
 
         Raises:
             LeaseLost: the trial was handed on.
+            StudyReplaced: another study has its study's name.
         """
-        lease = {} if self.held.lease is None else {"lease": self.held.lease}
         try:
-            return self.call("POST", verb, body={**body, **lease}, fields=fields)
-        except LeaseLost as error:
+            return self.call("POST", verb, body={**body, **self.held.claim}, fields=fields)
+        except (LeaseLost, StudyReplaced) as error:
             self.held.lost = error
             raise
 
@@ -142,7 +159,7 @@ class TrialHandle:
         given = {
             "values": numbers,
             "reason": reason,
-            "lease": self.held.lease,
+            **self.held.claim,
             "user_attrs": self.held.unsent_attrs or None,
             "constraints": self.held.constraints or None,
         }
@@ -189,6 +206,10 @@ class TrialHandle:
             if was_held:  # the trial is as open as before
                 connection.held.add(held)
             raise
+        except (Conflict, NotFound) as error:
+            if "values" in body:
+                logger.warning("%s was refused with %s: %s", self, body["values"], error.detail)
+            raise
         except OptunAPIError:
             raise
         except BaseException as error:
@@ -200,6 +221,7 @@ class TrialHandle:
         held, spool = self.held, self.study_handle.connection.spool
         kept = KeptTell(
             study=held.study,
+            study_uid=held.study_uid,
             number=held.number,
             params=held.params,
             created_at=held.created_at,
@@ -220,12 +242,14 @@ class TrialHandle:
         """
         connection, held = self.study_handle.connection, self.held
         connection.held.remove(held)
-        body, path = {"lease": held.lease}, (*held.path, "release")
+        body, path = held.claim, (*held.path, "release")
         # Short: this process may have been asked to end, and be killed soon.
         timeout = min(connection.session.timeout, RELEASE_SECONDS)
         request = Request(method="POST", path=path, body=body, fields=TRIAL_FIELDS, timeout=timeout)
         retries = Retries(seconds=min(connection.retries.seconds, RELEASE_SECONDS))
-        with suppress(LeaseLost, TrialWaiting):  # the reply of an earlier attempt was lost
+        with suppress(
+            LeaseLost, StudyReplaced, TrialWaiting
+        ):  # the reply of an earlier attempt was lost
             retries.run(lambda: connection.session.send(request))
 
     # A `with` block around a trial
