@@ -6,7 +6,8 @@ import time
 from fastapi import FastAPI
 
 from optunapi.api import health, legacy, v1
-from optunapi.api.http import openapi, problems
+from optunapi.api.http import docs, openapi, problems
+from optunapi.api.http.head import HeadersAlone
 from optunapi.api.serving.dispatch import Dispatch
 from optunapi.api.serving.fast_path import FastPath
 from optunapi.engine.catalog import Catalog
@@ -48,18 +49,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="OptunAPI",
         description=DESCRIPTION,
         lifespan=lifespan(catalog),
+        docs_url=None,
+        redoc_url=None,
         # By default FastAPI exports where OTEL_* is set, which costs time for every request, and does
         # not start where the exporter is not installed.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
     resources = (legacy.routes, *v1.ROUTES, health.routes)
     app.add_middleware(FastPath, routes=[route for each in resources for route in each.hot])
+    app.add_middleware(HeadersAlone)
     app.add_middleware(PlainStartup)
     app.state.catalog = catalog
     app.state.dispatch = Dispatch(catalog)
     app.state.max_body = settings.max_body
     problems.install(app)
     openapi.install(app)
+    docs.install(app)
     for each in resources:
         app.include_router(each.router)
     return app

@@ -1,7 +1,6 @@
 """The GET routes of OptunAPI 0.1, frozen: trainer scripts written for it run unchanged."""
 
 import math
-import re
 from typing import Any
 
 from fastapi import Request
@@ -9,11 +8,13 @@ from optuna.trial import TrialState
 
 from optunapi import errors
 from optunapi.api.http.bodies import digest, request_invalid
+from optunapi.api.http.numbers import PATTERN, number_of, whole_number_of
 from optunapi.api.http.openapi import query, study_name
-from optunapi.api.http.replies import Ok
+from optunapi.api.http.replies import NoBody, Ok
 from optunapi.api.http.routes import Routes
 from optunapi.api.schemas.legacy import LegacyAskReply, LegacyTellReply, legacy_ask, legacy_tell
 from optunapi.api.serving.access import Public, Work
+from optunapi.api.serving.dispatch import CATALOG
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
@@ -21,17 +22,6 @@ from optunapi.engine.values import AskRequest
 
 routes = Routes("OptunAPI 0.1")
 
-NUMBER = re.compile(r"[0-9]{1,18}")
-# Each text matches in one way only: trying several would hold up the whole server.
-SCORE = re.compile(
-    r"(?P<number>[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?)|nan|[+-]?inf(inity)?",
-    re.IGNORECASE,
-)
-# The same without a flag, which OpenAPI's patterns do not have.
-SCORE_PATTERN = (
-    r"^([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
-    r"|[nN][aA][nN]|[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?)$"
-)
 ALIVE = "The Optuna-server is alive!"
 
 SHORT_TEXT = {"type": "string", "maxLength": 255}
@@ -53,12 +43,18 @@ SCORES = query(
     "The trial's score, one for each objective; `nan` or `inf` says it diverged.",
     {
         "type": "array",
-        "items": {"type": "string", "pattern": SCORE_PATTERN},
+        "items": {"type": "string", "pattern": PATTERN},
         "minItems": 1,
         "examples": [["0.5"]],
     },
     required=True,
 )
+
+
+def _aliases(word: str) -> tuple[str, ...]:
+    """The older spellings of a path, and all of them with the slash that 0.1 redirected."""
+    old = f"/optuna/{word}/{{model_name}}"
+    return f"/optunapi/{word}/{{model_name}}/", old, f"{old}/"
 
 
 @routes.add(
@@ -67,12 +63,29 @@ SCORES = query(
     None,
     "Successful Response",
     hot=True,
+    also=("/optunapi/ping/",),
     summary="Whether the server answers",
     response_model=str,
 )
 async def ping(_: Public) -> Ok:
     """The greeting of OptunAPI 0.1."""
     return Ok(ALIVE)
+
+
+async def look(dispatch: Work, request: Request) -> NoBody:
+    """What HEAD gets of hparams: whether there is such a study. It asks for no trial."""
+    name = request.scope["path_params"]["model_name"]
+    _ask_request(request)
+    await dispatch.read(CATALOG, lambda catalog: catalog.view(name))
+    return NoBody()
+
+
+async def look_at_trial(dispatch: Work, request: Request) -> NoBody:
+    """What HEAD gets of score: whether there is such a trial. It closes none."""
+    name = request.scope["path_params"]["model_name"]
+    number, _ = _trial_id(request), _result(request)
+    await dispatch.read(name, lambda study: study.trial(number))
+    return NoBody()
 
 
 @routes.add(
@@ -90,7 +103,8 @@ async def ping(_: Public) -> Ok:
     errors.LeaseLost,
     errors.NoSlot,
     hot=True,
-    also="/optuna/hparams/{model_name}",
+    also=_aliases("hparams"),
+    head=look,
     openapi_extra={"parameters": [MODEL_NAME, KEY, WORKER]},
 )
 async def hparams(dispatch: Work, request: Request) -> Ok:
@@ -122,7 +136,8 @@ async def hparams(dispatch: Work, request: Request) -> Ok:
     errors.TrialWaiting,
     errors.StudyReplaced,
     hot=True,
-    also="/optuna/score/{model_name}",
+    also=_aliases("score"),
+    head=look_at_trial,
     openapi_extra={"parameters": [MODEL_NAME, TRIAL_ID, SCORES, STUDY_UID]},
 )
 async def score(dispatch: Work, request: Request) -> Ok:
@@ -161,9 +176,11 @@ def _trial_id(request: Request) -> int:
     if len(values) != 1:
         reason = f"give one trial_id, the number that hparams returned; got {len(values)}"
         raise request_invalid(reason, "query", "trial_id")
-    if not NUMBER.fullmatch(values[0]):
-        raise request_invalid(f"{values[0][:40]!r} is not a trial's number", "query", "trial_id")
-    return int(values[0])
+    try:
+        return whole_number_of(values[0])
+    except ValueError:
+        reason = f"{values[0][:40]!r} is not a trial's number"
+        raise request_invalid(reason, "query", "trial_id") from None
 
 
 def _result(request: Request) -> Result:
@@ -178,8 +195,7 @@ def _result(request: Request) -> Result:
 
 
 def _score(text: str) -> float:
-    # A plus in a URL is read as a space: scripts send 1e+20 unquoted.
-    match = SCORE.fullmatch(text.replace(" ", "+"))
-    if match is None:
-        raise request_invalid(f"{text[:40]!r} is not a number", "query", "score")
-    return float(match["number"] or "nan")
+    try:
+        return number_of(text)
+    except ValueError as error:
+        raise request_invalid(str(error), "query", "score") from None

@@ -13,6 +13,7 @@ from optunapi.engine.fork import Origin, fitting_history
 from optunapi.engine.identity import NewId
 from optunapi.engine.names import check_name
 from optunapi.engine.open_studies import OpenStudies
+from optunapi.engine.reports.importances import place_of
 from optunapi.engine.reports.snapshot import Snapshot
 from optunapi.engine.spec.diff import differences
 from optunapi.engine.spec.model import StudySpec
@@ -132,6 +133,21 @@ class Catalog:
         if study is None:
             return (Snapshot(study=name, spec=self._studies.configured(name)),)
         return study.snapshot()
+
+    def importances(
+        self, name: str, objective: str | None
+    ) -> tuple[dict[str, float], *tuple[Commit, ...]]:
+        """Each parameter's importance for an objective; none in a study that was never asked from.
+
+        Raises:
+            StudyNotFound, ConfigInvalid: as `find`.
+            RequestInvalid: the study has no such objective.
+        """
+        study = self.find(name)
+        if study is None:
+            place_of(objective, self._studies.configured(name))
+            return ({},)
+        return study.importances(objective)
 
     def names(self) -> list[str]:
         """The sorted names of all studies, as URLs have them; some may turn out not to open."""

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from optunapi.engine.fork import Origin, origin_of
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord
-from optunapi.engine.reports.importances import Importances
+from optunapi.engine.reports.importances import Importances, place_of
 from optunapi.engine.reports.pages import Cursor, Selection, page_of
 from optunapi.engine.reports.snapshot import Snapshot, snapshot_of
 from optunapi.engine.space import Parameter
@@ -178,9 +178,11 @@ class Study:
         """Fail an open trial by hand; see `HeldTrials.cancel`."""
         return self._held.cancel(number)
 
-    def cancel_all(self, states: Container[TrialState]) -> tuple[int, Commit]:
-        """Fail every open trial in one of these states, reason `cancelled`; return how many."""
-        return self._held.cancel_all(states)
+    def cancel_all(
+        self, states: Container[TrialState], worker: str | None = None
+    ) -> tuple[int, Commit]:
+        """Fail every open trial in one of these states; see `HeldTrials.cancel_all`."""
+        return self._held.cancel_all(states, worker)
 
     def set_user_attrs(
         self, number: int, user_attrs: Mapping[str, Any]
@@ -277,10 +279,7 @@ class Study:
         """
         state = self._state
         with state.unit() as unit:
-            names = [each.name for each in state.spec.objectives]
-            if objective is not None and objective not in names:
-                raise _invalid("objective", f"the study's objectives are {', '.join(names)}")
-            place = 0 if objective is None else names.index(objective)
+            place = place_of(objective, state.spec)
             direction = state.spec.directions[place]
             version = (state.reloads(), state.store.counts(state.id)[TrialState.COMPLETE])
             trials = state.store.get_all_trials(state.id, deepcopy=False)

@@ -21,6 +21,8 @@ class Check:
     errors: tuple[type[OptunAPIError], ...]
 
 
+CHANGING: frozenset[Scope] = frozenset(("work", "manage"))
+
 _CHANGES = (Check(refuse_cross_site, (CrossSite,)),)
 CHECKS: Mapping[Scope, tuple[Check, ...]] = {
     "public": (),

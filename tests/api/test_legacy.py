@@ -312,7 +312,7 @@ def test_a_refused_request_changes_nothing(
     assert snapshot() == before
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 @pytest.mark.parametrize("path", ["/optunapi/hparams/m", "/optunapi/score/m?trial_id=0&score=1"])
 def test_other_methods_are_refused(
     client: Client, snapshot: Snapshot, method: str, path: str

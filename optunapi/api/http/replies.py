@@ -39,6 +39,16 @@ class Created(JsonReply):
     status = 201
 
 
+class NoBody(Response):
+    """200 to HEAD: the request would succeed. How long the body would be is not known."""
+
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__(status_code=self.status, headers=NO_STORE, media_type=Ok.media_type)
+        del self.headers["Content-Length"]
+
+
 class NoContent(Response):
     """204: the request succeeded, and the reply has no body."""
 

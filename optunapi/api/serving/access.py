@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from optunapi.api.http.openapi import ALWAYS
 from optunapi.api.serving.dispatch import Dispatch
-from optunapi.security.access import CHECKS, Scope
+from optunapi.security.access import CHANGING, CHECKS, Scope
 
 
 class Access:
@@ -17,6 +17,7 @@ class Access:
 
     def __init__(self, scope: Scope) -> None:
         self.checks = [each.check for each in CHECKS[scope]]
+        self.may_change = scope in CHANGING
         refusals = [error for each in CHECKS[scope] for error in each.errors]
         self.errors = () if scope == "public" else (*refusals, *ALWAYS)
 

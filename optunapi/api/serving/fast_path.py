@@ -6,6 +6,7 @@ unusual or wrong, takes FastAPI's way, which says what is wrong with it.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,7 +30,6 @@ class _Answer:
 
     def __init__(self, route: HotRoute) -> None:
         parameters = parameters_of(route.handler)
-        self.method = route.method
         self.pattern = _pattern(route.path, parameters)
         self._handler = route.handler
         self._checks: list[Callable[[Request], None]] = []
@@ -105,7 +105,9 @@ class FastPath:
 
     def __init__(self, app: ASGIApp, routes: Iterable[HotRoute]) -> None:
         self._app = app
-        self._answers = [_Answer(route) for route in routes]
+        self._answers: defaultdict[str, list[_Answer]] = defaultdict(list)
+        for route in routes:
+            self._answers[route.method].append(_Answer(route))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on. An exception that is no refusal goes up, as from the application."""
@@ -130,9 +132,9 @@ class FastPath:
         """
         if scope.get("root_path"):
             return None
-        method, path = scope["method"], scope["path"]
-        for answer in self._answers:
-            if method == answer.method and (match := answer.pattern.fullmatch(path)):
+        path = scope["path"]
+        for answer in self._answers.get(scope["method"], ()):
+            if match := answer.pattern.fullmatch(path):
                 if scope["query_string"] and not answer.reads_query:
                     return None
                 scope["path_params"] = match.groupdict()

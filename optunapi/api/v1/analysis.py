@@ -36,5 +36,5 @@ async def importances(
     ] = None,
 ) -> Ok:
     """How much of an objective each parameter explains; empty while there are too few trials."""
-    found = await dispatch.read(name, lambda study: study.importances(objective), absent={})
+    found = await dispatch.read(CATALOG, lambda catalog: catalog.importances(name, objective))
     return Ok({"importances": found})

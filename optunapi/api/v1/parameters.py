@@ -1,16 +1,15 @@
 """What the routes of v1 share: their prefix, and the parameters that many of them have."""
 
 import re
-from collections import Counter
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Query
 from fastapi.routing import APIRoute
 from pydantic import BeforeValidator, Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from optunapi.api.http.bodies import MAX_ERRORS, JsonBody
-from optunapi.api.http.routes import PathPart, Routes
+from optunapi.api.http.bodies import JsonBody
+from optunapi.api.http.routes import V1, PathPart, Routes
 from optunapi.api.schemas.fields import StudyUid
 from optunapi.api.schemas.trials import TrialBody
 from optunapi.engine.names import NAME
@@ -68,6 +67,10 @@ Wait = Annotated[
     BeforeValidator(_seconds),
     Query(description="Seconds to wait for a trial or a place to become free."),
 ]
+OfWorker = Annotated[
+    str | None,
+    Query(min_length=1, max_length=255, description="Only those of this worker."),
+]
 Key = Annotated[
     str | None,
     Header(
@@ -119,23 +122,9 @@ Uid = Annotated[
 ]
 
 
-async def refuse_repeats(request: Request) -> None:
-    """Let a request through that gives each query parameter once.
-
-    Raises:
-        RequestInvalid: a parameter is given twice, and it is not known which of them is meant.
-    """
-    names = Counter(name for name, _ in request.query_params.multi_items())
-    if repeated := sorted(name for name, count in names.items() if count > 1)[:MAX_ERRORS]:
-        errors = [{"location": ["query", n], "reason": "give it once"} for n in repeated]
-        raise RequestInvalid(f"the query gives {', '.join(repeated)} repeatedly", errors=errors)
-
-
 def v1_routes(tag: str) -> Routes:
     """The routes of one resource, under the prefix that all of them share."""
-    return Routes(
-        tag, prefix="/optunapi/v1", dependencies=[Depends(refuse_repeats)], name_of=_name_of
-    )
+    return Routes(tag, prefix=V1, name_of=_name_of)
 
 
 def _name_of(route: APIRoute) -> str:

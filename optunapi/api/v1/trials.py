@@ -39,6 +39,7 @@ from optunapi.api.v1.parameters import (
     Name,
     Number,
     OfStudy,
+    OfWorker,
     Page,
     Uid,
     Wait,
@@ -97,9 +98,7 @@ async def list_trials(
     dispatch: Read,
     name: Name,
     state: Annotated[States | None, Query(description="Only those in this state.")] = None,
-    worker: Annotated[
-        str | None, Query(max_length=255, description="Only those of this worker.")
-    ] = None,
+    worker: OfWorker = None,
     order: Annotated[
         Order, Query(description="By number or value, `-` for descending.")
     ] = "number",
@@ -301,10 +300,13 @@ async def cancel_trials(
     dispatch: Manage,
     name: Name,
     state: Annotated[Literal["running", "waiting"], Query(description="Which open trials.")],
+    worker: OfWorker = None,
 ) -> Ok:
-    """Fail every open trial in this state, reason `cancelled`."""
+    """Fail every open trial in this state, or those of one worker, reason `cancelled`."""
     states = (TrialState[state.upper()],)
-    cancelled = await dispatch.change(name, lambda study: study.cancel_all(states), absent=0)
+    cancelled = await dispatch.change(
+        name, lambda study: study.cancel_all(states, worker), absent=0
+    )
     return Ok({"cancelled": cancelled})
 
 

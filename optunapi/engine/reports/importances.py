@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.documents.components import without_warnings
 from optunapi.engine.space import has_plain_choices
-from optunapi.errors import ValueInvalid
+from optunapi.engine.spec.model import StudySpec
+from optunapi.errors import RequestInvalid, ValueInvalid
 
 # NumPy computes with larger ones as Python objects, for which it has no functions.
 MAX_INTEGER = 2**53
@@ -69,6 +70,22 @@ def importances_of(
         ) from error
     # Optuna's order of equal importances is that of a set.
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def place_of(objective: str | None, spec: StudySpec) -> int:
+    """The place of an objective among those of the study, by default the first.
+
+    Raises:
+        RequestInvalid: the study has no such objective.
+    """
+    names = [each.name for each in spec.objectives]
+    if objective is None:
+        return 0
+    if objective not in names:
+        reason = f"the study's objectives are {', '.join(names)}"
+        errors = [{"location": ["query", "objective"], "reason": reason}]
+        raise RequestInvalid(reason, errors=errors)
+    return names.index(objective)
 
 
 def _counts(trial: FrozenTrial, objective: int) -> bool:

@@ -157,11 +157,20 @@ class HeldTrials:
             view = state.view(transitions.cancel(state, trial))
         return view, unit.commit
 
-    def cancel_all(self, states: Container[TrialState]) -> tuple[int, Commit]:
-        """Fail every open trial in one of these states, reason `cancelled`; return how many."""
+    def cancel_all(
+        self, states: Container[TrialState], worker: str | None = None
+    ) -> tuple[int, Commit]:
+        """Fail every open trial in one of these states, or those of one worker; return how many.
+
+        The reason is `cancelled`.
+        """
         state = self._state
         with state.unit() as unit:
-            chosen = [t for t in state.store.open_trials(state.id) if t.state in states]
+            chosen = [
+                trial
+                for trial in state.store.open_trials(state.id)
+                if trial.state in states and worker in (None, TrialRecord.of(trial).worker)
+            ]
             for trial in chosen:
                 transitions.cancel(state, trial)
         return len(chosen), unit.commit
