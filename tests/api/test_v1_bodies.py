@@ -170,7 +170,7 @@ WRONG = [
     ("report", {"step": "1", "value": 1}),
     ("report", {"step": True, "value": 1}),
     ("report", {"step": -1, "value": 1}),
-    ("report", {"step": 2**31, "value": 1}),
+    ("report", {"step": 2**63, "value": 1}),
     ("report", {"step": 1, "value": "1"}),
     ("report", {"step": 1, "value": False}),
     ("report", {"step": 1, "value": None}),

@@ -112,7 +112,7 @@ def test_one_key_imports_once(wire: Wire) -> None:
         ({"params": {}, "state": "fail", "value": 1}, "no values"),
         ({"params": {}, "value": 1, "distributions": {"x": {"type": "x"}}}, "distribution of 'x'"),
         ({"params": {}, "value": 1, "started_at": "1969-01-01T00:00:00Z"}, "1970"),
-        ({"params": {}, "value": 1, "intermediate_values": {"9999999999": 1}}, "step"),
+        ({"params": {}, "value": 1, "intermediate_values": {"9999999999999999999": 1}}, "step"),
         (
             {
                 "params": {},

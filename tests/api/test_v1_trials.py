@@ -368,7 +368,7 @@ def test_a_report_answers_whether_to_go_on_and_renews_the_lease(wire: Wire) -> N
 def test_reports_come_back_in_the_order_of_their_steps(wire: Wire) -> None:
     name = wire.put()
     wire.ask(name)
-    for step in (10, 2, 0, 2**31 - 1):
+    for step in (10, 2, 0, 2**31 - 1, 2**31, 2**53 + 1, 2**63 - 1):
         body = {"step": step, "value": -step}
         answer = wire.ok("POST", f"/studies/{name}/trials/0/report", json=body)
         assert answer["lease"] is None
@@ -378,6 +378,9 @@ def test_reports_come_back_in_the_order_of_their_steps(wire: Wire) -> None:
         ("2", -2.0),
         ("10", -10.0),
         ("2147483647", -2147483647.0),
+        ("2147483648", -2147483648.0),
+        (str(2**53 + 1), -float(2**53)),
+        (str(2**63 - 1), -float(2**63)),
     ]
 
 

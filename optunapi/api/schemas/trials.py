@@ -103,7 +103,7 @@ class ReportBody(OnTrial):
         json_schema_extra=example(step=1, value=0.41, lease="9a1be2c0d4f35e67")
     )
 
-    step: Annotated[int, Field(ge=0, lt=2**31), WHOLE]
+    step: Annotated[int, Field(ge=0, lt=2**63), WHOLE]
     value: float
     lease: LeaseId | None = None
 

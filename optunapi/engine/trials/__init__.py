@@ -10,6 +10,7 @@ trials only through `optunapi.engine.state`, and knows no other study.
     suggest.py       define-by-run: another parameter for a running trial
     held.py          report, renew, release, stop, cancel, attributes
     tell.py          close a trial with its result
+    equal_points.py  which points count as equal for `skip_if_exists`
     queue.py         points to try, in order
     imports.py       trials that were finished elsewhere
     artifacts.py     files of trials

@@ -21,7 +21,7 @@ from optunapi.engine.trials.idempotency import remember, trials_of_key
 from optunapi.errors import Superseded, ValueInvalid
 
 LATEST = 253_402_214_400.0  # a datetime can hold this in any time zone
-STEPS = range(2**31)
+STEPS = range(2**63)  # those of a column of SQLite
 
 Distributions = dict[str, BaseDistribution]
 
@@ -107,7 +107,9 @@ def _template(spec: StudySpec, item: ImportedTrial, now: float) -> FrozenTrial:
     if not 0 <= started <= finished <= LATEST:
         raise ValueInvalid("the trial's times must lie between the years 1970 and 9999")
     if any(step not in STEPS for step in item.intermediate_values):
-        raise ValueInvalid(f"a step of `intermediate_values` must be below {STEPS.stop}")
+        raise ValueInvalid(
+            f"a step of `intermediate_values` must be a whole number from 0 to {STEPS.stop - 1}"
+        )
     template = blank_trial(-1, datetime.fromtimestamp(started), item.result.state)
     template.datetime_complete = datetime.fromtimestamp(finished)
     template.intermediate_values = dict(item.intermediate_values)

@@ -1,10 +1,10 @@
 """The queue of a study: points to try, each handed out once, in the order in which they were added."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -17,20 +17,22 @@ from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import FIXED, given_params
 from optunapi.engine.store import Commit
+from optunapi.engine.trials.equal_points import KnownPoints
 from optunapi.engine.trials.idempotency import remember, trials_of_key
 from optunapi.engine.values import TrialView
 from optunapi.errors import StudyBusy, TrialFinished, TrialNotFound, TrialWaiting, ValueInvalid
 
 MAX_POINTS = 10_000
 
-Mark = Hashable
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueuedPoint:
     """Parameters to try; those left out are sampled when the point is handed out.
 
-    With `skip_if_exists`, no trial is added if one has these parameters or waits with them.
+    With `skip_if_exists`, no trial is added if one has these parameters or waits with them. Numbers are
+    compared as in Optuna, within a hundred-thousandth.
     """
 
     params: Mapping[str, Any]
@@ -55,9 +57,11 @@ def grid_points(grid: Mapping[str, Sequence[Any]]) -> list[QueuedPoint]:
 
 def check_first(spec: StudySpec, points: Sequence[QueuedPoint]) -> None:
     """Raise what `Queue.add` would raise in a new study of `spec`."""
-    marks = [_mark(params) for params in _fitted(spec, points)]
-    count = sum(_is_new(points, marks, {_mark(point) for point in spec.enqueue}))
-    check_places(spec.limits, len(spec.enqueue), count)
+    known: KnownPoints[bool] = KnownPoints()
+    for point in spec.enqueue:
+        known.add(point, True)
+    sources = _sources(points, _fitted(spec, points), known)
+    check_places(spec.limits, len(spec.enqueue), sources.count(None))
 
 
 class Queue:
@@ -151,17 +155,17 @@ class Queue:
 
     def _add_all(self, points: Sequence[QueuedPoint]) -> list[FrozenTrial]:
         fitted = _fitted(self._state.spec, points)
-        known = self._known() if any(point.skip_if_exists for point in points) else {}
-        marks = [_mark(params) for params in fitted]
-        is_new = _is_new(points, marks, known)
+        skips = any(point.skip_if_exists for point in points)
+        known = self._known() if skips else KnownPoints[FrozenTrial]()
+        sources = _sources(points, fitted, known)
         # Checked before the first change: if a unit fails after a change, all counts are rebuilt.
-        self._check_room(sum(is_new))
-        found = []
-        for point, params, mark, new in zip(points, fitted, marks, is_new, strict=True):
-            trial = (
-                transitions.enqueue(self._state, params, point.user_attrs) if new else known[mark]
-            )
-            known.setdefault(mark, trial)
+        self._check_room(sources.count(None))
+        found: list[FrozenTrial] = []
+        for point, params, source in zip(points, fitted, sources, strict=True):
+            if source is None:
+                trial = transitions.enqueue(self._state, params, point.user_attrs)
+            else:
+                trial = found[source] if isinstance(source, int) else source
             found.append(trial)
         return found
 
@@ -172,12 +176,12 @@ class Queue:
             raise study_finished(reason)
         check_places(state.limits, usage.places, count)
 
-    def _known(self) -> dict[Mark, FrozenTrial]:
-        """The first trial that has or fixes each set of parameters; cancelled trials are left out."""
-        known: dict[Mark, FrozenTrial] = {}
+    def _known(self) -> KnownPoints[FrozenTrial]:
+        """The trials by the parameters that they have or fix; cancelled trials are left out."""
+        known: KnownPoints[FrozenTrial] = KnownPoints()
         for trial in self._state.store.get_all_trials(self._state.id, deepcopy=False):
             if TrialRecord.of(trial).fail_reason != CANCELLED:
-                known.setdefault(_mark(trial.system_attrs.get(FIXED, trial.params)), trial)
+                known.add(trial.system_attrs.get(FIXED, trial.params), trial)
         return known
 
 
@@ -205,22 +209,21 @@ def _fitted(spec: StudySpec, points: Sequence[QueuedPoint]) -> list[dict[str, An
     return found
 
 
-def _is_new(
-    points: Sequence[QueuedPoint], marks: Sequence[Mark], known: Iterable[Mark]
-) -> list[bool]:
-    """For each point whether it makes a trial; `skip_if_exists` skips marks that came before."""
-    seen = set(known)
-    found = []
-    for point, mark in zip(points, marks, strict=True):
-        found.append(not (point.skip_if_exists and mark in seen))
-        seen.add(mark)
+def _sources(
+    points: Sequence[QueuedPoint], fitted: Sequence[Mapping[str, Any]], known: KnownPoints[T]
+) -> list[T | int | None]:
+    """For each point None if it makes a trial; else what is known of its parameters, or the index of
+    the point before it that has them.
+    """
+    given: KnownPoints[int] = KnownPoints()
+    found: list[T | int | None] = []
+    for index, (point, params) in enumerate(zip(points, fitted, strict=True)):
+        source: T | int | None = None
+        if point.skip_if_exists:
+            source = known.find(params)
+            if source is None:
+                source = given.find(params)
+        if source is None:
+            given.add(params, index)
+        found.append(source)
     return found
-
-
-def _mark(params: Mapping[str, Any]) -> Mark:
-    """A key that is equal for equal parameters: 1 equals 1.0, but not true."""
-    return frozenset(
-        # Optuna also allows lists as choices.
-        (name, type(value) is bool, value if isinstance(value, Hashable) else repr(value))
-        for name, value in params.items()
-    )

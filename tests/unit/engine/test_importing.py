@@ -90,7 +90,7 @@ def test_a_time_may_be_left_out(
         (item(1.0, x=0, started_at=2, finished_at=1), "before it is started"),
         (item(1.0, x=0, started_at=-1e12), "between"),
         (item(1.0, x=0, finished_at=1e12), "between"),
-        (item(1.0, x=0, intermediate_values={2**31: 1.0}), "step"),
+        (item(1.0, x=0, intermediate_values={2**63: 1.0}), "step"),
     ],
 )
 def test_one_wrong_item_refuses_all_and_is_named(

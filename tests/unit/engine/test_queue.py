@@ -204,10 +204,10 @@ def test_a_cancelled_point_may_be_queued_again(new_life: NewLife) -> None:
     assert numbers(enqueue(life, {"n": 1}, skip_if_exists=True)) == [1]
 
 
-def test_true_is_not_1_when_points_are_compared(new_life: NewLife) -> None:
+def test_types_count_as_in_optuna_when_points_are_compared(new_life: NewLife) -> None:
     life = new_life(parameters={})
     found = enqueue(life, {"a": 1}, {"a": True}, {"a": 1.0}, {"a": "1"}, skip_if_exists=True)
-    assert numbers(found) == [0, 1, 0, 2]
+    assert numbers(found) == [0, 0, 1, 2]
 
 
 # Keys
@@ -392,3 +392,10 @@ def test_a_refused_commit_leaves_nothing_in_the_queue(new_life: NewLife) -> None
     assert life.counts() == {}
     assert numbers(enqueue(life, {"n": 1}, {"n": 2}, key="k")) == [0, 1]
     life.assert_sound()
+
+
+def test_a_number_that_differs_in_its_last_digit_exists_already(new_life: NewLife) -> None:
+    life = new_life(**TWO)
+    enqueue(life, {"n": 1, "x": 0.3})
+    known = enqueue(life, {"n": 1, "x": 0.1 + 0.2}, {"n": 1, "x": 0.31}, skip_if_exists=True)
+    assert numbers(known) == [0, 1]
