@@ -210,7 +210,7 @@ class Shape:
         self.distributions = distributions
         self.newest = newest
         self.decode: Callable[[float], Any] = float
-        if newest and type(distributions[newest]) is not FloatDistribution:
+        if distributions and type(distributions[newest]) is not FloatDistribution:
             self.decode = distributions[newest].to_external_repr
         self.additions: dict[tuple[str, str], Shape] = {}
         self.usual: tuple[str | None, str | None, Shape] = (None, None, self)

@@ -26,7 +26,10 @@ from optunapi.storage import open_storage
 from tests.api.wire import V1, Wire, wire_of
 from tests.support import scaled
 
-pytestmark = pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Choices for a categorical distribution"),
+    pytest.mark.filterwarnings("ignore:The distribution is specified by"),
+]
 
 Space = Mapping[str, BaseDistribution]
 

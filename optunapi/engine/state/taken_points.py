@@ -41,11 +41,14 @@ def point_of(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribu
 
 @lru_cache(maxsize=2**16)
 def _on_step(value: float, low: float, step: float) -> float:
-    """A stepped value in decimals: samplers add in binary, where three times 0.1 is not 0.3."""
-    if not math.isfinite(value - low):
+    """A stepped value in decimals: samplers add in binary, where three times 0.1 is not 0.3.
+
+    A value between two steps, which a queued trial may have, stays as it is.
+    """
+    count = (value - low) / step
+    if not math.isfinite(count) or abs(count - round(count)) > 1e-6 * max(1.0, abs(count)):
         return value
-    stride = Fraction(str(step))
-    return float(Fraction(str(low)) + round((value - low) / stride) * stride)
+    return float(Fraction(str(low)) + round(count) * Fraction(str(step)))
 
 
 class Points:

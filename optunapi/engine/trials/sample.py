@@ -129,7 +129,8 @@ class Sampling:
         self._note_failure(policy.spec.sampler["name"], error)
         draft = new()
         try:
-            draw(draft.suggest(UniformSampler(self.random), policy.spec))
+            with without_warnings():
+                draw(draft.suggest(UniformSampler(self.random), policy.spec))
         except ValueError as reason:
             raise ValueInvalid(f"no value can be drawn for {reason}") from None
         return draft
@@ -325,9 +326,8 @@ class Samples:
             return self._sampling.random_draft(policy, new, draw, failure)
         if policy.spec.sampler["name"] == "brute-force" and self._counts_all:
             # It may be any point that is not taken. Optuna's sampler would list all values and trials.
-            draft = new()
-            draw(draft.suggest(UniformSampler(self._sampling.random), policy.spec))
-            return draft
+            uniform = UniformSampler(self._sampling.random)
+            return self._sampling.draft(policy, new, draw, lambda _: uniform)
         return self._sampling.draft(policy, new, draw)
 
     def _blank(self, waiting: FrozenTrial | None, others: Sequence[Drafted]) -> FrozenTrial:

@@ -8,6 +8,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from optunapi.engine.spec.read import spec_from_mapping
+from optunapi.engine.state import transitions
 from optunapi.engine.state.taken_points import Points, point_of
 from optunapi.errors import StudyFinished
 from tests.support import scaled
@@ -202,3 +203,11 @@ def test_a_space_with_a_float_has_no_end(new_life: NewLife) -> None:
     for number in range(scaled(20, 200)):
         life.complete(life.ask("w").number, float(number))
     assert life.view().state == "open"
+
+
+def test_a_value_between_two_steps_is_a_point_of_its_own(new_life: NewLife) -> None:
+    life = new_life(parameters=STEPS, avoid_duplicates="all", enqueue=[])
+    with life.state.unit() as unit:  # as Optuna queues it, unchecked
+        transitions.enqueue(life.state, {"f": 0.31, "g": 0.0})
+    unit.commit.result()
+    assert evaluate_all(life, 42) == 41
