@@ -9,6 +9,7 @@ A new command is a module here, and is added to the group at the end of this fil
     demo.py          `optunapi demo`: a server and two trainers on this machine
     studies.py       `optunapi fork`: continue a study under another name
     artifacts.py     `optunapi artifacts`: delete old files
+    upgrade.py       `optunapi upgrade`: databases of an older Optuna
     tunnel.py        `optunapi tunnel`: a local port to a server behind an SSH gateway
     reach.py         run a command through a server's URL, or on this machine's own folders
     local_server.py  a server in a process of its own, for one command
@@ -24,6 +25,7 @@ from optunapi.cli.output import json_option
 from optunapi.cli.serve import serve
 from optunapi.cli.studies import fork
 from optunapi.cli.tunnel import tunnel
+from optunapi.cli.upgrade import upgrade
 
 
 @click.group("optunapi", context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,5 +38,5 @@ def main() -> None:
     """
 
 
-for command in (serve, check, demo, fork, artifacts, tunnel):
+for command in (serve, check, demo, fork, artifacts, upgrade, tunnel):
     main.add_command(command)

@@ -4,6 +4,7 @@ Read write_through.py first: the docstring of `WriteThroughStorage` says what is
 goes through units.py, memory/, pending.py and writer.py to tables/.
 
     stores.py          where a server keeps its studies: a file each, or one database
+    upgrade.py         a database of an older Optuna, upgraded in a copy
     write_through.py   the storage, as the engine and Optuna see it
     units.py           changes that happen together or not at all
     writer.py          the one thread that writes to a database, and notices that others wrote to it
