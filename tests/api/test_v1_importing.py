@@ -112,7 +112,7 @@ def test_one_key_imports_once(wire: Wire) -> None:
         ({"params": {}, "state": "fail", "value": 1}, "no values"),
         ({"params": {}, "value": 1, "distributions": {"x": {"type": "x"}}}, "distribution of 'x'"),
         ({"params": {}, "value": 1, "started_at": "1969-01-01T00:00:00Z"}, "1970"),
-        ({"params": {}, "value": 1, "intermediate_values": {"9999999999999999999": 1}}, "step"),
+        ({"params": {}, "value": 1, "intermediate_values": {"9223372036854775808": 1}}, "step"),
         (
             {
                 "params": {},
@@ -245,3 +245,11 @@ def test_who_may_not_is_refused(wire: Wire, refused: Refused) -> None:
     refused("POST", "/studies/{s}/import", 403, "cross-site", json=body, headers=headers)
     wire.refused("POST", "/studies/never/import", 404, "study-not-found", json=body)
     wire.refused("POST", "/studies/.bad/import", 422, "name-invalid", json=body)
+
+
+def test_every_step_that_can_be_reported_can_be_imported(wire: Wire) -> None:
+    name = wire.put()
+    steps = {"2147483648": 0.5, str(2**63 - 1): 0.25}
+    item = {"params": {"x": 0}, "value": 1, "intermediate_values": steps}
+    wire.ok("POST", f"/studies/{name}/import", json={"items": [item]})
+    assert wire.trial(name, 0)["intermediate_values"] == steps

@@ -32,13 +32,13 @@ Moment = Annotated[
 ]
 
 
-_STEP = r"(0|[1-9][0-9]{0,9})"
+_STEP = r"(0|[1-9][0-9]{0,18})"
 
 
 def _steps(values: dict[str, float]) -> dict[str, float]:
     for step in values:
         if not re.fullmatch(_STEP, step):
-            raise ValueError("a step is a whole number of at most ten digits")
+            raise ValueError("a step is a whole number of at most 19 digits")
     return values
 
 
