@@ -4,6 +4,7 @@ One server process owns the studies; trainers anywhere need only its URL. The pa
 bottom, each layer importing only from those below it:
 
     server.py     the ASGI application, and nothing else
+    __main__.py   `python -m optunapi`: the same as the command
     cli/          the command line
     app.py        the composition root: settings, storage, engine and routes become one application
     lifespan.py   from start to stop: ownership, a sweep each second, an orderly end
@@ -15,6 +16,7 @@ bottom, each layer importing only from those below it:
     storage/      studies in memory, written to Optuna's tables in groups; the only SQL
     client/       a trainer's side: ask, tell, optimize; imports nothing of the server
     tunnel/       an SSH tunnel to a server behind a gateway; imports nothing of the server
+    telemetry/    what happens, as typed events, and the log that is made of them
     durations.py  90s, 5m, 12h, 30d as seconds
     steps.py      the end of a stepped range of floats, as Optuna rounds it
     errors.py     every error, on the server and in the client

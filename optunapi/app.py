@@ -4,12 +4,14 @@ import secrets
 import time
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from optunapi.api import health, legacy, v1
 from optunapi.api.http import docs, openapi, problems
 from optunapi.api.http.head import HeadersAlone
 from optunapi.api.serving.dispatch import Dispatch
 from optunapi.api.serving.fast_path import FastPath
+from optunapi.api.serving.request_ids import RequestIds
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Stores
 from optunapi.lifespan import PlainStartup, lifespan
@@ -41,14 +43,22 @@ def new_catalog(settings: Settings) -> Catalog:
     )
 
 
+class Application(FastAPI):
+    """FastAPI's application, with the layer for request ids around all of it, its error handling too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The application as it is called for each request."""
+        return RequestIds(super().build_middleware_stack())
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The server's application, by default with the settings of the environment."""
     settings = settings or Settings()
     catalog = new_catalog(settings)
-    app = FastAPI(
+    app = Application(
         title="OptunAPI",
         description=DESCRIPTION,
-        lifespan=lifespan(catalog),
+        lifespan=lifespan(catalog, settings),
         docs_url=None,
         redoc_url=None,
         # By default FastAPI exports where OTEL_* is set, which costs time for every request, and does

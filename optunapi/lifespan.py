@@ -1,13 +1,14 @@
 """What a server does from start to stop: it owns its databases, sweeps them, and ends in order."""
 
 import asyncio
-import logging
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from importlib.metadata import version
 from types import FrameType
 from typing import Any
 
@@ -20,10 +21,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from optunapi.engine.catalog import Catalog
 from optunapi.errors import DatabaseUnusable, OptunAPIError, StorageUnavailable
 from optunapi.garbage import frozen_survivors, unfreeze
-
-logger = logging.getLogger(__name__)
+from optunapi.settings import Settings
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import ServerStarted, ServerStarting, ServerStopped, SweepFailed
+from optunapi.telemetry.secrets import masked
 
 SWEEP_SECONDS = 1.0
+STARTED_SECONDS = 0.02  # between looks whether uvicorn listens
 IDLE_SECONDS = 600.0
 STOP_SECONDS = 10
 # Where a BLAS reads its number of threads when it is loaded.
@@ -35,23 +39,31 @@ BLAS_VARIABLES = (
 )
 
 
-def lifespan(catalog: Catalog) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def lifespan(
+    catalog: Catalog, settings: Settings
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Return the application's lifespan, which owns the databases of `catalog` from start to stop."""
 
     @asynccontextmanager
     async def run(_: FastAPI) -> AsyncIterator[None]:
-        show_log()
+        began, server = time.monotonic(), _uvicorn_server()
+        emit(ServerStarting(**_places(settings)))
         await run_in_threadpool(catalog.open)
-        sweeping = asyncio.create_task(_sweep(catalog))
-        limit_stop()
+        tasks = [
+            asyncio.create_task(each)
+            for each in (_sweep(catalog), _say_started(catalog, settings, server))
+        ]
+        limit_stop(server)
         try:
             with at_stop_signal(catalog.wind_down), frozen_survivors(), one_core_a_draw():
                 yield
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await run_in_threadpool(catalog.close)
+            emit(ServerStopped(seconds=round(time.monotonic() - began, 1)))
 
     return run
 
@@ -72,14 +84,6 @@ def one_core_a_draw() -> Iterator[None]:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
-
-
-def show_log() -> None:
-    """Send our log where uvicorn's goes, unless logging is configured already."""
-    ours, theirs = logging.getLogger("optunapi"), logging.getLogger("uvicorn")
-    if not ours.handlers and not logging.root.handlers:
-        ours.handlers = list(theirs.handlers)
-        ours.setLevel(theirs.getEffectiveLevel())
 
 
 @contextmanager
@@ -109,14 +113,50 @@ def at_stop_signal(call: Callable[[], None]) -> Iterator[None]:
             signal.signal(caught, handler)
 
 
-def limit_stop() -> None:
+def limit_stop(server: uvicorn.Server | None) -> None:
     """Make uvicorn close open connections `STOP_SECONDS` after it is told to stop, if no limit is set.
 
     Without a limit it waits for ever for a client that has stopped reading but keeps its connection.
     """
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    if isinstance(server, uvicorn.Server) and server.config.timeout_graceful_shutdown is None:
+    if server is not None and server.config.timeout_graceful_shutdown is None:
         server.config.timeout_graceful_shutdown = STOP_SECONDS
+
+
+def _uvicorn_server() -> uvicorn.Server | None:
+    """The server that runs this application, if it is uvicorn in its usual place."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return server if isinstance(server, uvicorn.Server) else None
+
+
+async def _say_started(catalog: Catalog, settings: Settings, server: uvicorn.Server | None) -> None:
+    """Log where the server listens, which is known once uvicorn has started, and what it serves."""
+    while server is not None and not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(STARTED_SECONDS)
+    names = await run_in_threadpool(catalog.names)
+    address = None if server is None else _address(server)
+    emit(ServerStarted(**_places(settings), address=address, studies=len(names)))
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    return {
+        "version": version("optunapi"),
+        "home": str(settings.home.expanduser().absolute()),
+        "configs": str(settings.configs),
+        "studies_in": masked(settings.storage or str(settings.databases)),
+    }
+
+
+def _address(server: uvicorn.Server) -> str | None:
+    """The URL that the server listens on, or its Unix socket."""
+    for listening in server.servers:
+        for each in listening.sockets:
+            name = each.getsockname()
+            if isinstance(name, str):
+                return f"unix:{name}"
+            host = f"[{name[0]}]" if ":" in name[0] else name[0]
+            scheme = "https" if server.config.is_ssl else "http"
+            return f"{scheme}://{host}:{name[1]}{server.config.root_path}"
+    return None
 
 
 async def _sweep(catalog: Catalog) -> None:
@@ -125,9 +165,9 @@ async def _sweep(catalog: Catalog) -> None:
         try:
             if await run_in_threadpool(catalog.sweep, IDLE_SECONDS):
                 unfreeze()
-        except Exception:
+        except Exception as error:
             # A failure, on a broken disk for example, must not end the sweeping.
-            logger.exception("a sweep failed; it is tried again in %s s", SWEEP_SECONDS)
+            emit(SweepFailed(reason=f"{type(error).__name__}: {error}"), error=error)
 
 
 class PlainStartup:

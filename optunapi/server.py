@@ -8,5 +8,9 @@ if __name__ == "server":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from optunapi.app import create_app
+from optunapi.settings import Settings
+from optunapi.telemetry.setup import set_up
 
-optunapi = create_app()
+_settings = Settings()
+set_up(form=_settings.log_format, level=_settings.log_level, access_lines=_settings.access_log)
+optunapi = create_app(_settings)

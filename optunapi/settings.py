@@ -1,11 +1,15 @@
 """The server's settings. Only this module reads them from the environment (`OPTUNAPI_*`)."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGE = Path(__file__).resolve().parent
+
+
+Lower = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
 
 
 def default_home() -> Path:
@@ -39,6 +43,12 @@ class Settings(BaseSettings):
         gt=0,
         description="The bytes that a study's artifacts may have together.",
     )
+
+    log_format: Annotated[Literal["text", "json"], Lower] = "text"
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], Lower] | None = (
+        Field(default=None, description="What the log shows; by default as uvicorn's, `info`.")
+    )
+    access_log: bool = Field(default=False, description="Log a line for each request.")
 
     @property
     def configs(self) -> Path:

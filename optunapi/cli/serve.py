@@ -70,14 +70,6 @@ def settings_or_fail() -> "Settings":
         raise click.UsageError("; ".join(wrong)) from None
 
 
-def show_settings() -> None:
-    """Print the folders in use to stderr; raise if an environment variable is invalid."""
-    settings = settings_or_fail()
-    where = "one database (--storage)" if settings.storage else settings.databases
-    click.echo(f"Configurations: {settings.configs}", err=True)
-    click.echo(f"Studies: {where}", err=True)
-
-
 @click.command()
 @click.option(
     "--host",
@@ -103,6 +95,19 @@ def show_settings() -> None:
 )
 @click.option("--tls-cert", type=READABLE, help="Serve https with this certificate chain (PEM).")
 @click.option("--tls-key", type=READABLE, help="Key (PEM), if it is not in the certificate's file.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"], case_sensitive=False),
+    help="Log lines for people, or a JSON object a line.  [default: text]",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+    help="What to log: debug shows every ask, tell and report.  [default: info]",
+)
+@click.option(
+    "--access-log/--no-access-log", default=None, help="Log a line for each request.  [default: no]"
+)
 @click.option("--reload", is_flag=True, help="Restart when OptunAPI's own code changes.")
 def serve(
     host: str,
@@ -111,19 +116,33 @@ def serve(
     storage: str | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    log_format: str | None,
+    log_level: str | None,
+    access_log: bool | None,
     reload: bool,
 ) -> None:
     """Serve studies to trainers.
 
     By default only programs on this machine can reach the server; --host changes that. The other
-    settings come from the environment (OPTUNAPI_HOME, OPTUNAPI_CONFIG_DIR, OPTUNAPI_DB_DIR …).
+    settings come from the environment (OPTUNAPI_HOME, OPTUNAPI_CONFIG_DIR, OPTUNAPI_DB_DIR …). An
+    option takes precedence over its variable, OPTUNAPI_STORAGE for --storage for example.
     """
+    from optunapi.telemetry.setup import set_up
+
     require_certificate(tls_cert, tls_key)
     require_free_address(host, port)
-    if storage:
-        # Through the environment, because --reload builds the app in other processes.
-        os.environ["OPTUNAPI_STORAGE"] = storage
-    show_settings()
+    given = {
+        "STORAGE": storage,
+        "LOG_FORMAT": log_format,
+        "LOG_LEVEL": log_level,
+        "ACCESS_LOG": None if access_log is None else str(access_log),
+    }
+    for name, value in given.items():
+        if value:
+            # Through the environment, because --reload builds the app in other processes.
+            os.environ[f"OPTUNAPI_{name}"] = value
+    settings = settings_or_fail()
+    set_up(form=settings.log_format, level=settings.log_level, access_lines=settings.access_log)
 
     import uvicorn
 
@@ -138,6 +157,7 @@ def serve(
             ssl_keyfile=tls_key,
             reload=reload,
             reload_dirs=[str(package)] if reload else None,
+            log_config=None,  # it is set up already, uvicorn's own lines included
             workers=1,  # WEB_CONCURRENCY must not apply: a database has one owner
         )
     except SystemExit as end:  # uvicorn has logged the reason; its exit codes differ from ours

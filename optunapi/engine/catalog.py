@@ -1,6 +1,5 @@
 """The studies of one server: found, listed, created, forked, deleted and listened to by name."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +36,6 @@ from optunapi.errors import (
 LOOK_EVERY_SECONDS = 10.0
 LOOK_SECONDS = 0.5  # for changed configuration files; reading thousands takes longer
 UNKNOWN = spec_from_mapping({"parameters": {}})  # of a study that cannot be read
-
-logger = logging.getLogger(__name__)
 
 
 class Catalog:

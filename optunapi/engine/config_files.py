@@ -1,8 +1,8 @@
 """The studies' YAML files in one folder. `find` compares a file with the disk, and reads a changed one."""
 
-import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from optunapi.engine.spec.files import read_config
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.study import Study
 from optunapi.errors import ConfigInvalid, SpecConflict
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import ConfigBroken, ConfigRepaired
 
 SUFFIXES = (".yaml", ".yml")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,10 +158,16 @@ class ConfigFiles:
 
     def _log(self, file: str, signature: tuple[Any, ...], content: object) -> None:
         if not isinstance(content, ConfigInvalid):
-            self._logged.pop(file, None)
+            if self._logged.pop(file, None) is not None:
+                emit(ConfigRepaired(file=file))
         elif self._logged.get(file) is None or signature not in ((), self._logged[file]):
             self._logged[file] = signature
-            logger.warning("%s in the config folder is no study: %s", shown(file), content.detail)
+            emit(ConfigBroken(file=file, errors=tuple(map(_line, content.extra["errors"]))))
+
+
+def _line(error: Mapping[str, Any]) -> str:
+    parts = (error["line"] and f"line {error['line']}", error["key"], error["reason"])
+    return ": ".join(str(part) for part in parts if part)
 
 
 def _not_a_study(path: Path, reason: str) -> ConfigInvalid:

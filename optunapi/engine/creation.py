@@ -7,9 +7,12 @@ from optuna.trial import FrozenTrial
 from optunapi.engine.fork import Origin
 from optunapi.engine.identity import NewId, identify
 from optunapi.engine.records import SPEC, STUDY, StudyRecord
+from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.templates import waiting_trial
 from optunapi.engine.store import Store
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import StudyCreated
 
 
 def create_study(
@@ -50,4 +53,12 @@ def create_study(
                 queued.system_attrs |= kept.attrs()
                 store.add_trial(study_id, queued)
     unit.commit.result()
+    created = StudyCreated(
+        study=name,
+        spec_version=spec.version,
+        sampler=spec.sampler["name"],
+        engine=engine_of(spec.problem),
+        trials=len(history),
+    )
+    emit(created)
     return study_id

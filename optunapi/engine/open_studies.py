@@ -4,7 +4,6 @@ Each look-up compares the study's configuration file with the one applied last, 
 one before the study is used.
 """
 
-import logging
 import threading
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,8 +26,8 @@ from optunapi.engine.store import Store, StoredStudy, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import Removed
 from optunapi.errors import StorageUnavailable, StudyNotFound
-
-logger = logging.getLogger(__name__)
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import StudyOpened, StudyUnavailable
 
 
 class _Open(NamedTuple):
@@ -183,7 +182,11 @@ class OpenStudies:
     def _load(self, name: str, stored: StoredStudy, config: Config | None) -> Study | None:
         if stored.fault is not None:
             raise stored.fault.again()
-        found = self._stores.use(stored)
+        try:
+            found = self._stores.use(stored)
+        except StorageUnavailable as error:
+            emit(StudyUnavailable(study=stored.name, reason=error.detail))
+            raise
         if found is None:
             return None
         try:
@@ -199,7 +202,7 @@ class OpenStudies:
         self, name: str, own_name: str, store: Store, study_id: int, spec: StudySpec
     ) -> Study:
         sampler, engine = spec.sampler["name"], engine_of(spec.problem)
-        logger.info("study %s is open: sampler %s by %s", own_name, sampler, engine)
+        emit(StudyOpened(study=own_name, sampler=sampler, engine=engine))
         state = StudyState(
             store,
             study_id,

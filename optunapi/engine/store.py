@@ -34,6 +34,9 @@ class Commit(Protocol):
     def notify(self, loop: AbstractEventLoop, call: Callable[[], None]) -> None:
         """Make the loop call `call` once this is committed or refused. From any thread."""
 
+    def then(self, call: Callable[[], None]) -> None:
+        """Make `call` once this is committed, and never if it is refused. It must not block or raise."""
+
 
 class Unit(Protocol):
     """Changes that are committed together or not at all."""

@@ -47,6 +47,8 @@ from optunapi.errors import (
     StudyBusy,
     StudyNotFound,
 )
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import ConfigConflict, ConfigFits, StudyChanged
 
 
 class Study:
@@ -101,6 +103,7 @@ class Study:
         """Apply the leases and time-outs that are due, and notify listeners of what that changes."""
         with self._state.unit():
             transitions.apply_deadlines(self._state)
+            self._state.check_finished()
 
     def due_in(self) -> float | None:
         """Seconds until time alone may change what an ask gets, or None if it does not."""
@@ -319,6 +322,8 @@ class Study:
                 if given := getattr(change, name):
                     state.set_record(**{name: list(given)})
             state.set_user_attrs(change.user_attrs)
+            if settings := change.settings():
+                state.note(StudyChanged, changed=settings)
         return unit.commit
 
     def delete(self, *, force: bool) -> tuple[Removed, Commit]:
@@ -362,6 +367,9 @@ class Study:
         """
         self._state.config_error = error
         self._asking.conflict = error if isinstance(error, SpecConflict) else None
+        if isinstance(error, SpecConflict):
+            differs = tuple(each["key"] for each in error.extra["diff"])
+            emit(ConfigConflict(study=self.name, differs=differs))
 
     def follow(self, spec: StudySpec) -> None:
         """Put another specification in force from the next ask on.
@@ -381,6 +389,8 @@ class Study:
 
         if spec != self.spec:
             self._sampling.follow(spec, check)
+        if self._asking.conflict is not None:
+            emit(ConfigFits(study=self.name))
         self._state.config_error = self._asking.conflict = None
 
     def rule_by_file(self, has_file: bool) -> None:

@@ -150,3 +150,12 @@ class StudyChange:
     lease_seconds: Sequence[float | None] = ()
     description: Sequence[str | None] = ()
     user_attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes but the state, by name."""
+        found: dict[str, Any] = {"limits": self.limits, "user_attrs": self.user_attrs}
+        found = {name: value for name, value in found.items() if value}
+        for name in ("lease_seconds", "description"):
+            if given := getattr(self, name):
+                found[name] = given[0]
+        return found

@@ -22,6 +22,7 @@ class Commit:
         self._lock = threading.Lock()
         self._resolved = threading.Event()
         self._refusal: StorageUnavailable | None = None
+        self._calls: list[Callable[[], None]] = []
         self._waiting: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
 
     def wait(self) -> None:
@@ -54,12 +55,25 @@ class Commit:
                 return
         _wake(loop, [call])
 
+    def then(self, call: Callable[[], None]) -> None:
+        """Make the call once this is committed, never if it is refused; in the thread that finds out."""
+        with self._lock:
+            if not self._resolved.is_set():
+                self._calls.append(call)
+                return
+        if self._refusal is None:
+            call()
+
     def resolve(self, refusal: StorageUnavailable | None = None) -> None:
         """Notify every waiting thread and event loop."""
         with self._lock:
             self._refusal = refusal
             self._resolved.set()
             waiting, self._waiting = self._waiting, {}
+            calls, self._calls = self._calls, []
+        if refusal is None:
+            for call in calls:
+                call()
         for loop, calls in waiting.items():
             _wake(loop, calls)
 

@@ -3,7 +3,6 @@
 A file usually has one study, which has its name. It may as well have others, or several.
 """
 
-import logging
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,10 +14,10 @@ from optunapi.storage.tables.contents import Contents, contents_of, signature_of
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import prepare_first
 from optunapi.storage.write_through import WriteThroughStorage, open_storage
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import FileRepaired, FileUnusable
 
 SUFFIX = ".db"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,10 +182,11 @@ class StudyFiles:
     def _log(self, file: str, fault: OptunAPIError | None) -> None:
         """Log what is wrong with a file, once."""
         if fault is None:
-            self._logged.pop(file, None)
+            if self._logged.pop(file, None) is not None:
+                emit(FileRepaired(file=file))
         elif self._logged.get(file) != fault.detail:
             self._logged[file] = fault.detail
-            logger.warning("a database cannot be served: %s", fault.detail)
+            emit(FileUnusable(file=file, reason=fault.detail))
 
     def _open(self, file: str) -> WriteThroughStorage:
         with self._lock:

@@ -14,6 +14,8 @@ from optunapi.storage.pending import Pending
 from optunapi.storage.tables.loading import Loader
 from optunapi.storage.tables.saving import save
 from optunapi.storage.tables.sqlite import Connection, Database
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import DatabaseFailed, DatabaseRecovered, DatabaseStillFails
 
 LOOK_SECONDS = 1.0  # how often an idle database is checked for what others wrote
 RETRY_SECONDS = (0.1, 1.0)  # between attempts to get a failing database back: first, longest
@@ -148,7 +150,7 @@ class Writer:
     def _fail(self, error: Exception) -> None:
         """Refuse everything that is not committed, and find out what the database holds."""
         name = self._database.name
-        logger.error("%s: not committed, and refused: %s", name, error, exc_info=error)
+        emit(DatabaseFailed(database=name, reason=str(error)), error=error)
         text = error.strerror if isinstance(error, OSError) else error  # without the file's path
         refusal = StorageUnavailable(
             f"the study's database cannot be written now: {text}", retry_after=RETRY_SECONDS[1]
@@ -167,9 +169,9 @@ class Writer:
                 self._recover(None if read_all else suspects)
             except Exception as again:
                 read_all = True  # how far it came is unknown, and the file may have been replaced
-                logger.warning("%s: still not available: %s", name, again)
+                emit(DatabaseStillFails(database=name, reason=str(again)))
             else:
-                logger.warning("%s: available again", name)
+                emit(DatabaseRecovered(database=name))
                 return
 
     def _recover(self, suspects: set[int] | None) -> None:

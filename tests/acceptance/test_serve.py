@@ -108,9 +108,10 @@ def test_its_log_says_once_what_draws_a_study(home: Path) -> None:
     with serving(home) as server:
         ask(server.url)
         ask(server.url)
-    said = [line for line in server.log.read_text().splitlines() if "optunapi-test is open" in line]
+    said = [line for line in server.log.read_text().splitlines() if "study created" in line]
     assert len(said) == 1
-    assert said[0].endswith("sampler tpe by rustuna")
+    assert "study=optunapi-test" in said[0]
+    assert "sampler=tpe engine=rustuna" in said[0]
 
 
 def test_a_port_that_is_taken_is_refused_in_a_line() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from optunapi.telemetry.events import StudyCreated
 from tests.api.conftest import Refused
 from tests.api.wire import SPACE, Wire
 
@@ -159,9 +160,10 @@ def test_a_study_and_the_log_say_what_draws_its_points(
     with caplog.at_level(logging.INFO, "optunapi"):
         name = wire.put(SPACE, sampler=sampler)
         wire.ask(name)
+    records = [vars(record).get("event") for record in caplog.records]
+    (created,) = [e for e in records if isinstance(e, StudyCreated) and e.study == name]
     assert wire.study(name)["sampler"] == {**sampler, "engine": engine}
-    line = f"study {name} is open: sampler {sampler['name']} by {engine}"
-    assert caplog.messages.count(line) == 1
+    assert (created.sampler, created.engine) == (sampler["name"], engine)
 
 
 def test_optuna_draws_where_each_trial_names_its_own_parameters(wire: Wire) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from optunapi.app import create_app
 from optunapi.settings import Settings
+from optunapi.telemetry.events import RequestFailed
 from tests.api.server import dump, serving_app
 
 V1 = "/optunapi/v1"
@@ -116,3 +118,9 @@ def wire_of(home: Path, **settings: Any) -> Iterator[Wire]:
     (home / "config").mkdir(exist_ok=True)
     with serving_app(create_app(Settings(home=home, **settings))) as client:
         yield Wire(client=client, home=home)
+
+
+def ids_of_failures(caplog: pytest.LogCaptureFixture) -> list[str | None]:
+    """Return the request ids of the requests that failed by a fault of the server, as logged."""
+    events = [vars(record).get("event") for record in caplog.records]
+    return [event.request_id for event in events if isinstance(event, RequestFailed)]

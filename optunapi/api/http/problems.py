@@ -1,8 +1,7 @@
 """Errors as problem documents (RFC 9457), and the HTTP status of each class of `optunapi.errors`."""
 
-import logging
 import math
-import uuid
+import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -20,10 +19,11 @@ from optunapi.api.http.replies import NO_STORE, strict_json
 from optunapi.api.schemas.trials import trial_of
 from optunapi.engine.values import TrialView
 from optunapi.errors import OptunAPIError
+from optunapi.telemetry.context import request_id
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import RequestFailed
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-_logger = logging.getLogger("optunapi")
 
 
 class ProblemResponse(JSONResponse):
@@ -112,18 +112,18 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> ProblemResponse:
-        request_id = uuid.uuid4().hex
-        _logger.error(
-            "%s %s failed (request_id %s)",
-            request.method,
-            request.url.path,
-            request_id,
-            exc_info=error,
+        name = request_id.get() or secrets.token_hex(8)
+        failure = RequestFailed(
+            method=request.method,
+            path=request.url.path,
+            error=type(error).__name__,
+            request_id=name,
         )
+        emit(failure, error=error)
         return respond(
             errors.Internal(
-                f"the server failed; its log has the details under request_id {request_id}",
-                request_id=request_id,
+                f"the server failed; its log has the details under request_id {name}",
+                request_id=name,
             )
         )
 

@@ -16,6 +16,7 @@ from optunapi.api.serving.operations import Call, Outcome, Value, outcome_of
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
+from optunapi.telemetry.context import request_id
 
 THREADS = 8  # how many studies are served at once
 
@@ -105,6 +106,7 @@ def _outcomes(study: Study, calls: list[Call[Any]]) -> tuple[Outcomes, Commit]:
     outcomes: Outcomes = []
     with study.one_commit():
         for call in calls:
+            request_id.set(call.request_id)  # the thread is of all these requests
             try:
                 outcomes.append(outcome_of(study, call.operation))
             except Exception as error:  # of this request alone, which raises it

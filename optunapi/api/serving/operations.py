@@ -1,7 +1,7 @@
 """What a request does in the engine, and its value once everything it rests on is committed."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
 from fastapi.concurrency import run_in_threadpool
@@ -10,6 +10,7 @@ from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.errors import OptunAPIError, StorageClosed, StudyNotFound, Superseded, TrialNotFound
+from optunapi.telemetry.context import request_id
 
 Value = TypeVar("Value")
 Ts = TypeVarTuple("Ts")
@@ -45,6 +46,7 @@ class Call(Generic[Value]):
     operation: Operation[Value]
     find: Callable[[Catalog, str], Study | None]
     absent: Any = None
+    request_id: str | None = field(default_factory=request_id.get)
 
     def __call__(self, catalog: Catalog) -> Outcome[Value]:
         """Find the study and run the operation; this may read files, sample, or wait for a lock."""

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 
 from optunapi.engine.store import Commit, Unit
 from optunapi.engine.values import StudyView, TrialView
+from optunapi.telemetry import events as log
 
 Listener = Callable[[], None]
 
@@ -148,6 +149,8 @@ class UnitChanges:
     is_reread: bool = False
     lease_expired: bool = False
     is_deleted: bool = False
+    may_finish: bool = False  # the study may have become finished, paused or open
+    events: list[log.Event] = field(default_factory=list)  # for the log, once it is committed
 
     def __bool__(self) -> bool:
         return bool(self.trials) or self.study or self.is_reread or self.lease_expired

@@ -9,6 +9,7 @@ the database.
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, Unpack
 
 from optuna.trial import FrozenTrial, TrialState
@@ -25,6 +26,7 @@ from optunapi.engine.overrides import (
     sources,
 )
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
+from optunapi.engine.spec.diff import differences
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.derived import Derived
@@ -46,6 +48,8 @@ from optunapi.errors import (
     StudyReplaced,
     TrialNotFound,
 )
+from optunapi.telemetry import events as log
+from optunapi.telemetry.emit import emit_all, is_wanted
 
 Clock = Callable[[], float]
 
@@ -95,6 +99,7 @@ class StudyState:
         self._has_changed_derived = False
         self._changes = UnitChanges()
         self._last_status: Hashable = None
+        self._logged_status: tuple[str, FinishedReason | None] | None = None
 
     @contextmanager
     def unit(self) -> Iterator[Unit]:
@@ -112,7 +117,10 @@ class StudyState:
                     # The store undoes the changes, but `derived` has counted them: rebuild it.
                     self._seen_reloads = -1
                 raise
+            noted = self._noted()
             events = self._add_events(unit)
+        if noted:
+            unit.commit.then(partial(emit_all, noted))
         if events is not None:
             events.end()
             self.feed.notify()
@@ -284,6 +292,8 @@ class StudyState:
     def set_spec(self, spec: StudySpec) -> None:
         """Put another specification in force. What it changes counts from now on, set by hand or not."""
         former = self.spec
+        changed = tuple(change["key"] for change in differences(former, spec))
+        self.note(log.SpecChanged, spec_version=spec.version, changed=changed)
         store_spec(self.store, self.id, former, spec, self.clock())
         self._apply(spec, self.record)
         self.set_record(**kept(self.record, former, spec))
@@ -313,7 +323,7 @@ class StudyState:
         self.store.set_study_system_attr(self.id, STUDY, self.record.to_json())
         self.last_activity_at = self.clock()
         if changes.keys() != {"first_ask_at"}:
-            self._changes.study = True
+            self._changes.study = self._changes.may_finish = True
 
     def set_limits(self, changes: Mapping[str, Any]) -> None:
         """Set limits by hand; they take precedence over the specification's."""
@@ -328,6 +338,7 @@ class StudyState:
 
     def delete(self) -> None:
         """Remove the study and all its trials."""
+        self.note(log.StudyDeleted, trials=self.store.n_trials(self.id))
         self.store.delete_study(self.id)
         self._changes.is_deleted = True
 
@@ -363,12 +374,48 @@ class StudyState:
     def _replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         self._count(before, after)
         self._changes.trials[after.number] = after
+        self._changes.may_finish |= after.state.is_finished()
 
     def _count(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
         self.last_activity_at = self.clock()
         if after.state.is_finished():
             self.relative.pop(after.number, None)
         self.derived.replace(before, after)
+
+    # The log
+
+    def note(self, kind: type[log.StudyEvent], **fields: Any) -> None:
+        """Log an event once the unit is committed; never if it is refused."""
+        if is_wanted(kind):
+            self._changes.events.append(kind(study=self.name, **fields))
+
+    def note_trial(
+        self, kind: type[log.TrialEvent], trial: FrozenTrial, record: TrialRecord, **fields: Any
+    ) -> None:
+        """Log what happens to a trial once the unit is committed; `record` says who has it."""
+        if is_wanted(kind):
+            who = {"worker": record.worker, "attempt": record.attempt}
+            self.note(kind, trial=trial.number, **who, **fields)
+
+    def check_finished(self) -> None:
+        """Log it if the study has finished since the last look, by time alone for example."""
+        self._changes.may_finish = True
+
+    def _noted(self) -> list[log.Event]:
+        """What the unit that is about to end adds to the log."""
+        changes = self._changes
+        if changes.may_finish and not changes.is_deleted:
+            (state, reason, _), before = self._status(), self._logged_status
+            self._logged_status = state, reason
+            if before not in (None, self._logged_status):
+                match state:
+                    case "paused":
+                        self.note(log.StudyPaused)
+                    case "open":
+                        self.note(log.StudyResumed)
+                    case "finished":
+                        self.note(log.StudyFinished, reason=reason)
+        return changes.events
 
     # Events
 
@@ -406,6 +453,7 @@ class StudyState:
         if self._last_reloads not in (-1, reloads):
             self._changes.is_reread = True
         self._last_reloads = reloads
+        self._logged_status = self._status()[:2]
 
     def _derive(self) -> None:
         attrs = self.store.get_study_system_attrs(self.id)

@@ -10,12 +10,20 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.leases import lease_id
-from optunapi.engine.lifecycle import CANCELLED, LEASE_EXPIRED, TIMEOUT
+from optunapi.engine.lifecycle import CANCELLED, LEASE_EXPIRED, STOPPED, TIMEOUT
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import waiting_trial
 from optunapi.engine.store import Unit
 from optunapi.engine.values import AskRequest
+from optunapi.telemetry import events as log
+
+_FAILURES: Mapping[str, type[log.TrialFailed]] = {
+    LEASE_EXPIRED: log.TrialGivenUp,
+    TIMEOUT: log.TrialTimedOut,
+    CANCELLED: log.TrialCancelled,
+    STOPPED: log.TrialStopped,
+}
 
 
 def enqueue(
@@ -39,6 +47,7 @@ def start_new(
     template.user_attrs = dict(request.user_attrs)
     template.datetime_start = state.local_time()
     trial = state.add(template, record)
+    state.note_trial(log.TrialHandedOut, trial, record)
     state.deadlines.begin(trial.number, record, state.limits.trial_timeout, state.clock())
     return trial
 
@@ -53,7 +62,8 @@ def start(
     **changes: Any,
 ) -> FrozenTrial:
     """Hand out a trial that exists, at this place in the reply: its next attempt begins now."""
-    if state.deadlines.leases.has_expired(trial.number):
+    is_handed_on, former = state.deadlines.leases.has_expired(trial.number), record.worker
+    if is_handed_on:
         record = record.with_(expiries=record.expiries + 1)
     if trial.state == TrialState.WAITING and record.attempt == 0:
         record = record.with_(spec_version=state.spec.version)  # it was queued, maybe under another
@@ -66,6 +76,10 @@ def start(
         datetime_start=state.local_time(),
         **changes,
     )
+    if is_handed_on:
+        state.note_trial(log.TrialHandedOn, trial, record, former_worker=former)
+    else:
+        state.note_trial(log.TrialHandedOut, trial, record)
     state.deadlines.begin(trial.number, record, state.limits.trial_timeout, state.clock())
     return changed
 
@@ -117,11 +131,13 @@ def request_stop(state: StudyState, trial: FrozenTrial, record: TrialRecord) -> 
     """Let the trial's worker know, with its next report or renewal, that it should end."""
     if record.stop_requested:
         return trial
+    state.note_trial(log.StopRequested, trial, record, reason="request")
     return state.update(trial, record.with_(stop_requested=True))
 
 
 def put_back(state: StudyState, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
     """Make a running trial wait for its next attempt."""
+    state.note_trial(log.TrialReleased, trial, record)
     record = record.with_(lease=None, lease_seconds=None, worker=None, stop_requested=False)
     changed = state.update(trial, record, state=TrialState.WAITING)
     state.deadlines.end(trial.number)
@@ -133,9 +149,18 @@ def close(
     trial: FrozenTrial,
     record: TrialRecord,
     final: TrialState,
+    *,
+    detail: str | None = None,
     **changes: Any,
 ) -> FrozenTrial:
     """End an open trial."""
+    if final == TrialState.FAIL:
+        reason = record.fail_reason
+        kind = _FAILURES.get(reason or "", log.TrialFailed)
+        state.note_trial(kind, trial, record, reason=reason, detail=detail)
+    else:
+        ended = log.TrialPruned if final == TrialState.PRUNED else log.TrialCompleted
+        state.note_trial(ended, trial, record, values=changes.get("values"))
     now = state.local_time()
     changed = state.update(
         trial,
@@ -157,12 +182,12 @@ def fail(
     return close(state, trial, record.with_(fail_reason=reason), TrialState.FAIL, **changes)
 
 
-def cancel(state: StudyState, trial: FrozenTrial) -> FrozenTrial:
-    """End an open trial by hand; if a worker has it, the worker is to stop."""
+def cancel(state: StudyState, trial: FrozenTrial, *, detail: str | None = None) -> FrozenTrial:
+    """End an open trial by hand; if a worker has it, the worker is to stop. `detail` is for the log."""
     record = TrialRecord.of(trial)
     is_running = trial.state == TrialState.RUNNING
     record = record.with_(stop_requested=record.stop_requested or is_running)
-    return fail(state, trial, record, CANCELLED)
+    return fail(state, trial, record, CANCELLED, detail=detail)
 
 
 def apply_deadlines(state: StudyState, *, expiries: bool = True) -> None:
@@ -177,12 +202,15 @@ def apply_deadlines(state: StudyState, *, expiries: bool = True) -> None:
         record = TrialRecord.of(trial)
         if record.expiries + 1 >= state.spec.max_attempts:
             fail(state, trial, record.with_(expiries=record.expiries + 1), LEASE_EXPIRED)
+        else:
+            state.note_trial(log.LeaseExpired, trial, record)
     while (due := deadlines.timeouts.due(now)) is not None:
         trial = state.trial(due)
         record = TrialRecord.of(trial)
         if record.timed_out_at is not None:
             fail(state, trial, record, TIMEOUT)
             continue
+        state.note_trial(log.StopRequested, trial, record, reason="timeout")
         state.update(trial, record.with_(stop_requested=True, timed_out_at=now))
         deadlines.begin_grace(due, record, now)
 

@@ -12,7 +12,6 @@ Steps 2, 3 and 5 are inside one unit of the state, so nothing changes between th
 outside: what happened meanwhile is seen when the steps are repeated.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,8 +28,6 @@ from optunapi.engine.trials.idempotency import trials_of_key
 from optunapi.engine.trials.sample import Sample, Samples, Sampling
 from optunapi.engine.values import AskRequest, TrialView
 from optunapi.errors import SpecConflict, StudyPaused
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +137,7 @@ class Asking:
                 continue
             reason = flaw(state.spec, trial.system_attrs.get(FIXED))
             if reason is not None:
-                logger.warning(
-                    "trial %d of study %s is cancelled: %s", trial.number, state.name, reason
-                )
-                transitions.cancel(state, trial)
+                transitions.cancel(state, trial, detail=reason)
                 dropped = True
         return dropped
 

@@ -20,6 +20,7 @@ from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
 from optunapi.engine.values import Answer, TrialView
 from optunapi.errors import TrialFinished, TrialWaiting
+from optunapi.telemetry.events import TrialReported
 
 
 def held_trial(
@@ -65,6 +66,7 @@ class HeldTrials:
             trial, record = held_trial(state, number, lease)
             if step not in trial.intermediate_values:
                 trial = state.update(trial, intermediate_values={step: value})
+                state.note_trial(TrialReported, trial, record, step=step, value=value)
             transitions.renew(state, trial, record)
             should_prune = self._should_prune(trial, record, step)
             answer = self._answer(number, record, should_prune=should_prune)

@@ -1,6 +1,7 @@
 """Tells: a tell closes its trial, repeats its result, or brings a late one for a trial that had failed."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -11,6 +12,8 @@ from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.values import Told
 from optunapi.errors import BadRequest, Conflict, NotFound, OptunAPIError, TrialFinished
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import LateResultKept, ResultRefused
 
 
 def tell_each(
@@ -41,6 +44,18 @@ def tell(state: StudyState, number: int, result: Result) -> Told:
         LeaseLost: a `fail` or `pruned` from a worker that does not hold the trial any more, or the trial
             never had this lease.
     """
+    try:
+        return _tell(state, number, result)
+    except Conflict as error:
+        if result.state == TrialState.COMPLETE:  # a training is lost
+            refusal = ResultRefused(
+                study=state.name, trial=number, code=error.code, reason=error.detail
+            )
+            emit(refusal)
+        raise
+
+
+def _tell(state: StudyState, number: int, result: Result) -> Told:
     state.check_uid(result.study_uid)
     trial = state.trial(number)
     check_values(result, len(state.spec.objectives))
@@ -82,7 +97,7 @@ def _repeat(state: StudyState, trial: FrozenTrial, result: Result) -> Told:
 def _close(
     state: StudyState, trial: FrozenTrial, record: TrialRecord, result: Result
 ) -> FrozenTrial:
-    notes = {
+    notes: dict[str, Any] = {
         "user_attrs": result.user_attrs or None,
         "system_attrs": constraint_attrs(result.constraints, trial.system_attrs),
     }
@@ -121,4 +136,5 @@ def _keep_late(state: StudyState, trial: FrozenTrial, record: TrialRecord, resul
         ),
     )
     state.update(trial, record.with_(late=kept.number))
+    state.note_trial(LateResultKept, trial, record, kept_as=kept.number)
     return Told(view=state.view(kept))

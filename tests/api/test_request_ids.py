@@ -1,0 +1,42 @@
+"""The id of a request: brought by it or made, and in every reply."""
+
+import pytest
+
+from tests.api.wire import Wire
+
+# One of each kind of reply: the fast path, FastAPI's, a refusal, no route, a stream.
+PLACES = (
+    "/optunapi/ping",
+    "/optunapi/v1/studies",
+    "/optunapi/v1/studies/nobody",
+    "/optunapi/v1/no-such-route",
+    "/optunapi/v1/studies?no-such-filter=1",
+    "/optunapi/v1/studies/{study}/export",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_reply_has_an_id_of_its_own_or_the_one_that_was_given(
+    wire: Wire, study: str, place: str
+) -> None:
+    path = place.format(study=study)
+    first, second = (wire.client.get(path).headers["x-request-id"] for _ in range(2))
+    assert first != second
+    reply = wire.client.get(path, headers={"X-Request-ID": "mine 7/a"})
+    assert reply.headers.get_list("x-request-id") == ["mine 7/a"]
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a\tb", "größe", "\x7f", "\x1b[2J"])
+def test_an_id_that_is_too_long_or_not_printable_is_replaced(wire: Wire, given: str) -> None:
+    reply = wire.client.get("/optunapi/ping", headers=[(b"X-Request-ID", given.encode("latin-1"))])
+    if reply.status_code == 400:
+        return  # the HTTP server has refused the request itself
+    kept = reply.headers["x-request-id"]
+    assert kept != given
+    assert kept.isascii()
+    assert kept.isalnum()
+
+
+def test_an_id_given_twice_is_replaced(wire: Wire) -> None:
+    twice = [("X-Request-ID", "a"), ("X-Request-ID", "b")]
+    assert wire.client.get("/optunapi/ping", headers=twice).headers["x-request-id"] not in "ab"
