@@ -1,0 +1,1 @@
+"""The loop of OptunAPI 0.1 as programs in several languages."""
