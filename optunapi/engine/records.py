@@ -1,12 +1,13 @@
 """What is stored beside Optuna's own fields: one system attribute for a trial, a few for a study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 from optuna.trial import FrozenTrial
 
 TRIAL = "optunapi:trial"
+CONSTRAINT = "constraints:"  # where Optuna's `Trial.set_constraint` keeps one, followed by its name
 SPEC = "optunapi:spec"
 VERSIONS = "optunapi:versions"  # what was in force, and since when
 SPEC_OF = "optunapi:spec:"  # followed by a version: its specification
@@ -23,7 +24,9 @@ class TrialRecord:
     gives every open lease a full term. `lease_key` makes the ids of the trial's leases; a trial that an
     older server handed out has none. `prune_at` is the step whose report was answered with "prune" in
     this attempt. `late` is the number of the trial that keeps a result which came after this one had
-    failed. `retry_of` is the number of the failed trial that this one repeats. `keys` maps each
+    failed. `retry_of` is the number of the failed trial that this one repeats. `configured` has the names
+    of the configured parameters of a trial from another study, whose specification this one may never
+    have had. `keys` maps each
     idempotency key that led to this trial to the attempt it started (None if it started none), a digest
     of the request, and the trial's places in the reply.
     """
@@ -42,6 +45,7 @@ class TrialRecord:
     fail_reason: str | None = None
     late: int | None = None
     retry_of: int | None = None
+    configured: Sequence[str] | None = None
     keys: Mapping[str, tuple[int | None, str, *tuple[int, ...]]] = field(default_factory=dict)
 
     @classmethod
@@ -77,7 +81,7 @@ def constraint_attrs(
     return {
         key: value
         for name, value in constraints.items()
-        if (key := f"constraints:{name}") not in present
+        if (key := CONSTRAINT + name) not in present
     }
 
 

@@ -24,7 +24,7 @@ from optunapi.engine.store import Commit
 from optunapi.engine.trials.artifacts import Artifacts, Removed
 from optunapi.engine.trials.ask import Asking
 from optunapi.engine.trials.held import HeldTrials
-from optunapi.engine.trials.imports import ImportedTrial, import_trials
+from optunapi.engine.trials.imports import Item, import_trials
 from optunapi.engine.trials.queue import Queue
 from optunapi.engine.trials.sample import Sampling
 from optunapi.engine.trials.suggest import Suggesting
@@ -194,9 +194,9 @@ class Study:
         return self._held.set_user_attrs(number, user_attrs)
 
     def import_trials(
-        self, items: Sequence[ImportedTrial], *, key: str | None, digest: str
+        self, items: Sequence[Item], *, key: str | None, digest: str
     ) -> tuple[int, Commit]:
-        """Add finished trials; see `trials.imports.import_trials`."""
+        """Add trials from elsewhere; see `trials.imports.import_trials`."""
         return import_trials(self._state, items, key=key, digest=digest)
 
     # Looking at the study

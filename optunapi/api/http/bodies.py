@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -32,6 +32,7 @@ class JsonBody(Generic[Model]):
     """
 
     errors = READS_BODY
+    also: tuple[str, ...] = ()  # media types beside JSON, for the OpenAPI document
 
     def __init__(self, model: type[Model], *, optional: bool = False, max_bytes: int = 0) -> None:
         self.model = model
@@ -55,6 +56,14 @@ class JsonBody(Generic[Model]):
         data = parse_json(content)
         if not isinstance(data, dict):
             raise request_invalid("the body is not a JSON object", "body")
+        return self.validated(data)
+
+    def validated(self, data: Any) -> Model:
+        """The model of decoded JSON.
+
+        Raises:
+            RequestInvalid: fields are missing, unknown, or of another type.
+        """
         try:
             return self.model.model_validate(data)
         except ValidationError as error:
@@ -68,7 +77,7 @@ def request_invalid(reason: str, *location: str) -> RequestInvalid:
 
 def _invalid_fields(error: ValidationError) -> RequestInvalid:
     found = [
-        {"location": ["body", *item["loc"]], "reason": reason_of(item)}
+        {"location": ["body", *_without_tags(item["loc"])], "reason": reason_of(item)}
         for item in islice(
             error.errors(include_url=False, include_context=False, include_input=False), MAX_ERRORS
         )
@@ -76,6 +85,11 @@ def _invalid_fields(error: ValidationError) -> RequestInvalid:
     first = found[0]
     where = ".".join(map(str, first["location"]))
     return RequestInvalid(f"the request's {where}: {first['reason']}", errors=found)
+
+
+def _without_tags(location: Sequence[Any]) -> list[Any]:
+    """The parts that are in the body; the tag of one of several forms, which Pydantic adds, has a NUL."""
+    return [part for part in location if not str(part).startswith("\0")]
 
 
 def reason_of(item: Mapping[str, Any]) -> str:

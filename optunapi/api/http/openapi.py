@@ -84,7 +84,8 @@ def request_body(body: JsonBody[Any]) -> dict[str, Any]:
             "content": {
                 "application/json": {
                     "schema": {"$ref": _COMPONENT.format(model=body.model.__name__)}
-                }
+                },
+                **{media: {"schema": {"type": "string"}} for media in body.also[:1]},
             },
         }
     }

@@ -9,7 +9,8 @@ Start with `fields.py`, which all others use, and `trials.py`.
     studies.py        studies: created, changed, forked, looked at
     specification.py  a study's specification in the OpenAPI document
     queue.py          points in the queue
-    imports.py        trials that were finished elsewhere
+    imports.py        trials from elsewhere
+    exports.py        a trial with everything it has, as a line of an export
     artifacts.py      files kept with trials
     analysis.py       the figures of a study
     legacy.py         the replies of OptunAPI 0.1

@@ -1,10 +1,18 @@
 """What bodies and replies are made of: base classes, the types of fields, examples."""
 
 import math
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 Scalar = str | int | float | bool | None
 
@@ -51,6 +59,29 @@ LeaseId = Annotated[str, Field(min_length=1, max_length=255)]
 StudyUid = Annotated[str, Field(min_length=1, max_length=255)]
 
 
+_RFC_3339 = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)(\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE
+)
+
+
+def _seconds(value: Any) -> Any:
+    """A time of RFC 3339 as seconds since the epoch."""
+    match = _RFC_3339.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("this is not a time as RFC 3339 writes it, as 2026-11-21T09:30:00Z")
+    minute, second, fraction, zone = match.groups()
+    # Python has no leap seconds.
+    leap = timedelta(seconds=second == "60")
+    second = "59" if leap else second
+    text = f"{minute}{second}{fraction or ''}{zone}".upper()
+    return datetime.fromisoformat(text).timestamp() + leap.total_seconds()
+
+
+Moment = Annotated[
+    float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+
+
 class Reply(BaseModel):
     """A reply; fields may be added to it."""
 
@@ -80,4 +111,6 @@ def time_of(value: datetime | float | None) -> str | None:
     moment = (
         value.astimezone(UTC) if isinstance(value, datetime) else datetime.fromtimestamp(value, UTC)
     )
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # Milliseconds are easier to read, but what is shown must be what is stored.
+    digits = "microseconds" if moment.microsecond % 1000 else "milliseconds"
+    return moment.isoformat(timespec=digits).replace("+00:00", "Z")

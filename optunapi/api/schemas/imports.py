@@ -1,36 +1,13 @@
 """Body and reply of an import: trials that were finished elsewhere."""
 
 import re
-from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 
-from optunapi.api.schemas.fields import Body, Params, Reply, example
+from optunapi.api.schemas.exports import ExportedBody
+from optunapi.api.schemas.fields import Body, Moment, Params, Reply, example
 from optunapi.api.schemas.trials import ONE_WAY_OF_GIVING_VALUES, ResultBody
-
-_RFC_3339 = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:)(\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE
-)
-
-
-def _seconds(value: Any) -> Any:
-    """A time of RFC 3339 as seconds since the epoch."""
-    match = _RFC_3339.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("this is not a time as RFC 3339 writes it, as 2026-11-21T09:30:00Z")
-    minute, second, fraction, zone = match.groups()
-    # Python has no leap seconds.
-    leap = timedelta(seconds=second == "60")
-    second = "59" if leap else second
-    text = f"{minute}{second}{fraction or ''}{zone}".upper()
-    return datetime.fromisoformat(text).timestamp() + leap.total_seconds()
-
-
-Moment = Annotated[
-    float, BeforeValidator(_seconds), WithJsonSchema({"type": "string", "format": "date-time"})
-]
-
 
 _STEP = r"(0|[1-9][0-9]{0,18})"
 
@@ -65,6 +42,20 @@ class ImportedBody(ResultBody):
     finished_at: Moment | None = None
 
 
+# Pydantic puts a tag among the parts of an error's location; no name in a body has a NUL.
+TAGS = ("\0imported", "\0exported")
+
+
+def _form(item: Any) -> str:
+    return TAGS[1] if isinstance(item, dict) and item.keys() >= {"study", "number"} else TAGS[0]
+
+
+Item = Annotated[
+    Annotated[ImportedBody, Tag(TAGS[0])] | Annotated[ExportedBody, Tag(TAGS[1])],
+    Discriminator(_form),
+]
+
+
 class ImportBody(Body):
     """Trials to be taken in, all of them or none."""
 
@@ -77,7 +68,7 @@ class ImportBody(Body):
         )
     )
 
-    items: Annotated[list[ImportedBody], Field(min_length=1)]
+    items: Annotated[list[Item], Field(min_length=1)]
 
 
 class ImportReply(Reply):

@@ -272,9 +272,11 @@ def lease_of(lease: Lease | None) -> dict[str, Any] | None:
     return None if lease is None else {"id": lease.id, "expires_at": time_of(lease.expires_at)}
 
 
-def suggested(view: TrialView, spec_version: str | None) -> dict[str, Any]:
+def suggested(view: TrialView, record: TrialRecord) -> dict[str, Any]:
     """The distributions that the trial has beyond the specification of its version."""
-    found, configured = view.trial.distributions, view.configured.get(spec_version, frozenset())
+    found, configured = view.trial.distributions, view.configured.get(record.spec_version)
+    if record.configured is not None or configured is None:
+        configured = frozenset(record.configured or ())
     if found.keys() <= configured:
         return {}
     return {
@@ -291,7 +293,7 @@ def trial_of(view: TrialView) -> dict[str, Any]:
         "number": trial.number,
         "state": trial.state.name.lower(),
         "params": given_params(trial) if trial.state == TrialState.WAITING else trial.params,
-        "distributions": suggested(view, record.spec_version),
+        "distributions": suggested(view, record),
         "values": values_of(trial),
         "intermediate_values": {
             str(step): finite(value) for step, value in sorted(trial.intermediate_values.items())

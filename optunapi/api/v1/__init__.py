@@ -7,7 +7,7 @@ Start with trials, the routes that workers use. Every module has its `routes`; a
     batches.py     many trials in one request
     studies.py     create, list, look at, change, delete
     queue.py       points to be tried first
-    imports.py     trials that were finished elsewhere
+    imports.py     trials from elsewhere, finished or exported
     artifacts.py   files kept with trials
     analysis.py    the figures of a study
     events.py      a study's changes, as a stream

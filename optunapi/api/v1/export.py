@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 from optuna.trial import FrozenTrial
 
 from optunapi.api.http.replies import NO_STORE, strict_json
+from optunapi.api.schemas.exports import exported_of, with_pointers
 from optunapi.api.schemas.trials import trial_of
 from optunapi.api.serving.access import Read
 from optunapi.api.serving.dispatch import CATALOG
@@ -42,6 +43,7 @@ EXPORTED: dict[str, Any] = {
     },
 }
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 Encode = Callable[[Sequence[FrozenTrial]], bytes]
 
 
@@ -90,7 +92,16 @@ LAST_COLUMNS = ("created_at", "started_at", "finished_at", "worker", "attempt", 
 
 def json_lines(snapshot: Snapshot, trials: Iterable[FrozenTrial]) -> bytes:
     """Some of the snapshot's trials, one JSON document a line."""
-    return b"".join(strict_json(trial_of(snapshot.view(trial))) + b"\n" for trial in trials)
+    in_force = {p.name: p.distribution for p in snapshot.spec.parameters}
+    return b"".join(_line(exported_of(snapshot.view(trial), in_force)) for trial in trials)
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    try:
+        text = _ENCODER.encode(document)
+    except ValueError:  # a number that is not finite
+        text = _ENCODER.encode(with_pointers(document))
+    return text.encode("utf-8", errors="replace") + b"\n"
 
 
 @dataclass(frozen=True, kw_only=True)

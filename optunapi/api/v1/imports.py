@@ -1,13 +1,15 @@
-"""Trials that were finished elsewhere."""
+"""Trials from elsewhere: finished ones, and those that `export` wrote, in any state."""
 
 import json
 from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from optuna.distributions import BaseDistribution
 
-from optunapi.api.http.bodies import JsonBody, digest
+from optunapi.api.http.bodies import JsonBody, digest, parse_json, read_bytes
 from optunapi.api.http.replies import Created
+from optunapi.api.schemas.exports import ExportedBody
 from optunapi.api.schemas.imports import ImportBody, ImportedBody, ImportReply
 from optunapi.api.serving.access import Manage
 from optunapi.api.v1.parameters import Key, Name, v1_routes
@@ -16,12 +18,36 @@ from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import of_item
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
-from optunapi.engine.trials.imports import ImportedTrial, imported
+from optunapi.engine.trials.imports import ImportedTrial, Item, imported
 from optunapi.errors import KeyReused, ValueInvalid
 
 routes = v1_routes("queue")
 
 MAX_BYTES = 64 * 2**20
+LINES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
+
+
+class ImportReader(JsonBody[ImportBody]):
+    """Reads the trials from a JSON body, or from lines of JSON, one trial each."""
+
+    also = LINES
+
+    async def __call__(self, request: Request) -> ImportBody:
+        """Read the body; an empty export has no lines.
+
+        Raises: as `JsonBody`.
+        """
+        given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if given not in LINES:
+            return await super().__call__(request)
+        content = await read_bytes(request, MAX_BYTES)
+        return await run_in_threadpool(self._parsed_lines, content)
+
+    def _parsed_lines(self, content: bytes) -> ImportBody:
+        lines = [line for line in content.split(b"\n") if line.strip()]
+        if not lines:
+            return ImportBody.model_construct(items=[])
+        return self.validated({"items": [parse_json(line) for line in lines]})
 
 
 @routes.add(
@@ -35,25 +61,29 @@ MAX_BYTES = 64 * 2**20
 async def import_trials(
     dispatch: Manage,
     name: Name,
-    given: Annotated[ImportBody, Depends(JsonBody(ImportBody, max_bytes=MAX_BYTES))],
+    given: Annotated[ImportBody, Depends(ImportReader(ImportBody, max_bytes=MAX_BYTES))],
     key: Key = None,
 ) -> Created:
-    """Take in finished trials from elsewhere: all of them, or none. Limits do not apply."""
+    """Take in trials from elsewhere, all of them or none: finished ones, or the lines of an export.
+
+    Limits do not apply. Exported trials come back as they were: waiting ones into the queue, running ones
+    held by the lease that they had, until it ends.
+    """
 
     def check(spec: StudySpec) -> None:
         imported(spec, _items(given), 0.0)
 
     def operation(study: Study) -> tuple[int, Commit]:
-        content = given.model_dump(mode="json")
+        content = {"items": [item.model_dump(mode="json") for item in given.items]}
         return study.import_trials(_items(given), key=key, digest=digest("import", content))
 
     return Created({"imported": await dispatch.change(name, operation, check=check)})
 
 
-def _items(given: ImportBody) -> list[ImportedTrial]:
+def _items(given: ImportBody) -> list[Item]:
     """The trials. Slow for a long list: call it in a thread."""
     parsed: dict[str, BaseDistribution] = {}
-    found = []
+    found: list[Item] = []
     for place, item in enumerate(given.items):
         try:
             found.append(_item(item, parsed))
@@ -62,7 +92,12 @@ def _items(given: ImportBody) -> list[ImportedTrial]:
     return found
 
 
-def _item(item: ImportedBody, parsed: dict[str, BaseDistribution]) -> ImportedTrial:
+def _item(item: ImportedBody | ExportedBody, parsed: dict[str, BaseDistribution]) -> Item:
+    if isinstance(item, ExportedBody):
+        try:
+            return item.trial()
+        except ValueError as error:
+            raise ValueInvalid(str(error)) from None
     return ImportedTrial(
         result=result_of(item),
         params=item.params,

@@ -12,6 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from optunapi.engine.documents.components import without_warnings
 from optunapi.engine.documents.document import Document, Node, quoted
 from optunapi.engine.documents.fields import (
     AnyInteger,
@@ -53,6 +54,34 @@ def distribution_to_spec(distribution: BaseDistribution) -> dict[str, Any]:
     if wire["type"] == "float":
         wire["high"] = high_to_write(wire["low"], wire["high"], wire["step"])
     return wire
+
+
+def distribution_from_wire(wire: Mapping[str, Any]) -> BaseDistribution:
+    """The inverse of `distribution_to_wire`, for whatever Optuna allows.
+
+    Raises:
+        ValueError: it is no such distribution.
+    """
+    make = _MAKERS.get(wire.get("type"))
+    if make is None or wire.keys() != {"type", *TYPES[wire["type"]]}:
+        raise ValueError(f"this is no distribution as `export` writes one: {quoted(dict(wire))}")
+    settings = {name: value for name, value in wire.items() if name != "type"}
+    kinds = {"int": (int,), "float": (int, float, type(None))}.get(wire["type"])
+    if kinds and any(type(settings[name]) not in kinds for name in ("low", "high", "step")):
+        raise ValueError("`low`, `high` and `step` of a distribution are numbers")
+    try:
+        with without_warnings():  # choices may be lists
+            found: BaseDistribution = make(**settings)
+            return found
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+_MAKERS: Mapping[Any, Any] = {
+    "categorical": CategoricalDistribution,
+    "int": IntDistribution,
+    "float": FloatDistribution,
+}
 
 
 def parse_distribution(data: Mapping[str, Any], *, is_shown: bool = False) -> BaseDistribution:

@@ -1,22 +1,31 @@
-"""Import of trials that were finished elsewhere: all of them or none, in one commit."""
+"""Import of trials from elsewhere: all of them or none, in one commit."""
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from optuna.distributions import BaseDistribution, check_distribution_compatibility
-from optuna.trial import FrozenTrial
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
+from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.documents.document import quoted
+from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import Result, check_values, filled_in
-from optunapi.engine.records import TrialRecord, constraint_attrs
+from optunapi.engine.records import LATE_FOR, TrialRecord, constraint_attrs
 from optunapi.engine.space import allowed, fitted
-from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.model import StudySpec, canonical_json
 from optunapi.engine.spec.points import checked_params, of_item
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import blank_trial
 from optunapi.engine.store import Commit
+from optunapi.engine.trials.artifacts import Artifact
 from optunapi.engine.trials.idempotency import remember, trials_of_key
 from optunapi.errors import Superseded, ValueInvalid
 
@@ -41,8 +50,40 @@ class ImportedTrial:
     finished_at: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportedTrial:
+    """A trial of another study, in any state, with everything that it had there.
+
+    `trial` has its number there, its parameters but not their distributions, and no times.
+    `distributions` are those that the study may not have. `lease_until`, `started_at` and `finished_at`
+    are seconds since the epoch. The `artifacts` have no ids, since their bytes do not come along.
+    """
+
+    trial: FrozenTrial
+    record: TrialRecord
+    distributions: Mapping[str, BaseDistribution]
+    lease_until: float | None
+    started_at: float | None
+    finished_at: float | None
+    artifacts: Sequence[Artifact]
+
+
+Item = ImportedTrial | ExportedTrial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A trial that is to be added, its record, and for an exported one its lease's end and former number."""
+
+    trial: FrozenTrial
+    record: TrialRecord
+    lease_until: float | None = None
+    number: int | None = None
+    artifacts: Sequence[Artifact] = ()
+
+
 def import_trials(
-    state: StudyState, items: Sequence[ImportedTrial], *, key: str | None, digest: str
+    state: StudyState, items: Sequence[Item], *, key: str | None, digest: str
 ) -> tuple[int, Commit]:
     """Add the trials; return how many. Limits do not apply.
 
@@ -60,14 +101,17 @@ def import_trials(
         if state.spec is not spec:
             raise Superseded("the study's specification has changed meanwhile")
         if not trials_of_key(state, key, digest):
-            trials = [_add(state, place, template) for place, template in enumerate(templates)]
+            first = state.store.n_trials(state.id)
+            numbers = {template.number: first + place for place, template in enumerate(templates)}
+            trials = [
+                _add(state, place, renumbered(template, numbers))
+                for place, template in enumerate(templates)
+            ]
             remember(state, trials[:1], key, digest)
     return len(items), unit.commit
 
 
-def imported(
-    spec: StudySpec, items: Sequence[ImportedTrial], now: float
-) -> list[tuple[FrozenTrial, TrialRecord]]:
+def imported(spec: StudySpec, items: Sequence[Item], now: float) -> list[Template]:
     """The items as trials of a study of `spec`.
 
     Raises:
@@ -77,24 +121,120 @@ def imported(
     found = []
     for place, item in enumerate(items):
         try:
-            params, distributions = _placed(spec, item)
-            for name, distribution in distributions.items():
+            if isinstance(item, ExportedTrial):
+                template = _restored(spec, item)
+            else:
+                params, distributions = _placed(spec, item)
+                trial = _template(spec, item, now)
+                trial.params, trial.distributions = params, distributions
+                record = TrialRecord(created_at=now, fail_reason=item.result.reason)
+                template = Template(trial=trial, record=record)
+            for name, distribution in template.trial.distributions.items():
                 _check_kind(name, known.setdefault(name, distribution), distribution)
-            template = _template(spec, item, now)
         except ValueInvalid as error:
             raise of_item(place, error) from None
-        template.params, template.distributions = params, distributions
-        found.append((template, TrialRecord(created_at=now, fail_reason=item.result.reason)))
+        found.append(template)
     return found
 
 
-def _add(state: StudyState, place: int, item: tuple[FrozenTrial, TrialRecord]) -> FrozenTrial:
-    template, record = item
+def _add(state: StudyState, place: int, template: Template) -> FrozenTrial:
+    record = template.record
+    for artifact in template.artifacts:
+        template.trial.system_attrs |= replace(artifact, artifact_id=state.new_id()).attrs()
     try:
-        return state.add(template, record)
-    except ValueError as error:
+        trial = state.add(template.trial, record)
+    except (TypeError, ValueError) as error:
         # Without configured parameters, a name may be another kind of parameter in the study's trials.
         raise of_item(place, ValueInvalid(str(error))) from None
+    if trial.state == TrialState.RUNNING:
+        held, until = None, template.lease_until
+        if until is not None and record.lease is not None and record.lease_seconds is not None:
+            held = Lease(id=record.lease, seconds=record.lease_seconds, expires_at=until)
+        state.deadlines.resume(trial, held, state.limits.trial_timeout, state.clock())
+    return trial
+
+
+def renumbered(template: Template, numbers: Mapping[int | None, int]) -> Template:
+    """The template, where it names other trials naming them by their new numbers.
+
+    A trial that is not imported along is not named any more.
+    """
+    if template.number is None:
+        return template
+    user_attrs = template.trial.user_attrs
+    if type(late_for := user_attrs.get(LATE_FOR)) is int:
+        user_attrs.pop(LATE_FOR)
+        if late_for in numbers:
+            user_attrs[LATE_FOR] = numbers[late_for]
+    named = {
+        name: numbers.get(value)
+        for name in ("late", "retry_of")
+        if (value := getattr(template.record, name, None)) is not None
+    }
+    return replace(template, record=template.record.with_(**named))
+
+
+def _restored(spec: StudySpec, item: ExportedTrial) -> Template:
+    """An exported trial as one of a study of `spec`."""
+    own = {parameter.name: parameter.distribution for parameter in spec.parameters}
+    trial = copy.copy(item.trial)
+    times = [time for time in (item.started_at, item.finished_at) if time is not None]
+    if not all(0 <= time <= LATEST for time in times):
+        raise ValueInvalid("the trial's times must lie between the years 1970 and 9999")
+    if trial.state.is_finished() and item.finished_at is None:
+        raise ValueInvalid("a finished trial has a time in `finished_at`")
+    if trial.state == TrialState.COMPLETE and trial.values is None:
+        raise ValueInvalid("a complete trial has `values`")
+    if trial.values is not None and len(trial.values) != len(spec.objectives):
+        raise ValueInvalid(
+            f"the study has {len(spec.objectives)} objective(s), {len(trial.values)} value(s) given"
+        )
+    started, finished = item.started_at, item.finished_at
+    trial.datetime_start = None if started is None else datetime.fromtimestamp(started)
+    trial.datetime_complete = None if finished is None else datetime.fromtimestamp(finished)
+    trial.params, trial.distributions = {}, {}
+    for name, value in item.trial.params.items():
+        distribution = item.distributions.get(name, own.get(name))
+        if distribution is None:
+            raise ValueInvalid(
+                f"the study has no parameter {quoted(name)}: give it in `distributions`"
+            )
+        if name in own:
+            _check_kind(name, own[name], distribution)
+        trial.params[name] = _held_value(name, distribution, value)
+        trial.distributions[name] = distribution
+    return Template(
+        trial=trial,
+        record=(
+            item.record.with_(configured=None)
+            if item.record.spec_version in (None, spec.version)
+            else item.record
+        ),
+        lease_until=item.lease_until,
+        number=trial.number,
+        artifacts=item.artifacts,
+    )
+
+
+_NUMBERS: Mapping[type, tuple[type, ...]] = {
+    IntDistribution: (int,),
+    FloatDistribution: (int, float),
+}
+
+
+def _held_value(name: str, distribution: BaseDistribution, value: Any) -> Any:
+    """The value as the trial had it. A number may be out of range, as in Optuna."""
+    if isinstance(distribution, CategoricalDistribution):
+        written = canonical_json(value)
+        for choice in distribution.choices:
+            if canonical_json(choice) == written:
+                return choice
+    if (fits := fitted(distribution, value)) is not None:
+        return fits[0]
+    kinds = _NUMBERS.get(type(distribution), ())
+    if type(value) not in kinds or value != value:
+        raise ValueInvalid(f"{name}: {quoted(value)} is not {allowed(distribution)}")
+    return value
 
 
 def _template(spec: StudySpec, item: ImportedTrial, now: float) -> FrozenTrial:
