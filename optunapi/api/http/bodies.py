@@ -32,7 +32,7 @@ class JsonBody(Generic[Model]):
     """
 
     errors = READS_BODY
-    also: tuple[str, ...] = ()  # media types beside JSON, for the OpenAPI document
+    also: Mapping[str, Any] = {}  # OpenAPI entries of what else is taken, by media type
 
     def __init__(self, model: type[Model], *, optional: bool = False, max_bytes: int = 0) -> None:
         self.model = model

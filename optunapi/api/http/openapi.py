@@ -85,7 +85,7 @@ def request_body(body: JsonBody[Any]) -> dict[str, Any]:
                 "application/json": {
                     "schema": {"$ref": _COMPONENT.format(model=body.model.__name__)}
                 },
-                **{media: {"schema": {"type": "string"}} for media in body.also[:1]},
+                **body.also,
             },
         }
     }

@@ -1,6 +1,7 @@
 """Trials from elsewhere: finished ones, and those that `export` wrote, in any state."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -30,7 +31,12 @@ LINES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 class ImportReader(JsonBody[ImportBody]):
     """Reads the trials from a JSON body, or from lines of JSON, one trial each."""
 
-    also = LINES
+    also: Mapping[str, Any] = {
+        LINES[0]: {
+            "schema": {"type": "string", "description": "The lines of an export, a trial each."},
+            "example": '{"study": "cifar", "number": 0, "state": "fail", "params": {"lr": 0.1}}\n',
+        }
+    }
 
     async def __call__(self, request: Request) -> ImportBody:
         """Read the body; an empty export has no lines.

@@ -5,6 +5,7 @@ Call every function inside a unit of the state, except `unit_after_deadlines`, w
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -43,12 +44,14 @@ def start_new(
     state: StudyState, template: FrozenTrial, request: AskRequest, *, place: int
 ) -> FrozenTrial:
     """Add a trial that is handed out at once, at this place in the reply."""
-    record = _next_attempt(state, TrialRecord(spec_version=state.spec.version), request, place)
+    now = state.clock()  # once: the trial is created when it starts
+    record = TrialRecord(spec_version=state.spec.version, created_at=now)
+    record = _next_attempt(state, record, request, place)
     template.user_attrs = dict(request.user_attrs)
-    template.datetime_start = state.local_time()
+    template.datetime_start = datetime.fromtimestamp(now)
     trial = state.add(template, record)
     state.note_trial(log.TrialHandedOut, trial, record)
-    state.deadlines.begin(trial.number, record, state.limits.trial_timeout, state.clock())
+    state.deadlines.begin(trial.number, record, state.limits.trial_timeout, now)
     return trial
 
 
