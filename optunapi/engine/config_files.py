@@ -159,10 +159,10 @@ class ConfigFiles:
     def _log(self, file: str, signature: tuple[Any, ...], content: object) -> None:
         if not isinstance(content, ConfigInvalid):
             if self._logged.pop(file, None) is not None:
-                emit(ConfigRepaired(file=file))
+                emit(ConfigRepaired(file=shown(file)))
         elif self._logged.get(file) is None or signature not in ((), self._logged[file]):
             self._logged[file] = signature
-            emit(ConfigBroken(file=file, errors=tuple(map(_line, content.extra["errors"]))))
+            emit(ConfigBroken(file=shown(file), errors=tuple(map(_line, content.extra["errors"]))))
 
 
 def _line(error: Mapping[str, Any]) -> str:

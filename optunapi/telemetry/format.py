@@ -42,6 +42,8 @@ def shown(value: Any) -> Any:
 
 
 def _cut(text: str, limit: int) -> str:
+    if not text.isascii():  # half of a surrogate pair, in a file's name for example, is not JSON
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 

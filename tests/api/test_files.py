@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 import pytest
 
+from optunapi.telemetry.events import ConfigBroken
 from tests.api.wire import Wire, problem, wire_of
 
 LINE = "x: {type: float, low: 0, high: 1}\n"
@@ -283,14 +284,19 @@ def test_every_file_that_is_no_study_is_listed_with_its_errors_and_logged_once(
         for _ in range(2):
             wire.ok("GET", "/studies")
             wire.refused("GET", "/studies/broken", 422, "config-invalid")
-        logged = [record.getMessage() for record in caplog.records]
+        logged = files_logged(caplog)
         for file in found:
-            assert sum(text.startswith(file) for text in logged) == 1, file
+            assert logged.count(file) == 1, file
         (config / "broken.yaml").write_text("x: {type: flout}\n")
         wire.ok("GET", "/studies")
         wire.ok("GET", "/studies")
-        logged = [record.getMessage() for record in caplog.records]
-        assert sum(text.startswith("broken.yaml") for text in logged) == 2
+        assert files_logged(caplog).count("broken.yaml") == 2
+
+
+def files_logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the configuration file of each line about a broken one."""
+    events = [vars(record).get("event") for record in caplog.records]
+    return [event.file for event in events if isinstance(event, ConfigBroken)]
 
 
 def test_a_file_broken_by_an_edit_is_shown_by_its_study_and_logged_once(
@@ -304,7 +310,7 @@ def test_a_file_broken_by_an_edit_is_shown_by_its_study_and_logged_once(
     assert own.study("m")["config_error"]
     assert own.ok("GET", "/studies")["invalid"] == []
     own.study("m")
-    assert sum("m.yaml" in record.getMessage() for record in caplog.records) == 1
+    assert files_logged(caplog) == ["m.yaml"]
 
 
 @pytest.mark.parametrize(
