@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from optunapi.cli.output import json_option, print_json, wants_json
-from optunapi.cli.reach import at_server, catalog_here, url_option
+from optunapi.cli.reach import at_server, catalog_here, server_given, server_options
 from optunapi.durations import MAX_SECONDS, seconds_of
 
 
@@ -39,16 +39,17 @@ def artifacts() -> None:
     metavar="N",
     help="Keep the files of the best N trials.",
 )
-@url_option
+@server_options
 @json_option
-def prune(study: str, older_than: float, keep_best: int, url: str | None) -> None:
+def prune(study: str, older_than: float, keep_best: int) -> None:
     """Delete old files of STUDY.
 
-    The files of running trials are kept.
+    The files of running trials are kept. Without a server (--url, OPTUNAPI_URL, a profile) the study in
+    this machine's folders is meant, and no server may be running on them.
     """
-    if url:
+    if server := server_given():
         query = {"older_than": older_than, "keep_best": keep_best}
-        pruned = at_server(url, "DELETE", "studies", study, "artifacts", params=query)
+        pruned = at_server(server, "DELETE", "studies", study, "artifacts", params=query)
     else:
         pruned = _here(study, older_than, keep_best)
     if wants_json():

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -26,11 +25,10 @@ if TYPE_CHECKING:
     from requests import Session
 
 STUDY = "paraboloid"
-CONFIG = """\
-# The search space of the demo. The score is x² + y², and is minimised.
-x: {type: float, low: -10, high: 10}
-y: {type: float, low: -10, high: 10}
-"""
+SPEC = {
+    "description": "The demo of OptunAPI: the minimum of x² + y²",
+    "parameters": {name: {"type": "float", "low": -10, "high": 10} for name in ("x", "y")},
+}
 TRAINERS = 2
 
 Reply = dict[str, Any]
@@ -49,6 +47,21 @@ def get(session: "Session", url: str, **query: Any) -> Reply:
         raise CommandFailed(f"The server refused the request: {response.text}")
     reply: Reply = response.json()
     return reply
+
+
+def prepare(url: str) -> int:
+    """Create the demo's study; return how many trials it has from earlier demos."""
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy cannot reach this machine's loopback
+        place = f"{url}/optunapi/v1/studies/{STUDY}"
+        created = session.put(place, json=SPEC, timeout=60)
+        if not created.ok:
+            raise CommandFailed(
+                f"There is a study {STUDY} that is not the demo's: {created.json()['detail']}"
+            )
+        return sum(get(session, place)["trials"].values())
 
 
 def train(url: str, trials: int, stopping: Event, replies: Replies) -> None:
@@ -140,31 +153,37 @@ def optimise(url: str, trials: int) -> Reply:
 def demo(trials: int) -> None:
     """Run a server and two trainers on this machine.
 
-    The trainers search the minimum of x² + y². The study is kept in a temporary folder.
+    The trainers search the minimum of x² + y². The study stays in the db folder, where `optunapi serve`
+    finds it; another demo adds its trials to the same study.
     """
-    home = Path(tempfile.mkdtemp(prefix="optunapi-demo-"))
-    (home / "config").mkdir()
-    (home / "config" / f"{STUDY}.yaml").write_text(CONFIG, encoding="utf-8")
-    storage = f"sqlite:///{home / 'db' / STUDY}.db"
-    try:
-        with local_server(home) as url:
-            click.echo(f"Server on {url}, {TRAINERS} trainers, {trials} trials", err=True)
-            best = optimise(url, trials)
-    except KeyboardInterrupt:
-        click.echo(f"Interrupted. The finished trials are kept in {home}", err=True)
-        raise SystemExit(Exit.INTERRUPTED) from None
-    except CommandFailed:
-        click.echo((home / "server.log").read_text(encoding="utf-8"), err=True)
-        raise
+    from optunapi.cli.serve import settings_or_fail
+    from optunapi.telemetry.secrets import masked
+
+    settings = settings_or_fail()
+    storage = masked(settings.storage or f"sqlite:///{settings.databases / STUDY}.db")
+    with tempfile.TemporaryFile() as log:
+        try:
+            with local_server(log) as url:
+                click.echo(f"Server on {url}, {TRAINERS} trainers, {trials} trials", err=True)
+                if earlier := prepare(url):
+                    click.echo(f"The study {STUDY} goes on: it has {earlier} trials", err=True)
+                best = optimise(url, trials)
+        except KeyboardInterrupt:
+            click.echo(f"Interrupted. The finished trials are kept in {storage}", err=True)
+            raise SystemExit(Exit.INTERRUPTED) from None
+        except CommandFailed:
+            log.seek(0)
+            click.echo(log.read().decode("utf-8", "replace"), err=True)
+            raise
 
     number, score, params = best["best_trial"], best["best_score"], best["best_params"]
     if wants_json():
         point = {"number": number, "values": [score], "params": params}
         print_json({"study": STUDY, "trials": trials, "best": point, "storage": storage})
         return
-    click.echo(f"Best of {trials}: trial {number}, score {score:.4g}")
+    click.echo(f"Best of {earlier + trials}: trial {number}, score {score:.4g}")
     for name, value in params.items():
         click.echo(f"  {name} = {value:.4g}")
-    click.echo(f"The study is kept in {home}. Optuna can open it:")
+    click.echo(f"The study {STUDY} is kept. `optunapi serve` serves it, and Optuna can open it:")
     click.echo("  import optuna")
     click.echo(f'  optuna.load_study(study_name="{STUDY}", storage="{storage}")')

@@ -1,6 +1,5 @@
 """A server in its own process, on a free loopback port, while one command runs."""
 
-import os
 import signal
 import socket
 import subprocess  # nosec B404
@@ -8,9 +7,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from optunapi.cli.output import ServerUnreachable
 
@@ -59,20 +57,17 @@ def exit_on_signals() -> Iterator[None]:
 
 
 @contextmanager
-def local_server(home: Path) -> Iterator[str]:
-    """Serve the studies in `home` and yield the base URL; the log goes to `home/server.log`.
+def local_server(log: BinaryIO) -> Iterator[str]:
+    """Serve this machine's studies and yield the base URL; the server's log goes to `log`.
 
     The server stops at the end of the block. Raises ServerUnreachable if it cannot start.
     """
     port = free_port()
-    log = home / "server.log"
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("OPTUNAPI_")}
-    with exit_on_signals(), log.open("wb") as output:
+    with exit_on_signals():
         process = subprocess.Popen(  # nosec B603
             [sys.executable, "-m", "uvicorn", "optunapi.server:optunapi", "--port", str(port)],
-            env=kept | {"OPTUNAPI_HOME": str(home)},
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches only the command, which stops the server
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
@@ -11,24 +12,57 @@ from optunapi.cli.output import CommandFailed, Forbidden, ServerUnreachable
 from optunapi.errors import OptunAPIError
 
 if TYPE_CHECKING:
+    from optunapi.client.profiles import Server
     from optunapi.engine.catalog import Catalog
 
 TIMEOUT_SECONDS = 600.0
+OPTIONS = (
+    ("--url", "URL", "Server to send the command to.  [default: OPTUNAPI_URL, else a profile's]"),
+    (
+        "--profile",
+        "NAME",
+        "Profile that names the server.  [default: OPTUNAPI_PROFILE, else default]",
+    ),
+    ("--token-file", "FILE", "File with the token to send.  [default: OPTUNAPI_TOKEN]"),
+)
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def url_option(function: Decorated) -> Decorated:
-    """Add `--url` to a command that can also run without a server."""
-    option = click.option(
-        "--url",
-        metavar="URL",
-        help="Server to send the command to. Without it, no server may be running on the folder.",
+def server_options(function: Decorated) -> Decorated:
+    """Add the options that name a server, which may be given before or after the command's name."""
+
+    def remember(context: click.Context, parameter: click.Parameter, given: str | None) -> None:
+        if given is not None:
+            context.meta[f"optunapi.{parameter.name}"] = given
+
+    for name, metavar, text in reversed(OPTIONS):
+        add = click.option(name, metavar=metavar, expose_value=False, callback=remember, help=text)
+        function = add(function)
+    return function
+
+
+def server_given() -> "Server | None":
+    """Return the server that the options, the environment or a profile name; None if they name none.
+
+    An option takes precedence over the environment, and the environment over the default profile.
+    """
+    from optunapi.client.profiles import named_server
+
+    meta = click.get_current_context().meta
+    url, profile, token_file = (
+        meta.get(f"optunapi.{name}") for name in ("url", "profile", "token_file")
     )
-    return option(function)
+    if url is not None and profile is not None:
+        raise click.UsageError("--url and --profile name a server each: give one of them.")
+    try:
+        token = None if token_file is None else Path(token_file).expanduser().read_text().strip()
+        return named_server(url, token, profile)
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from None
 
 
-def at_server(url: str, method: str, *path: str, **options: Any) -> Any:
+def at_server(server: "Server", method: str, *path: str, **options: Any) -> Any:
     """Send a request to a server's v1 routes and return the JSON reply.
 
     Raises:
@@ -37,6 +71,8 @@ def at_server(url: str, method: str, *path: str, **options: Any) -> Any:
     """
     import requests
 
+    url = server.url
+    headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
     place = "/".join(quote(part, safe="") for part in path)
     try:
         response = requests.request(
@@ -44,6 +80,7 @@ def at_server(url: str, method: str, *path: str, **options: Any) -> Any:
             f"{url.rstrip('/')}/optunapi/v1/{place}",
             timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
+            headers=headers,
             **options,
         )
     except requests.RequestException as error:

@@ -47,13 +47,15 @@ def tunnel(
     """Open a tunnel through an SSH gateway.
 
     GATEWAY is user@host:port of the SSH server, or a name in ~/.ssh/config. REMOTE is host:port of
-    the OptunAPI server as the gateway sees it.
+    the OptunAPI server as the gateway sees it; a port alone is one of the gateway itself.
 
     Prints the URL to use on this machine and keeps the tunnel open until Ctrl-C or SIGTERM. When
     the SSH connection is lost, the tunnel reconnects on the same port.
     """
     from optunapi.tunnel import open_tunnel
 
+    if remote.isascii() and remote.isdigit():
+        remote = f"127.0.0.1:{remote}"  # a host whose name is a number does not exist
     try:
         opened = open_tunnel(
             gateway, remote, key=key, known_hosts=known_hosts, accept_new=accept_new, port=port

@@ -25,7 +25,8 @@ class Client:
     Results kept on disk for this server are delivered when a client is made, and before each request.
 
     Args:
-        url: Such as `http://head:8000`; by default `OPTUNAPI_URL`, else a profile's.
+        url: Such as `http://head:8000`; by default `OPTUNAPI_URL`, else a profile's, else
+            `http://127.0.0.1:8000`.
         token: By default `OPTUNAPI_TOKEN`, or the profile's.
         timeout: Seconds to wait for a reply.
         retry_for: Seconds for which a request is tried again while the server is not reached.
@@ -33,7 +34,7 @@ class Client:
         verify: Whether to check the certificate of an https server, or the path of a CA bundle.
 
     Raises:
-        ValueError: no server is given, or its URL is not valid.
+        ValueError: the profile is missing or not valid, or the URL is not.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which server a client is for: the argument, else the environment, else a profile of the user.
+"""Which server a client is for: the argument, else the environment, else a profile, else this machine.
 
 A profile is a table in `$XDG_CONFIG_HOME/optunapi/profiles.toml` (by default in ~/.config):
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+LOCAL = "http://127.0.0.1:8000"  # where `optunapi serve` listens
 KEYS = frozenset({"url", "token", "token_file"})
 
 
@@ -43,12 +44,22 @@ def server_of(
     """Return the server that a client is for.
 
     `OPTUNAPI_TOKEN` is sent to the server of `OPTUNAPI_URL`, or if that is not set, to a URL given as
-    an argument. A profile is read if there is no URL, or if the profile itself is given.
+    an argument. A profile is read if there is no URL, or if the profile itself is given. If there is no
+    profile either, it is the server at `LOCAL`.
 
     Raises:
-        ValueError: no server is given, or the profile is missing or not valid.
+        ValueError: the profile is missing or not valid.
         OSError: the profile's token file cannot be read.
     """
+    return named_server(url, token, profile, env) or Server(
+        url=LOCAL, token=token or env.get("OPTUNAPI_TOKEN")
+    )
+
+
+def named_server(
+    url: str | None, token: str | None, profile: str | None, env: Mapping[str, str] = os.environ
+) -> Server | None:
+    """Return what `server_of` returns, but None where nothing names a server."""
     env_url, env_token = env.get("OPTUNAPI_URL"), env.get("OPTUNAPI_TOKEN")
     if url is not None:
         may_have_token = env_url is None or env_url.rstrip("/") == url.rstrip("/")
@@ -58,8 +69,11 @@ def server_of(
     return _read_profile(profile or env.get("OPTUNAPI_PROFILE"), token)
 
 
-def _read_profile(name: str | None, token: str | None) -> Server:
-    """Return a profile by name, or the one called `default`; a token that is given replaces its own."""
+def _read_profile(name: str | None, token: str | None) -> Server | None:
+    """Return a profile by name, or the one called `default` if there is one.
+
+    A token that is given replaces its own.
+    """
     path = profiles_file()
     try:
         profiles = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -69,8 +83,7 @@ def _read_profile(name: str | None, token: str | None) -> Server:
         raise ValueError(f"{path} is not a TOML file: {error}") from None
     found: Any = profiles.get(name or "default")
     if found is None and name is None:
-        text = "no server is given: give Client a URL, set OPTUNAPI_URL, or write a [default] into"
-        raise ValueError(f"{text} {path}")
+        return None
     if not isinstance(found, dict):
         known = ", ".join(sorted(profiles)) or "none"
         raise ValueError(f"{path} has no profile [{name or 'default'}]: it has {known}")

@@ -9,10 +9,11 @@ import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import optuna
 import pytest
 
-from tests.acceptance.commands import OPTUNAPI, optunapi
+from tests.acceptance.commands import OPTUNAPI, optunapi, serving
 from tests.support import clean_environment
 
 
@@ -29,7 +30,7 @@ def assert_nobody_listens_on(port: int) -> None:
 
 
 def test_the_demo_keeps_a_study_that_optuna_opens(tmp_path: Path) -> None:
-    finished = optunapi("demo", "--trials", "12", "--json", TMPDIR=str(tmp_path))
+    finished = optunapi("demo", "--trials", "12", "--json", OPTUNAPI_HOME=str(tmp_path))
     assert finished.returncode == 0, finished.stderr
     document = json.loads(finished.stdout)
     study = optuna.load_study(study_name=document["study"], storage=document["storage"])
@@ -43,8 +44,27 @@ def test_the_demo_keeps_a_study_that_optuna_opens(tmp_path: Path) -> None:
     assert_nobody_listens_on(port_in(finished.stderr))
 
 
+def test_a_second_demo_goes_on_with_the_study_and_the_next_server_has_it(tmp_path: Path) -> None:
+    for already in (0, 12):
+        finished = optunapi("demo", "--trials", "12", OPTUNAPI_HOME=str(tmp_path))
+        assert finished.returncode == 0, finished.stderr
+        assert f"Best of {already + 12}: " in finished.stdout
+        assert ("it has 12 trials" in finished.stderr) == bool(already)
+    with serving(tmp_path) as server:
+        study = httpx.get(f"{server.url}/optunapi/v1/studies/paraboloid", timeout=60).json()
+    assert study["trials"]["complete"] == 24
+
+
+def test_beside_a_running_server_the_demo_says_why_it_cannot_start(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        finished = optunapi("demo", OPTUNAPI_HOME=str(tmp_path))
+    assert finished.returncode == 3
+    assert "is in use by process" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
 def test_without_a_terminal_the_demo_prints_a_few_plain_lines(tmp_path: Path) -> None:
-    finished = optunapi("demo", "--trials", "12", TMPDIR=str(tmp_path))
+    finished = optunapi("demo", "--trials", "12", OPTUNAPI_HOME=str(tmp_path))
     assert finished.returncode == 0, finished.stderr
     progress = [line for line in finished.stderr.splitlines() if " trials, best score " in line]
     assert [line.split(" trials")[0] for line in progress] == ["10 of 12", "12 of 12"]
@@ -56,7 +76,7 @@ def test_without_a_terminal_the_demo_prints_a_few_plain_lines(tmp_path: Path) ->
 
 def test_on_a_terminal_the_demo_draws_a_progress_bar(tmp_path: Path) -> None:
     ours, its = pty.openpty()
-    environment = clean_environment(TMPDIR=str(tmp_path), TERM="xterm", COLUMNS="100")
+    environment = clean_environment(OPTUNAPI_HOME=str(tmp_path), TERM="xterm", COLUMNS="100")
     command = [OPTUNAPI, "demo", "--trials", "4"]
     with subprocess.Popen(command, stdout=its, stderr=its, env=environment) as process:
         os.close(its)
@@ -83,7 +103,7 @@ def test_a_demo_that_is_interrupted_ends_its_server_and_keeps_its_study(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=clean_environment(TMPDIR=str(tmp_path)),
+        env=clean_environment(OPTUNAPI_HOME=str(tmp_path)),
     )
     assert process.stderr is not None
     port = port_in(process.stderr.readline())
@@ -93,15 +113,15 @@ def test_a_demo_that_is_interrupted_ends_its_server_and_keeps_its_study(
     assert process.returncode == code
     assert output == ""
     assert_nobody_listens_on(port)
-    (database,) = tmp_path.glob("optunapi-demo-*/db/paraboloid.db")
-    study = optuna.load_study(study_name="paraboloid", storage=f"sqlite:///{database}")
+    storage = f"sqlite:///{tmp_path}/db/paraboloid.db"
+    study = optuna.load_study(study_name="paraboloid", storage=storage)
     assert len(study.trials) >= 10
 
 
 def test_a_server_that_cannot_start_is_not_reached(tmp_path: Path) -> None:
     # A module that Python finds before the real one, and that ends the server when it starts.
     (tmp_path / "uvicorn.py").write_text("raise SystemExit('no server today')")
-    finished = optunapi("demo", TMPDIR=str(tmp_path), PYTHONPATH=str(tmp_path))
+    finished = optunapi("demo", OPTUNAPI_HOME=str(tmp_path), PYTHONPATH=str(tmp_path))
     assert finished.returncode == 3
     assert "The server did not start." in finished.stderr
     assert "no server today" in finished.stderr

@@ -61,7 +61,6 @@ def test_a_token_that_others_can_read_causes_a_warning() -> None:
     ("content", "message"),
     [
         ("[default", "not a TOML file"),
-        ("[lab]\nurl = 'http://lab'\n", "no server is given"),
         ("[default]\ntoken = 'secret'\n", "needs a `url`"),
         ("[default]\nurl = 8000\n", "its values are strings"),
         ("[default]\nurl = 'http://lab'\nport = '1'\n", "port is none of"),
@@ -79,6 +78,9 @@ def test_a_missing_profile_is_refused_with_the_names_of_the_others() -> None:
         server_of(None, None, "home", {})
 
 
-def test_a_client_without_a_server_says_how_to_give_one() -> None:
-    with pytest.raises(ValueError, match="set OPTUNAPI_URL"):
-        Client()
+def test_a_client_without_a_server_is_for_the_one_on_this_machine() -> None:
+    assert Client().url == "http://127.0.0.1:8000"
+    write_profiles(f'[lab]\nurl = "{THERE}"\n')  # and none that is called default
+    assert server_of(None, None, None, {"OPTUNAPI_TOKEN": "secret"}) == Server(
+        url="http://127.0.0.1:8000", token="secret"
+    )

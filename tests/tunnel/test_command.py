@@ -119,3 +119,10 @@ def test_each_failure_has_its_exit_code(
         shown, errors = process.communicate(timeout=30)
         assert (process.returncode, shown) == (exit_code, "")
         assert errors.startswith(f"Error: {code}: ")
+
+
+def test_a_port_alone_is_one_of_the_gateway_itself(gateway: Sshd, behind: int) -> None:
+    with command(gateway.address, behind, *options(gateway)) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline()
+        assert is_echoed(int(url.strip().rsplit(":", 1)[1]))

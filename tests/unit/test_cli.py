@@ -38,3 +38,20 @@ def test_every_command_has_help_that_says_what_it_does(command: str) -> None:
     result = CliRunner().invoke(main, [command, "--help"])
     assert result.exit_code == 0
     assert main.commands[command].help
+
+
+def test_python_m_optunapi_is_the_same_command() -> None:
+    words = [sys.executable, "-m", "optunapi"]
+    version = subprocess.run([*words, "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout.startswith("optunapi ")
+    wrong = subprocess.run([*words, "serv"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "Did you mean 'serve'?" in wrong.stderr
+
+
+def test_a_mistyped_option_is_answered_with_the_near_one() -> None:
+    for words, near in (
+        (["serve", "--prot", "1"], "--port"),
+        (["fork", "a", "b", "--ulr"], "--url"),
+    ):
+        assert near in CliRunner().invoke(main, words).stderr

@@ -163,3 +163,43 @@ def test_ages_are_durations(run: Run, age: str) -> None:
 @pytest.mark.parametrize("words", [("--older-than", "-1d"), ("--older-than", "9999999d"), ()])
 def test_an_age_must_be_given_and_make_sense(run: Run, words: tuple[str, ...]) -> None:
     assert run("artifacts", "prune", "old", *words).exit_code == 2
+
+
+FORK = ("fork", "old", "new", "--json")
+
+
+@pytest.mark.parametrize("words", [FORK, ("--json", *PRUNE)])
+def test_a_command_goes_to_the_server_of_the_environment_or_a_profile(
+    run: Run, home: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    profiles = home / "optunapi" / "profiles.toml"
+    profiles.parent.mkdir()
+    with wire_of(home) as wire:
+        url, nowhere = url_of(wire), f"http://127.0.0.1:{free_port()}"
+        ways: list[tuple[dict[str, str], str, tuple[str, ...], tuple[str, ...]]] = [
+            ({"OPTUNAPI_URL": url}, "", (), ()),
+            ({}, f'[default]\nurl = "{url}"', (), ()),
+            ({"OPTUNAPI_PROFILE": "lab"}, f'[lab]\nurl = "{url}"', (), ()),
+            ({"OPTUNAPI_URL": nowhere}, f'[lab]\nurl = "{url}"', (), ("--profile", "lab")),
+            ({"OPTUNAPI_URL": url}, f'[default]\nurl = "{nowhere}"', (), ()),
+            ({"OPTUNAPI_URL": nowhere}, f'[default]\nurl = "{nowhere}"', ("--url", url), ()),
+            ({"OPTUNAPI_URL": nowhere}, "", (), ("--url", url)),
+        ]
+        for environment, content, before, after in ways:
+            profiles.write_text(content)
+            for name in ("OPTUNAPI_URL", "OPTUNAPI_PROFILE"):
+                monkeypatch.delenv(name, raising=False)
+            for name, value in environment.items():
+                monkeypatch.setenv(name, value)
+            result = run(*before, *words, *after)
+            assert result.exit_code == 0, (environment, content, before, after, result.stderr)
+            assert json.loads(result.stdout)
+            if "new" in words:
+                wire.client.delete("/optunapi/v1/studies/new").raise_for_status()
+
+
+def test_a_profile_that_is_missing_is_wrong_usage(run: Run) -> None:
+    result = run("--profile", "nowhere", "fork", "old", "new")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no profile [nowhere]" in result.stderr
