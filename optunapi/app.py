@@ -34,7 +34,7 @@ def new_catalog(settings: Settings) -> Catalog:
         configs=settings.configs,
         stores=stores,
         artifacts=ArtifactFolder(
-            settings.artifacts,
+            settings.artifact_folder,
             max_file=settings.max_artifact,
             max_study=settings.max_study_artifacts,
         ),

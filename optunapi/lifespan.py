@@ -21,9 +21,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from optunapi.engine.catalog import Catalog
 from optunapi.errors import DatabaseUnusable, OptunAPIError, StorageUnavailable
 from optunapi.garbage import frozen_survivors, unfreeze
-from optunapi.settings import Settings
+from optunapi.settings import Settings, unknown_variables
 from optunapi.telemetry.emit import emit
-from optunapi.telemetry.events import ServerStarted, ServerStarting, ServerStopped, SweepFailed
+from optunapi.telemetry.events import (
+    ServerStarted,
+    ServerStarting,
+    ServerStopped,
+    SweepFailed,
+    VariableUnknown,
+)
 from optunapi.telemetry.secrets import masked
 
 SWEEP_SECONDS = 1.0
@@ -48,6 +54,8 @@ def lifespan(
     async def run(_: FastAPI) -> AsyncIterator[None]:
         began, server = time.monotonic(), _uvicorn_server()
         emit(ServerStarting(**_places(settings)))
+        for variable, near in unknown_variables().items():
+            emit(VariableUnknown(variable=variable, near=near))
         await run_in_threadpool(catalog.open)
         tasks = [
             asyncio.create_task(each)

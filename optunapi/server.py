@@ -8,9 +8,12 @@ if __name__ == "server":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from optunapi.app import create_app
-from optunapi.settings import Settings
+from optunapi.settings import SettingsInvalid, read_settings
 from optunapi.telemetry.setup import set_up
 
-_settings = Settings()
+try:
+    _settings = read_settings()
+except SettingsInvalid as error:
+    sys.exit(f"OptunAPI cannot start: {error}")
 set_up(form=_settings.log_format, level=_settings.log_level, access_lines=_settings.access_log)
 optunapi = create_app(_settings)

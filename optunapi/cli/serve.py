@@ -59,15 +59,12 @@ def require_free_address(host: str, port: int) -> None:
 
 def settings_or_fail() -> "Settings":
     """Read the server's settings; raises UsageError if an environment variable is invalid."""
-    from pydantic import ValidationError
-
-    from optunapi.settings import Settings
+    from optunapi.settings import SettingsInvalid, read_settings
 
     try:
-        return Settings()
-    except ValidationError as error:
-        wrong = (f"OPTUNAPI_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
-        raise click.UsageError("; ".join(wrong)) from None
+        return read_settings()
+    except SettingsInvalid as error:
+        raise click.UsageError(str(error)) from None
 
 
 @click.command()

@@ -63,7 +63,7 @@ class StudyFiles:
         """
         called = f"the folder {self._folder.name}/"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(exist_ok=True)
         except OSError as error:
             raise refusal_of(called, error, "cannot be created") from error
         self._ownership = Ownership(self._folder / "server", called)

@@ -64,6 +64,16 @@ class ServerStopped(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VariableUnknown(Event):
+    """An environment variable is named like a setting and is none; `near` is the one that may be meant."""
+
+    level = logging.WARNING
+    message = "environment variable has no effect"
+    variable: str
+    near: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepFailed(Event):
     """Deadlines could not be applied; they are tried again."""
 

@@ -3,6 +3,8 @@
 import datetime
 import ipaddress
 import socket
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.acceptance.commands import optunapi, serving
+from tests.support import clean_environment, free_port, running_server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +156,42 @@ def test_a_root_path_without_its_slash_is_wrong_usage() -> None:
     assert "slash" in one_line_error("--root-path", "optuna", code=2)
 
 
-def test_a_wrong_setting_of_the_environment_is_named() -> None:
-    error = one_line_error("--port", "0", code=2, OPTUNAPI_MAX_BODY="none")
-    assert "OPTUNAPI_MAX_BODY" in error
+WRONG = [
+    {"OPTUNAPI_MAX_BODY": "1MB"},
+    {"OPTUNAPI_ARTIFACTS": "s3://bucket/x"},
+    {"OPTUNAPI_ARTIFACTS_DIR": "s3://bucket/x"},
+    {"OPTUNAPI_HOME": "/nowhere/optunapi"},
+    {"OPTUNAPI_STORAGE": "postgresql://user:secret@host/db"},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: next(iter(wrong)))
+def test_a_wrong_setting_of_the_environment_is_named(wrong: dict[str, str]) -> None:
+    error = one_line_error("--port", "0", code=2, **wrong)
+    assert next(iter(wrong)) in error
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: next(iter(wrong)))
+def test_uvicorn_says_the_same_about_a_wrong_setting_in_a_line(
+    tmp_path: Path, wrong: dict[str, str]
+) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "uvicorn", "optunapi.server:optunapi", "--port", str(free_port())],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=clean_environment(**wrong),
+        timeout=120,
+    )
+    assert finished.returncode != 0
+    (line,) = finished.stderr.splitlines()
+    error = one_line_error("--port", "0", code=2, **wrong)
+    assert line == error.replace("Error: ", "OptunAPI cannot start: ")
+
+
+def test_a_misspelt_variable_is_in_the_log_once(home: Path) -> None:
+    with running_server(home, environment={"OPTUNAPI_MAXBODY": "1"}) as server:
+        said = [line for line in server.log.read_text().splitlines() if "MAXBODY" in line]
+    assert len(said) == 1
+    assert said[0].endswith("no effect variable=OPTUNAPI_MAXBODY near=OPTUNAPI_MAX_BODY")

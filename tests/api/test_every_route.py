@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +18,7 @@ from optunapi.app import create_app
 from optunapi.settings import Settings
 from tests.api.server import dump
 from tests.api.wire import Wire, problem, wire_of
-from tests.support import scaled
+from tests.support import ROOT, scaled
 
 CONFIG = "sampler: {name: random, seed: 1}\nparameters:\n  x: {type: float, low: 0, high: 1}\n"
 RESOURCES = (legacy.routes, *v1.ROUTES, health.routes)
@@ -66,7 +65,7 @@ def declared(app: FastAPI) -> Iterator[Declared]:
         )
 
 
-ALL = list(declared(create_app(Settings(home=Path("/nowhere")))))
+ALL = list(declared(create_app(Settings(home=ROOT))))
 OF_V1 = [route for route in ALL if route.is_v1]
 GETS = [route for route in ALL if route.method == "GET"]
 

@@ -84,10 +84,10 @@ class Database:
     """
 
     def __init__(self, url: str, *, create: bool) -> None:
-        self._path = path = _path_of(url)
+        self._path = path = path_of(url)
         self.url = f"sqlite:///{path}"
         self.name = path.name
-        if not path.parent.is_dir() or not (create or path.is_file()):
+        if not (create or path.is_file()):
             raise DatabaseUnusable(f"there is no database {path.name}")
         self._inode: tuple[int, int] | None = None
         self._ownership = Ownership(path)
@@ -144,8 +144,12 @@ class Database:
         self._ownership.release()
 
 
-def _path_of(url: str) -> Path:
-    """The file that a SQLite URL names, with links resolved."""
+def path_of(url: str) -> Path:
+    """The file that a SQLite URL names, with links resolved; the file itself need not exist.
+
+    Raises:
+        DatabaseUnusable: the URL names no file that could be opened; the message says what to write.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -163,7 +167,12 @@ def _path_of(url: str) -> Path:
             "an SQLite database must be a plain file, not in memory and without options: "
             "write sqlite:///path/to/file.db"
         )
-    return Path(name).resolve()
+    path = Path(name).resolve()
+    if not path.parent.is_dir():
+        raise DatabaseUnusable(f"the folder of the database {path.name} does not exist: create it")
+    if path.exists() and not path.is_file():
+        raise DatabaseUnusable(f"the database {path.name} is not a file")
+    return path
 
 
 def _inode(path: Path) -> tuple[int, int]:
