@@ -92,7 +92,7 @@ def check_values(result: Result, n_objectives: int) -> None:
         raise ValueInvalid("every value must be finite: tell fail for a training that diverged")
 
 
-def _check_had_lease(trial: FrozenTrial, record: TrialRecord, lease: str | None) -> None:
+def check_had_lease(trial: FrozenTrial, record: TrialRecord, lease: str | None) -> None:
     """Refuse a lease that no attempt of this trial ever had: its worker has other parameters.
 
     Such a lease is of a trial of the same number, in a study that was deleted and made again or in
@@ -156,8 +156,8 @@ def judge(trial: FrozenTrial, record: TrialRecord, result: Result) -> Verdict:
         LeaseLost: a `fail` or `pruned` from a worker that does not hold the trial, or the trial never had
             this lease.
     """
+    check_had_lease(trial, record, result.lease)
     _check_handed_out(trial, record)
-    _check_had_lease(trial, record, result.lease)
     if trial.state.is_finished():
         if _is_repeat(trial, result):
             return Verdict.REPEAT

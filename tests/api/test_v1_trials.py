@@ -294,7 +294,7 @@ def test_a_result_nothing_like_finite_reaches_no_trial(refused: Refused) -> None
 
 # Trials that a caller cannot change
 
-OTHERS = [
+OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("tell", {"state": "fail"}),
     ("tell", {"state": "pruned", "value": 1}),
     ("report", {"step": 1, "value": 1}),
@@ -312,14 +312,26 @@ def test_only_its_holder_may_change_a_leased_trial(
     refused("POST", f"/studies/{{s}}/trials/3/{route}", 409, "lease-lost", json=body)
 
 
-@pytest.mark.parametrize(("route", "body"), [*OTHERS, ("stop", {}), ("tell", {"value": 1})])
+WITHOUT_LEASE = [(route, body) for route, body in OTHERS if "lease" not in body]
+
+
+@pytest.mark.parametrize("trial", [0, 2, 3], ids=["finished", "queued", "leased"])
+@pytest.mark.parametrize(("route", "body"), [*OTHERS, ("tell", {"value": 99})])
+def test_a_lease_that_a_trial_never_had_is_lost_in_every_state(
+    refused: Refused, route: str, body: dict[str, Any], trial: int
+) -> None:
+    foreign = {**body, "lease": "another"}
+    refused("POST", f"/studies/{{s}}/trials/{trial}/{route}", 409, "lease-lost", json=foreign)
+
+
+@pytest.mark.parametrize(("route", "body"), [*WITHOUT_LEASE, ("stop", {}), ("tell", {"value": 1})])
 def test_a_trial_that_was_never_handed_out_takes_nothing(
     refused: Refused, route: str, body: dict[str, Any]
 ) -> None:
     refused("POST", f"/studies/{{s}}/trials/2/{route}", 409, "trial-waiting", json=body)
 
 
-@pytest.mark.parametrize(("route", "body"), [*OTHERS, ("stop", {}), ("tell", {"value": 99})])
+@pytest.mark.parametrize(("route", "body"), [*WITHOUT_LEASE, ("stop", {}), ("tell", {"value": 99})])
 def test_a_finished_trial_takes_nothing(refused: Refused, route: str, body: dict[str, Any]) -> None:
     document = refused("POST", f"/studies/{{s}}/trials/0/{route}", 409, "trial-finished", json=body)
     assert (document["trial"]["number"], document["trial"]["values"]) == (0, [1.5])

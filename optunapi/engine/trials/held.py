@@ -13,7 +13,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optunapi.engine.lifecycle import check_lease
+from optunapi.engine.lifecycle import check_had_lease, check_lease
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
@@ -32,8 +32,9 @@ def held_trial(
         TrialNotFound, TrialFinished, TrialWaiting, LeaseLost: see the module.
     """
     trial = state.trial(number)
-    _check_open(state, trial)
     record = TrialRecord.of(trial)
+    check_had_lease(trial, record, lease)
+    _check_open(state, trial)
     check_lease(trial, record, lease)
     return trial, record
 

@@ -273,12 +273,13 @@ def test_a_queued_trial_that_was_never_handed_out_takes_nothing(new_life: NewLif
         lambda: life.tell(0, "fail"),
         lambda: life.tell(0, "pruned", 0.5),
         lambda: life.report(0, 1),
-        lambda: life.renew(0, "x"),
         lambda: life.release(0),
         lambda: life.stop(0),
     ):
         with pytest.raises(TrialWaiting):
             call()
+    with pytest.raises(LeaseLost):
+        life.renew(0, "x")
     assert life.dump() == before
 
 

@@ -212,6 +212,8 @@ class LifeOfATrial(RuleBasedStateMachine):
 
     def refusal(self, trial: Trial, lease: str | None) -> type[OptunAPIError] | None:
         """The error that a worker with this lease must get, or None."""
+        if lease == "none":
+            return LeaseLost
         if trial.state not in OPEN:
             return TrialFinished
         if trial.state == "waiting":
@@ -424,6 +426,7 @@ class LifeOfATrial(RuleBasedStateMachine):
         assert self.life.cancel_all() == len(running)
         for trial in running:
             self.end(trial, "fail", "cancelled")
+            trial.stop = True
 
     @rule(
         name=st.sampled_from(["max_trials", "max_running", "trial_timeout"]),

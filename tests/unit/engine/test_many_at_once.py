@@ -56,6 +56,8 @@ class EverythingAtOnce(ManyAtOnce):
         if number >= len(self.trials):
             return TrialNotFound
         trial = self.trials[number]
+        if lease == "another":
+            return LeaseLost
         if trial.state not in OPEN:
             return TrialFinished
         if trial.state == "waiting" and not trial.attempt:
