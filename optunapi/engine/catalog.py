@@ -1,5 +1,6 @@
 """The studies of one server: found, listed, created, forked, deleted and listened to by name."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,8 @@ from optunapi.errors import (
 LOOK_EVERY_SECONDS = 10.0
 LOOK_SECONDS = 0.5  # for changed configuration files; reading thousands takes longer
 UNKNOWN = spec_from_mapping({"parameters": {}})  # of a study that cannot be read
+
+logger = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -184,14 +187,20 @@ class Catalog:
         try:
             return self.view(name)
         except (DatabaseUnusable, StorageUnavailable) as error:
-            fault = error
+            fault = error.detail
+        except (StudyNotFound, ConfigInvalid):
+            raise
+        except Exception:
+            # No study can break the list of the others.
+            logger.exception("study %s cannot be listed", name)
+            fault = "the server failed to open this study; its log has the details"
         config = self._configs.find(name)
         spec = None if config is None else config.content
         view = unasked_view(name, spec if isinstance(spec, StudySpec) else UNKNOWN)
         if stored is not None:
             counts = {state: stored.counts.get(state.name, 0) for state in TrialState}
             view = replace(view, name=stored.name, counts=counts)
-        return (replace(view, config_error=fault.detail),)
+        return (replace(view, config_error=fault),)
 
     def invalid_files(self) -> list[InvalidFile]:
         """The files of the config folder that are no study, and were none when they were last valid."""

@@ -22,6 +22,7 @@ from optuna.distributions import (
 )
 from optuna.trial import create_trial
 
+from optunapi.api.http.replies import strict_json
 from optunapi.storage import open_storage
 from tests.api.wire import V1, Wire, wire_of
 from tests.support import scaled
@@ -111,8 +112,7 @@ def is_in(distribution: BaseDistribution, value: Any) -> bool:
     """Whether a value of a reply, where NaN and infinities are null, is one of the distribution."""
     match distribution:
         case CategoricalDistribution(choices=choices):
-            shown = [None if c in (INF, -INF) or c != c else c for c in choices]
-            return bool(json.loads(json.dumps(value)) in json.loads(json.dumps(shown)))
+            return bool(value in json.loads(strict_json(choices)))
         case IntDistribution(low=low, high=high):
             return isinstance(value, int) and low <= value <= high
         case FloatDistribution(low=low, high=high):
@@ -150,6 +150,11 @@ ODD: dict[str, Space] = {
     "equal": {"c": CategoricalDistribution([True, 1, 1.0, "1", None, False, 0])},
     "64-bit": {"n": IntDistribution(0, 2**64 - 1), "log": IntDistribution(1, 2**64, log=True)},
     "both-signs": {"n": IntDistribution(-(2**63), 2**63 - 1)},
+    "narrow": {
+        "n": IntDistribution(2**63, 2**63 + 3, log=True),
+        "m": IntDistribution(2**63, 2**63 + 2**12),
+        "x": FloatDistribution(1, 1 + 2**-50),
+    },
     "beyond-doubles": {"n": IntDistribution(0, 10**400)},
     "huge-steps": {"n": IntDistribution(0, 2**64, step=2**33)},
     "widest": {"x": FloatDistribution(-1.7e308, 1.7e308)},

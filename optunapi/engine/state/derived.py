@@ -1,16 +1,19 @@
 """What is counted over all trials of a study, updated with each change of a trial."""
 
+import logging
 from functools import partial
 
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.pruners.make import make_rule
-from optunapi.engine.samplers.native.engine import native_sampler
+from optunapi.engine.samplers.native.engine import NativeSampler, native_sampler
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.explored import Explored
 from optunapi.engine.state.taken_points import Points
 from optunapi.engine.state.tally import Tally
 from optunapi.engine.store import Store
+
+logger = logging.getLogger(__name__)
 
 
 class Derived:
@@ -28,8 +31,19 @@ class Derived:
         self.pruning = make_rule(
             spec.pruner, spec.directions, study_name=study_name, best_trial=best_trial
         )
-        self.native = native_sampler(spec.problem)
+        self.native = self._native_sampler(spec, study_name)
         self._explored = Explored(spec, partial(store.get_all_trials, study_id, deepcopy=False))
+
+    @staticmethod
+    def _native_sampler(spec: StudySpec, study_name: str) -> NativeSampler | None:
+        try:
+            return native_sampler(spec.problem)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # a panic in Rust is no Exception
+            # The study can still be looked at, and be told results.
+            logger.exception("study %s: Optuna draws, since the native sampler failed", study_name)
+            return None
 
     @property
     def exhausted(self) -> bool:

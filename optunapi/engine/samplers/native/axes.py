@@ -26,8 +26,12 @@ Params = Mapping[str, Any]
 # The square of a larger number is infinite.
 LARGEST = 1e150
 
+# A float has about 16 digits. Of a narrower range, relative to its bounds, few values would be left.
+NARROWEST = 1e-12
+
 # A parameter with at most this many values has whole numbers as its coordinates.
 MAX_STEPS = 128
+MAX_COORDINATE = 2**53
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,9 @@ def axis_of(distribution: BaseDistribution) -> Axis:
         return CategoricalAxis(choices=distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     n_values = count_values(distribution)
-    is_stepped = n_values is not None and n_values <= MAX_STEPS
+    # With `log` the coordinates are the values themselves, which Rust holds in 64 bits.
+    fits = not distribution.log or distribution.high <= MAX_COORDINATE
+    is_stepped = n_values is not None and n_values <= MAX_STEPS and fits
     return SteppedAxis(distribution) if is_stepped else ContinuousAxis(distribution)
 
 
@@ -96,6 +102,8 @@ def unfit(distribution: BaseDistribution) -> str | None:
     low, high = distribution.low, distribution.high
     if not -LARGEST <= low <= high <= LARGEST:
         return "numbers that are too large"
+    if 0 < high - low < NARROWEST * max(abs(low), abs(high)):
+        return "a range that is too narrow for floats"
     return None
 
 
