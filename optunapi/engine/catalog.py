@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.trial import TrialState
 
@@ -14,6 +14,7 @@ from optunapi.engine.identity import NewId
 from optunapi.engine.names import check_name
 from optunapi.engine.open_studies import OpenStudies
 from optunapi.engine.reports.importances import place_of
+from optunapi.engine.reports.pages import Cursor, Selection
 from optunapi.engine.reports.snapshot import Snapshot
 from optunapi.engine.spec.diff import differences
 from optunapi.engine.spec.model import StudySpec
@@ -24,14 +25,16 @@ from optunapi.engine.state.state import Clock
 from optunapi.engine.store import ArtifactFiles, Commit, StoredStudy, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.uploads import UnfinishedUploads
-from optunapi.engine.values import SpecView, StudyView, Version, unasked_view
+from optunapi.engine.values import SpecView, StudyView, TrialView, Version, unasked_view
 from optunapi.errors import (
     ConfigInvalid,
     DatabaseUnusable,
     RequestInvalid,
     SpecConflict,
+    StorageClosed,
     StorageUnavailable,
     StudyNotFound,
+    Superseded,
 )
 
 LOOK_EVERY_SECONDS = 10.0
@@ -39,6 +42,14 @@ LOOK_SECONDS = 0.5  # for changed configuration files; reading thousands takes l
 UNKNOWN = spec_from_mapping({"parameters": {}})  # of a study that cannot be read
 
 logger = logging.getLogger(__name__)
+
+
+class Place(NamedTuple):
+    """Where a page of the trials of all studies ended: at this trial of this study."""
+
+    slug: str
+    uid: str
+    number: int
 
 
 class Catalog:
@@ -176,6 +187,36 @@ class Catalog:
             if state is None or view.state == state:
                 found.append(view)
                 commits += seen
+        return found, commits
+
+    def trials(
+        self, selection: Selection, *, after: Place | None, limit: int
+    ) -> tuple[list[tuple[str, TrialView]], list[Commit]]:
+        """At most `limit` selected trials of all studies by study and number, each with its study's slug.
+
+        A study that cannot be opened is left out.
+        """
+        found: list[tuple[str, TrialView]] = []
+        commits: list[Commit] = []
+        for name in sorted(self._studies.all_stored()):
+            if after is not None and name < after.slug:
+                continue
+            if len(found) == limit:
+                break
+            try:
+                study = self.find(name)
+                if study is None:
+                    continue
+                # A study made anew under this name begins with its first trial.
+                is_begun = after is not None and (name, study.uid) == (after.slug, after.uid)
+                cursor = Cursor(number=after.number, by_number=True) if after and is_begun else None
+                views, commit = study.trials(selection, after=cursor, limit=limit - len(found))
+            except (Superseded, StorageClosed):
+                raise  # it may succeed if it is tried again
+            except (StudyNotFound, ConfigInvalid, StorageUnavailable):
+                continue
+            found += [(name, view) for view in views]
+            commits.append(commit)
         return found, commits
 
     def _listed(

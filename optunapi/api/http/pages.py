@@ -21,10 +21,11 @@ def _mark(scope: str) -> str:
     return hashlib.sha256(scope.encode()).hexdigest()[:12]
 
 
-def cursor_of(token: str | None, scope: str, kind: type) -> Any:
-    """The cursor, of type `kind`, in the token of a page of the same listing; None for the first page.
+def cursor_of(token: str | None, scope: str, *kinds: type) -> Any:
+    """The cursor in the token of a page of the same listing; None for the first page.
 
-    `scope` identifies the listing: its study, filters and order.
+    Its type is the one in `kinds`, or if there are several, a list of values of these types. `scope`
+    identifies the listing: its study, filters and order.
 
     Raises:
         RequestInvalid: the token is not one of this listing.
@@ -38,7 +39,13 @@ def cursor_of(token: str | None, scope: str, kind: type) -> Any:
         mark, cursor = content
     except (ValueError, TypeError, RecursionError):
         mark = cursor = None
-    if mark != _mark(scope) or type(cursor) is not kind:
+    if mark != _mark(scope) or not _is_of(cursor, kinds):
         reason = "this is not the `next` of a page of this listing: start without `page`"
         raise request_invalid(reason, "query", "page")
     return cursor
+
+
+def _is_of(cursor: Any, kinds: tuple[type, ...]) -> bool:
+    if len(kinds) == 1:
+        return type(cursor) is kinds[0]
+    return isinstance(cursor, list) and tuple(map(type, cursor)) == kinds

@@ -1,7 +1,7 @@
 """Trials: ask, tell, report, renew, release, suggest, stop, cancel, retry, look at."""
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request
 from optuna.trial import TrialState
@@ -29,6 +29,7 @@ from optunapi.api.schemas.trials import (
     trial_of,
 )
 from optunapi.api.serving.access import Manage, Read, Work
+from optunapi.api.serving.dispatch import CATALOG
 from optunapi.api.serving.long_poll import Patience
 from optunapi.api.serving.operations import in_study
 from optunapi.api.v1.parameters import (
@@ -46,14 +47,18 @@ from optunapi.api.v1.parameters import (
     v1_routes,
 )
 from optunapi.api.v1.requests import distribution_of, request_of, result_of
-from optunapi.engine.reports.pages import Cursor, Order, Selection
+from optunapi.engine.catalog import Catalog, Place
+from optunapi.engine.reports.pages import OPEN, Cursor, Order, Selection
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, TrialView
 
 routes = v1_routes("trials")
 
-States = Literal["waiting", "running", "complete", "pruned", "fail"]
+InState = Annotated[
+    Literal["waiting", "running", "complete", "pruned", "fail"] | None,
+    Query(description="Only those in this state."),
+]
 REFUSES_ASK = (
     *(errors.ValueInvalid, errors.KeyReused, errors.LeaseLost, errors.SpecConflict),
     *(errors.StudyPaused, errors.StudyFinished, errors.NoSlot),
@@ -97,7 +102,7 @@ async def ask(
 async def list_trials(
     dispatch: Read,
     name: Name,
-    state: Annotated[States | None, Query(description="Only those in this state.")] = None,
+    state: InState = None,
     worker: OfWorker = None,
     order: Annotated[
         Order, Query(description="By number or value, `-` for descending.")
@@ -113,7 +118,7 @@ async def list_trials(
     if after is not None:
         place = Cursor(number=after if after >= 0 else ~after, by_number=after < 0)
     selection = Selection(
-        state=None if state is None else TrialState[state.upper()], worker=worker, order=order
+        states=states_of(state, frozenset(TrialState)), worker=worker, order=order
     )
     views = await dispatch.read(
         name, lambda study: study.trials(selection, after=place, limit=limit + 1), absent=[]
@@ -123,6 +128,35 @@ async def list_trials(
         return Ok(page(items, scope, None))
     last = Cursor.of(views[limit - 1].trial)
     return Ok(page(items, scope, ~last.number if last.by_number else last.number))
+
+
+@routes.add("GET", "/trials", TrialPage, "Trials", errors.RequestInvalid)
+async def list_trials_of_all_studies(
+    dispatch: Read,
+    state: InState = None,
+    worker: OfWorker = None,
+    limit: Limit = 100,
+    page_token: Page = None,
+) -> Ok:
+    """Trials of all studies, by study and number: without `state` the open ones, running and waiting.
+
+    A study that cannot be served now is left out: the list of studies has the reason.
+    """
+    scope = json.dumps(["trials of all studies", state, worker])
+    place = cursor_of(page_token, scope, str, str, int)
+    selection = Selection(states=states_of(state, OPEN), worker=worker)
+
+    def listed(catalog: Catalog) -> tuple[dict[str, Any], *tuple[Commit, ...]]:
+        after = None if place is None else Place(*place)
+        found, commits = catalog.trials(selection, after=after, limit=limit + 1)
+        items = [trial_of(view) for _, view in found[:limit]]
+        last = None
+        if len(found) > limit:
+            slug, view = found[limit - 1]
+            last = [slug, view.study_uid, view.trial.number]
+        return page(items, scope, last), *commits
+
+    return Ok(await dispatch.read(CATALOG, listed))
 
 
 @routes.add("GET", TRIAL_ITSELF, TrialReply, "The trial")
@@ -308,6 +342,11 @@ async def cancel_trials(
         name, lambda study: study.cancel_all(states, worker), absent=0
     )
     return Ok({"cancelled": cancelled})
+
+
+def states_of(state: str | None, default: frozenset[TrialState]) -> frozenset[TrialState]:
+    """The states that a request selects."""
+    return default if state is None else frozenset({TrialState[state.upper()]})
 
 
 def patience(request: Request, wanted: AskRequest, seconds: float) -> Patience | None:

@@ -17,18 +17,20 @@ from optunapi.engine.store import Store
 
 Order = Literal["number", "-number", "value", "-value"]
 
+OPEN = frozenset({TrialState.WAITING, TrialState.RUNNING})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which trials are listed, and in which order. A filter that is None selects all."""
+    """Which trials are listed, and in which order. A worker that is None selects those of all."""
 
-    state: TrialState | None = None
+    states: frozenset[TrialState] = frozenset(TrialState)
     worker: str | None = None
     order: Order = "number"
 
     def has(self, trial: FrozenTrial) -> bool:
         """Whether the trial passes the filters."""
-        return (self.state is None or trial.state == self.state) and (
+        return trial.state in self.states and (
             self.worker is None or TrialRecord.of(trial).worker == self.worker
         )
 
@@ -56,7 +58,10 @@ def page_of(
     """At most `limit` selected trials after the cursor, or from the first on."""
     if selection.order in ("number", "-number"):
         number = None if after is None else after.number
-        trials = _by_number(store, study_id, number, descending=selection.order == "-number")
+        descending = selection.order == "-number"
+        # The store knows its open trials: a long history is not searched for them.
+        by_number = _open_by_number if selection.states <= OPEN else _by_number
+        trials = by_number(store, study_id, number, descending=descending)
     else:
         descending = selection.order == "-value"
         trials = _by_value(store, study_id, after, descending=descending)
@@ -77,6 +82,15 @@ def _by_number(
         start = max(0, end - CHUNK)
         yield from reversed(store.trials_from(study_id, start, end - start))
         end = start
+
+
+def _open_by_number(
+    store: Store, study_id: int, after: int | None, *, descending: bool
+) -> Iterator[FrozenTrial]:
+    trials = store.open_trials(study_id)
+    for trial in reversed(trials) if descending else trials:
+        if after is None or (trial.number < after if descending else trial.number > after):
+            yield trial
 
 
 def _by_value(

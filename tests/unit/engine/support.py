@@ -204,13 +204,20 @@ class Life:
         return done(self.study.view())
 
     def trials(
-        self, *, after: Cursor | int | None = None, limit: int = 1000, **selection: Any
+        self,
+        *,
+        after: Cursor | int | None = None,
+        limit: int = 1000,
+        state: TrialState | None = None,
+        **selection: Any,
     ) -> list[Seen]:
         """A page; `after` may be the number of a trial that has not changed since it was shown."""
         if isinstance(after, int) and 0 <= after < self.storage.n_trials(self.id):
             after = Cursor.of(self.storage.trial(self.id, after))
         elif isinstance(after, int):
             after = Cursor(number=after, by_number=False)
+        if state is not None:
+            selection["states"] = frozenset({state})
         found = self.study.trials(Selection(**selection), after=after, limit=limit)
         return [Seen(view) for view in done(found)]
 
