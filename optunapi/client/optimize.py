@@ -4,13 +4,12 @@ import gc
 import logging
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from optunapi.client.optuna_types.attributes import text_of
 from optunapi.client.optuna_types.frozen import FrozenTrial
-from optunapi.client.optuna_types.scalars import numbers_of
 from optunapi.client.process.signals import enter_block, leave_block
 from optunapi.client.progress import progress_bar
 from optunapi.client.study_handle import Ask, StudyHandle
@@ -175,7 +174,8 @@ class Loop:
             if isinstance(error, TAKEN_AWAY) and not trial.is_open:
                 logger.warning("%s was taken away: %s", trial, error)
             elif isinstance(error, self.catch):
-                logger.warning("%s failed: %r", trial, error, exc_info=True)
+                kind, text = type(error).__name__, text_of(error)
+                logger.warning("%s failed: %s: %s", trial, kind, text, exc_info=True)
             else:
                 raise
         finally:
@@ -193,17 +193,4 @@ class Loop:
             return
         if returned is None and trial.stop_requested:
             return  # the end of the block decides
-        try:
-            values = numbers_of(returned)
-        except TypeError as error:
-            self._fail(trial, str(error))
-            return
-        wanted = len(self.study_handle.directions)
-        if len(values) != wanted:
-            self._fail(trial, f"{len(values)} value(s) returned for {wanted} objective(s)")
-            return
-        trial.tell(values)
-
-    def _fail(self, trial: TrialHandle, reason: str) -> None:
-        trial.tell(None, "fail", reason)
-        warnings.warn(f"{trial} failed: {reason}", RuntimeWarning, stacklevel=2)
+        trial.tell_as_optuna(returned)

@@ -10,6 +10,7 @@ from optunapi.client.connection import STUDY_FIELDS, TRIAL_FIELDS, Connection
 from optunapi.client.events import StudyEvent, follow
 from optunapi.client.leases import HeldTrial
 from optunapi.client.optimize import Callback, CurrentLoop, Exceptions, Loop
+from optunapi.client.optuna_types.attributes import attributes
 from optunapi.client.optuna_types.frozen import FrozenTrial
 from optunapi.client.optuna_types.states import StudyDirection, TrialState
 from optunapi.client.study_handle import Ask, StudyHandle
@@ -88,8 +89,8 @@ class Study:
         return self._handle.refresh()
 
     def set_user_attr(self, key: str, value: Any) -> None:
-        """Set an attribute of the study."""
-        self._change({"user_attrs": {key: value}})
+        """Set an attribute of the study. What JSON cannot hold is kept as by `Trial.set_user_attr`."""
+        self._change({"user_attrs": attributes(self, {key: value})})
 
     def pause(self) -> None:
         """Hand out nothing until `resume`; running trials go on."""
@@ -152,7 +153,7 @@ class Study:
             resume=resume,
             lease_seconds=lease_seconds,
             fixed_params=fixed_params,
-            user_attrs=user_attrs,
+            user_attrs=attributes(self, user_attrs),
         )
         return self._handed_out(self._handle.ask(ask, wait=wait))
 
@@ -168,7 +169,8 @@ class Study:
 
         Raises: as `ask`.
         """
-        ask = Ask(worker=worker, lease_seconds=lease_seconds, user_attrs=user_attrs)
+        attrs = attributes(self, user_attrs)
+        ask = Ask(worker=worker, lease_seconds=lease_seconds, user_attrs=attrs)
         return [self._handed_out(document) for document in self._handle.ask_batch(ask, count)]
 
     def _handed_out(self, document: Mapping[str, Any]) -> Trial:
@@ -178,7 +180,7 @@ class Study:
         self,
         number: int | Trial,
         values: Any = None,
-        state: Any = "complete",
+        state: Any = None,
         lease: str | None = None,
         *,
         reason: str | None = None,
@@ -187,9 +189,10 @@ class Study:
 
         Args:
             number: The trial, or its number.
-            values: A number for each objective, also of numpy or torch. NaN and infinite values fail the
-                trial, with a warning.
+            values: A number for each objective, also a boolean or one of numpy or torch.
             state: `complete`, `pruned` (its value is the last report's), `fail`, or Optuna's TrialState.
+                Without it the trial is complete; values that are not finite numbers, one for each
+                objective, fail it with a warning.
             lease: The lease's id, which `pruned` and `fail` need; by default the one this client holds.
             reason: Why the trial failed.
 
@@ -197,8 +200,8 @@ class Study:
             kept on disk, with a warning, and the trial is returned as it will be.
 
         Raises:
-            TypeError: a value is not a number.
-            ValueInvalid: there are too few or too many values.
+            ValueError: the state is `complete` and the values are not finite numbers, one for each
+                objective; the trial stays open.
             TrialFinished: the trial has another result; `extra["trial"]` is the stored trial.
             LeaseLost: the trial was handed on, and the state is `fail` or `pruned`; or it never had this
                 lease.
@@ -210,7 +213,8 @@ class Study:
             held = HeldTrial(
                 study=self.slug, number=number, lease=lease, study_uid=self._handle.uid
             )
-        return TrialHandle(self, self._handle, held, {}).tell(values, state, reason)
+        told = None if state is None else TrialState.of(state)
+        return TrialHandle(self, self._handle, held, {}).tell_as_optuna(values, told, reason)
 
     def cancel(self, number: int) -> FrozenTrial:
         """Fail a waiting or running trial, reason `cancelled`; return it. No lease is needed.
@@ -306,7 +310,7 @@ class Study:
             ValueInvalid: a value is not in the search space.
             StudyFinished: the study's limits leave no place for it.
         """
-        point = {"params": dict(params), "user_attrs": dict(user_attrs or {})}
+        point = {"params": dict(params), "user_attrs": attributes(self, user_attrs)}
         body = {**point, "skip_if_exists": skip_if_exists}
         return self._frozen(self._post_once("queue", body, *TRIAL_FIELDS))
 

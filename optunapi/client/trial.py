@@ -1,7 +1,6 @@
 """The trial that an objective is given: Optuna's `Trial`, whose study is on a server."""
 
 import copy
-import logging
 import math
 import os
 import warnings
@@ -11,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from optunapi.client.connection import TRIAL_FIELDS
+from optunapi.client.optuna_types.attributes import attribute, constraint
 from optunapi.client.optuna_types.distributions import (
     CategoricalDistribution,
     Distribution,
@@ -19,12 +18,10 @@ from optunapi.client.optuna_types.distributions import (
     IntDistribution,
 )
 from optunapi.client.optuna_types.frozen import FrozenTrial, local_time
-from optunapi.client.optuna_types.scalars import number_of, unwrapped
-from optunapi.client.trial_handle import UNDELIVERED, TrialHandle
+from optunapi.client.optuna_types.scalars import number_of, shown, unwrapped
+from optunapi.client.trial_handle import TrialHandle
 
 Choice = TypeVar("Choice")
-
-logger = logging.getLogger("optunapi")
 
 
 class Trial:
@@ -192,12 +189,11 @@ class Trial:
     def report(self, value: float, step: int) -> "Trial":
         """Report an intermediate value; return the trial. `should_prune` then returns the server's answer.
 
-        The first value of a step is kept. A value that is not finite is not sent: `should_prune` returns
-        True then if the study has a pruner, as after a NaN in Optuna.
+        The first value of a step is kept. NaN and infinite values are kept too; JSON shows them as null.
 
         Raises:
             NotImplementedError: the study has several objectives.
-            TypeError: the value is not a number, or the step is not an integer.
+            TypeError: `float` does not take the value, or `int` the step.
             ValueError: the step is negative.
             LeaseLost: the trial was handed on: end the training.
         """
@@ -206,18 +202,15 @@ class Trial:
         try:
             step = int(step)
         except (TypeError, ValueError):
-            raise TypeError(f"the step {step!r} is not an integer") from None
+            raise TypeError(f"the step {shown(step)} is not an integer") from None
         if step < 0:
             raise ValueError(f"the step {step} is negative")
-        if not math.isfinite(value):
-            warnings.warn(f"a report of {value} is not kept", RuntimeWarning, stacklevel=2)
-            pruner = self._handle.study_handle.document["pruner"]["name"]
-            self._handle.should_prune = bool(pruner != "none")
-            return self
         if step in self._reported:
             text = f"step {step} was reported before, and its first value is kept"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
-        sent = {"step": step, "value": value}
+        sent: dict[str, Any] = {"step": step, "value": value if math.isfinite(value) else None}
+        if math.isinf(value):
+            sent["infinity"] = "+" if value > 0 else "-"
         answer = self._handle.call_with_lease("report", sent, "should_prune")
         self._reported.add(step)
         self._handle.should_prune = bool(answer["should_prune"])
@@ -243,36 +236,25 @@ class Trial:
         """Send an attribute, also after the trial is closed. If the server is not reached while the trial is
         open, it is sent with the result.
 
+        What JSON cannot hold is kept as null (a number that is not finite, a value that is too large) or
+        as its text (any other object), with a warning.
+
         Raises:
             ServerUnavailable: the trial is closed, and the server is not reached.
-            TypeError, ValueError: JSON cannot represent the value.
         """
-        unsent = self._held.unsent_attrs
-        try:
-            body = {"user_attrs": {**unsent, key: value}}
-            self._handle.call("PATCH", body=body, fields=TRIAL_FIELDS)
-        except UNDELIVERED as error:
-            if not self.is_open:
-                raise
-            text = "the attribute %r of %s is sent with its result: %s"
-            logger.warning(text, key, self._handle, error)
-            unsent[key] = value
-        else:
-            unsent.clear()
+        self._handle.set_user_attr(*attribute(self._handle, key, value))
         self._held.user_attrs[key] = value
 
     def set_constraint(self, name: str, value: float) -> None:
         """Set a constraint, which holds at 0 or below. It is sent with the result.
 
-        The first value of a name is kept.
+        The first value of a name is kept. An infinite value is kept as the largest float, with a warning.
 
         Raises:
-            TypeError: the value is not a number.
-            ValueError: the value is not finite.
+            TypeError: `float` does not take the value.
+            ValueError: the value is NaN.
         """
-        value = number_of(value)
-        if not math.isfinite(value):
-            raise ValueError(f"the constraint {name!r} is {value}, which is not finite")
+        name, value = constraint(self._handle, name, value)
         if name in self._held.constraints:
             text = f"the constraint {name!r} was set before, and its first value is kept"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
@@ -296,7 +278,13 @@ class Trial:
     # The end
 
     def tell(self, values: Any, state: Any = "complete") -> FrozenTrial:
-        """Close the trial with its result; see `Study.tell`."""
+        """Close the trial with its result. A value that is not finite fails it, with a warning.
+
+        Raises:
+            TypeError: a value is not a number; the trial stays open.
+            ValueInvalid: there are too few or too many values; the trial stays open.
+            TrialFinished, LeaseLost: see `Study.tell`.
+        """
         return self._handle.tell(values, state)
 
     def fail(self, reason: str | None = None) -> FrozenTrial:

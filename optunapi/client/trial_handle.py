@@ -1,7 +1,7 @@
 """One held trial: what this process knows of it, and how it ends: told, kept on disk, or given back."""
 
+import json
 import logging
-import math
 import sys
 import warnings
 from collections.abc import Mapping
@@ -13,9 +13,10 @@ from optunapi.client.connection import TRIAL_FIELDS
 from optunapi.client.http.retries import Retries
 from optunapi.client.http.session import Request
 from optunapi.client.leases import HeldTrial
+from optunapi.client.optuna_types.attributes import text_of
 from optunapi.client.optuna_types.distributions import Distribution
 from optunapi.client.optuna_types.frozen import FrozenTrial
-from optunapi.client.optuna_types.scalars import numbers_of
+from optunapi.client.optuna_types.scalars import fault_of, not_finite, numbers_of, shown
 from optunapi.client.optuna_types.states import TrialState
 from optunapi.client.process.forks import generation
 from optunapi.client.process.signals import enter_block, leave_block
@@ -30,11 +31,14 @@ from optunapi.errors import (
     NotFound,
     OptunAPIError,
     StudyReplaced,
+    TooLarge,
     TrialFinished,
     TrialWaiting,
     TryLater,
     UnexpectedReply,
 )
+
+logger = logging.getLogger("optunapi")
 
 # It is unknown whether the server has the request; it may accept it later.
 UNDELIVERED = (TryLater, Internal, UnexpectedReply)
@@ -42,10 +46,9 @@ UNDELIVERED = (TryLater, Internal, UnexpectedReply)
 TAKEN_AWAY = (LeaseLost, StudyReplaced, TrialFinished)
 RELEASE_SECONDS = 5.0
 LONGEST_REASON = 10_000
+MOST_UNSENT = 2**19  # bytes of attributes that go with a result; the server takes 1 MiB in all
 STOPPED = "stopped"
 NO_VALUE = "no-score"
-
-logger = logging.getLogger("optunapi")
 
 
 class TrialPruned(Exception):
@@ -140,22 +143,47 @@ class TrialHandle:
             self.held.lost = error
             raise
 
+    def set_user_attr(self, name: str, value: Any) -> None:
+        """Send an attribute, which JSON can hold; see `Trial.set_user_attr`."""
+        unsent = self.held.unsent_attrs
+        try:
+            if unsent:
+                self._send_attrs(unsent)
+                unsent.clear()
+            try:
+                self._send_attrs({name: value})
+            except TooLarge as error:
+                self._warn_too_large(name, value, error.detail)
+                self._send_attrs({name: None})
+        except UNDELIVERED as error:
+            if not self.is_open:
+                raise
+            logger.warning("the attribute %r of %s is sent with its result: %s", name, self, error)
+            unsent.pop(name, None)
+            size = len(json.dumps({**unsent, name: value}, ensure_ascii=False).encode())
+            if size > MOST_UNSENT:
+                self._warn_too_large(name, value, f"{MOST_UNSENT} bytes can go with a result")
+                value = None
+            unsent[name] = value
+
+    def _send_attrs(self, attrs: Mapping[str, Any]) -> None:
+        self.call("PATCH", body={"user_attrs": attrs}, fields=TRIAL_FIELDS)
+
+    def _warn_too_large(self, name: str, value: Any, reason: str) -> None:
+        text = f"the attribute {name!r} of {self}, {shown(value)}, is too large and kept as null: "
+        warnings.warn(text + reason, RuntimeWarning, stacklevel=4)
+
     # The end of a trial
 
     def tell(self, values: Any, state: Any = "complete", reason: str | None = None) -> FrozenTrial:
         """Close the trial with its result; see `Study.tell`."""
         told = TrialState.COMPLETE if state is None else TrialState.of(state)
         numbers = None if values is None else numbers_of(values)
-        diverged = numbers is not None and not all(map(math.isfinite, numbers))
-        if diverged:
-            assert numbers is not None
-            reason = f"{numbers[0] if len(numbers) == 1 else numbers} is not finite"
-            told, numbers = TrialState.FAIL, None
-        elif (
-            reason is not None
-        ):  # it may be an exception's message, even with half a surrogate pair
-            text = reason.replace("\0", "\ufffd").encode(errors="replace").decode()
-            reason = text[:LONGEST_REASON]
+        fault = None if numbers is None else not_finite(numbers)
+        if fault is not None:
+            told, numbers, reason = TrialState.FAIL, None, fault
+        if reason is not None:
+            reason = text_of(reason).replace("\0", "\ufffd")[:LONGEST_REASON]
         given = {
             "values": numbers,
             "reason": reason,
@@ -165,7 +193,7 @@ class TrialHandle:
         }
         body = {"state": told.word} | {k: v for k, v in given.items() if v is not None}
         document = self._send_or_keep(body)
-        if diverged:
+        if fault is not None:
             warnings.warn(f"{self} failed: {reason}", RuntimeWarning, stacklevel=3)
         if document is not None:
             self.result = self.study_handle.frozen(self.study, document, self.suggested)
@@ -182,6 +210,21 @@ class TrialHandle:
                 constraints=dict(self.held.constraints),
             )
         return self.result
+
+    def tell_as_optuna(
+        self, values: Any, state: TrialState | None = None, reason: str | None = None
+    ) -> FrozenTrial:
+        """Close the trial as Optuna's `Study.tell` does; see `Study.tell`."""
+        if state not in (None, TrialState.COMPLETE):
+            return self.tell(values, state, reason)
+        fault = fault_of(values, len(self.study_handle.directions))
+        if fault is None:
+            return self.tell(values)
+        if state is not None:
+            raise ValueError(f"{self} cannot be complete: {fault}")
+        closed = self.tell(None, "fail", fault)
+        warnings.warn(f"{self} failed: {fault}", RuntimeWarning, stacklevel=3)
+        return closed
 
     def _send_or_keep(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the closed trial, or None if the result was kept on disk, with a warning."""
@@ -290,6 +333,6 @@ class TrialHandle:
         elif is_pruning:
             self.tell(None, "pruned")
         elif isinstance(error, Exception):
-            self.tell(None, "fail", f"{type(error).__name__}: {error}")
+            self.tell(None, "fail", f"{type(error).__name__}: {text_of(error)}")
         else:
             self.release()

@@ -187,4 +187,4 @@ def _last_report(trial: FrozenTrial) -> tuple[float, ...]:
     if trial.last_step is None:
         return ()
     value = trial.intermediate_values[trial.last_step]
-    return (value,) if math.isfinite(value) else ()
+    return () if math.isnan(value) else (value,)

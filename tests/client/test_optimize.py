@@ -167,7 +167,6 @@ def test_a_pruned_trial_does_not_end_the_call(study: Study, pruned: type[Excepti
         ("good", "'good' is not a number"),
         ([1.0, 2.0], "2 value(s) returned for 1 objective(s)"),
         ([], "0 value(s) returned for 1 objective(s)"),
-        (True, "True is not a number"),
         (float("nan"), "nan is not finite"),
     ],
 )

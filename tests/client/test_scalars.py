@@ -35,30 +35,31 @@ def test_anything_that_is_one_number_is_that_number(value: Any) -> None:
     assert found == 2.0
 
 
+@pytest.mark.parametrize("value", [True, np.bool_(True), torch.tensor(True)], ids=repr)
+def test_a_boolean_is_a_number_as_in_optuna(value: Any) -> None:
+    assert number_of(value) == 1.0
+    assert numbers_of(value) == [1.0]
+
+
 @pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        "2",
-        b"2",
-        True,
-        np.bool_(True),
-        torch.tensor(True),
-        np.array([2.0, 3.0]),
-        2j,
-        {},
-        [2.0],
-    ],
-    ids=repr,
+    "value", [None, np.array([2.0, 3.0]), 2j, {}, [2.0], "high", b"high"], ids=repr
 )
 def test_anything_else_is_refused(value: Any) -> None:
     with pytest.raises(TypeError, match="is not a number"):
         number_of(value)
 
 
-def test_an_integer_beyond_floats_is_infinite() -> None:
-    assert number_of(10**400) == float("inf")
-    assert number_of(-(10**400)) == float("-inf")
+def test_an_integer_beyond_floats_is_refused_as_in_optuna() -> None:
+    with pytest.raises(OverflowError):
+        number_of(10**400)
+    with pytest.raises(TypeError, match="is not a number"):
+        numbers_of(10**400)
+
+
+def test_a_text_is_a_number_in_a_report_and_not_in_a_result_as_in_optuna() -> None:
+    assert number_of("0.5") == 0.5
+    with pytest.raises(TypeError, match=r"'0\.5' is not a number"):
+        numbers_of(["0.5"])
 
 
 @pytest.mark.parametrize("values", [[1, 2], (1.0, np.float32(2)), [torch.tensor(1), 2]])

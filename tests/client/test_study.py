@@ -198,7 +198,7 @@ def test_a_value_that_is_not_finite_fails_the_trial_with_a_warning(
     assert "is not finite" in closed.fail_reason
 
 
-@pytest.mark.parametrize("value", ["3", True, {}, object()])
+@pytest.mark.parametrize("value", ["3", {}, object()])
 def test_a_value_that_is_not_a_number_is_refused_and_the_trial_stays_open(
     study: Study, value: Any
 ) -> None:
@@ -223,7 +223,7 @@ def test_a_refused_tell_of_another_clients_trial_does_not_hold_it(
     trial = study.ask()
     elsewhere = Client(server.url).study(study.name)
     with pytest.raises(ValueInvalid):
-        elsewhere.tell(trial.number, [1.0, 2.0], lease=trial.lease)
+        elsewhere.tell(trial.number, [1.0, 2.0], "pruned", lease=trial.lease)
     assert elsewhere.connection.held.get(study.slug, trial.number) is None
 
 

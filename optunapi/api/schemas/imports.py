@@ -12,7 +12,7 @@ from optunapi.api.schemas.trials import ONE_WAY_OF_GIVING_VALUES, ResultBody
 _STEP = r"(0|[1-9][0-9]{0,18})"
 
 
-def _steps(values: dict[str, float]) -> dict[str, float]:
+def _steps(values: dict[str, float | None]) -> dict[str, float | None]:
     for step in values:
         if not re.fullmatch(_STEP, step):
             raise ValueError("a step is a whole number of at most 19 digits")
@@ -20,7 +20,7 @@ def _steps(values: dict[str, float]) -> dict[str, float]:
 
 
 Steps = Annotated[
-    dict[str, float],
+    dict[str, float | None],
     AfterValidator(_steps),
     Field(json_schema_extra={"propertyNames": {"pattern": f"^{_STEP}$"}}),
 ]

@@ -1,5 +1,6 @@
 """Bodies and replies of one trial: asked for, told, reported, renewed, released, looked at."""
 
+import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
@@ -104,8 +105,25 @@ class ReportBody(OnTrial):
     )
 
     step: Annotated[int, Field(ge=0, lt=2**63), WHOLE]
-    value: float
+    value: Annotated[float | None, Field(description="Null: not a number. It is kept as such.")]
+    infinity: Annotated[
+        Literal["+", "-"] | None,
+        Field(description="With a `value` of null: the value is infinite, with this sign."),
+    ] = None
     lease: LeaseId | None = None
+
+    @model_validator(mode="after")
+    def _infinity_stands_for_the_value(self) -> Self:
+        if self.infinity is not None and self.value is not None:
+            raise ValueError("`infinity` goes with a `value` of null")
+        return self
+
+    @property
+    def number(self) -> float:
+        """The value, which JSON cannot hold if it is not finite."""
+        if self.value is not None:
+            return self.value
+        return math.nan if self.infinity is None else float(f"{self.infinity}inf")
 
 
 class RenewBody(OnTrial):

@@ -1,6 +1,7 @@
 """Trials from elsewhere: finished ones, and those that `export` wrote, in any state."""
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -110,7 +111,10 @@ def _item(item: ImportedBody | ExportedBody, parsed: dict[str, BaseDistribution]
         distributions={
             name: _distribution(name, wire, parsed) for name, wire in item.distributions.items()
         },
-        intermediate_values={int(step): v for step, v in item.intermediate_values.items()},
+        intermediate_values={
+            int(step): math.nan if value is None else value
+            for step, value in item.intermediate_values.items()
+        },
         started_at=item.started_at,
         finished_at=item.finished_at,
     )

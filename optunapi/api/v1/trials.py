@@ -202,7 +202,7 @@ async def report(
         name,
         in_study(
             reported.study_uid,
-            lambda study: study.report(n, reported.step, reported.value, reported.lease),
+            lambda study: study.report(n, reported.step, reported.number, reported.lease),
         ),
     )
     return Ok(

@@ -1,5 +1,6 @@
 """A trial as it was at one moment: to look at, and for callbacks."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -51,7 +52,10 @@ class FrozenTrial:
             params=params,
             values=document["values"],
             distributions={n: d for n, d in distributions.items() if n in params},
-            intermediate_values={int(k): v for k, v in document["intermediate_values"].items()},
+            intermediate_values={
+                int(step): math.nan if value is None else value
+                for step, value in document["intermediate_values"].items()
+            },
             datetime_start=local_time(document["started_at"]),
             datetime_complete=local_time(document["finished_at"]),
             constraints=document["constraints"],

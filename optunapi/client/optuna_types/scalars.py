@@ -4,34 +4,62 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+LONGEST_SHOWN = 200
+
 
 def number_of(value: Any) -> float:
-    """Return anything that is one number as a float; an array or tensor with one element is one.
+    """Return a report or a constraint as a float: whatever `float` takes, as in Optuna.
 
     Raises:
-        TypeError: the value is not a number. A boolean is not: it is usually a comparison returned by
-            mistake.
+        TypeError: `float` does not take the value.
+        OverflowError: an integer is too large for a float.
     """
-    scalar = unwrapped(value)
-    if isinstance(scalar, bool | str | bytes):
-        raise TypeError(f"{scalar!r} is not a number")
     try:
-        return float(scalar)
+        return float(unwrapped(value))
     except (TypeError, ValueError):
-        raise TypeError(f"{value!r} is not a number") from None
-    except OverflowError:
-        return math.inf if scalar > 0 else -math.inf
+        raise TypeError(f"{shown(value)} is not a number") from None
 
 
 def numbers_of(values: Any) -> list[float]:
-    """Return the number, or the sequence of numbers, that an objective returned as floats.
+    """Return the number, or the sequence of numbers, of a result as floats.
+
+    A boolean is 1.0 or 0.0, as in Optuna. A text is never a number here.
 
     Raises:
-        TypeError: a value is not a number, or is None.
+        TypeError: a value is not a number.
     """
-    if isinstance(values, Sequence) and not isinstance(values, str | bytes):
-        return [number_of(value) for value in values]
-    return [number_of(values)]
+    several = isinstance(values, Sequence) and not isinstance(values, str)
+    return [_result_of(value) for value in (values if several else [values])]
+
+
+def fault_of(values: Any, n_objectives: int) -> str | None:
+    """Return why an objective's result is none, as Optuna judges it; None if it has a value for each.
+
+    An infinite value, which Optuna takes, is none either: the wire has finite numbers.
+    """
+    try:
+        numbers = numbers_of(values)
+    except TypeError as error:
+        return str(error)
+    if len(numbers) != n_objectives:
+        return f"{len(numbers)} value(s) returned for {n_objectives} objective(s)"
+    return not_finite(numbers)
+
+
+def not_finite(numbers: Sequence[float]) -> str | None:
+    """Return the message for values of which one is not finite; None if all are."""
+    if all(map(math.isfinite, numbers)):
+        return None
+    return f"{numbers[0] if len(numbers) == 1 else numbers} is not finite"
+
+
+def _result_of(value: Any) -> float:
+    try:
+        scalar = unwrapped(value)
+        math.isnan(scalar)  # takes everything that `float` takes but texts
+        return float(scalar)
+    except Exception:  # whatever a library's `__float__` raises
+        raise TypeError(f"{shown(value)} is not a number") from None
 
 
 def unwrapped(value: Any) -> Any:
@@ -40,6 +68,15 @@ def unwrapped(value: Any) -> Any:
     if callable(item) and getattr(value, "shape", None) == ():
         return item()
     return value
+
+
+def shown(value: Any) -> str:
+    """Return the `repr` of any object for a message: cut where it is long, or its type where it fails."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def json_default(value: Any) -> Any:
