@@ -185,7 +185,7 @@ ATTRIBUTES: list[Any] = [
     {1, 2},
     b"bytes",
     datetime.datetime(2026, 11, 29, 8),
-    Path("/tmp/model.pt"),
+    Path("runs/model.pt"),
     Config(),
     Decimal("0.1"),
     1j,
