@@ -239,6 +239,16 @@ class StudyDeleted(StudyEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamplerFailed(StudyEvent):
+    """The study's sampler raised: values are drawn at random until it works again."""
+
+    level = logging.ERROR
+    message = "sampler failed, values are drawn at random"
+    sampler: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyUnavailable(StudyEvent):
     """A study could not be opened."""
 

@@ -5,7 +5,6 @@ under `Sampling.lock`. A native sampler draws a single point without it.
 """
 
 import copy
-import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +29,8 @@ from optunapi.engine.trials.draft import Draft, Drafted, Suggest, drawn
 from optunapi.engine.trials.policy import Policy
 from optunapi.engine.values import AskRequest
 from optunapi.errors import ValueInvalid
-
-logger = logging.getLogger(__name__)
+from optunapi.telemetry.emit import emit
+from optunapi.telemetry.events import SamplerFailed
 
 SAMPLER_TRIES = 4
 
@@ -139,13 +138,8 @@ class Sampling:
         reason = f"{type(error).__name__}: {error}"
         if reason != self._state.sampler_failure:
             self._state.sampler_failure = reason
-            logger.warning(
-                "study %s: the sampler %s failed, values are drawn at random instead: %s",
-                self._state.name,
-                sampler,
-                reason,
-                exc_info=error,
-            )
+            failed = SamplerFailed(study=self._state.name, sampler=sampler, reason=reason)
+            emit(failed, error=error)
 
     def follow(self, spec: StudySpec, check: Callable[[], None]) -> None:
         """Sample by another specification from the next ask on; queue the points that it adds.
