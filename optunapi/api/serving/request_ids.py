@@ -2,12 +2,15 @@
 
 import re
 import secrets
+from itertools import count
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from optunapi.telemetry.context import request_id
 
 HEADER = b"x-request-id"
+_PROCESS = secrets.token_hex(6)  # ids of another server, or of this one before a restart, differ
+_numbers = count()
 _SANE = re.compile(rb"[ -~]{1,128}")
 
 
@@ -16,7 +19,7 @@ def _id_of(scope: Scope) -> str:
     given = [value for name, value in scope["headers"] if name == HEADER]
     if len(given) == 1 and _SANE.fullmatch(value := given[0].strip()):
         return bytes(value).decode("ascii")
-    return secrets.token_hex(8)
+    return f"{_PROCESS}{next(_numbers):06x}"  # random bytes for each take longer
 
 
 class RequestIds:
