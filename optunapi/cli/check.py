@@ -1,11 +1,12 @@
 """`optunapi check`: the errors of configuration files, before a server reads them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from optunapi.cli.output import Exit, json_option, print_json, wants_json
+from optunapi.cli.output import CommandFailed, Exit, json_option, print_json, wants_json
 from optunapi.errors import ConfigInvalid
 
 if TYPE_CHECKING:
@@ -31,21 +32,25 @@ def summary(spec: "StudySpec") -> str:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE…]")
 @json_option
 def check(files: tuple[Path, ...]) -> None:
     """Check configuration files, and list all their errors.
 
-    A line that begins with `notice` is about something valid that may not be meant.
+    FILE may be a folder. Without FILE, the config folder of the home is checked, as a server reads it. A
+    line that begins with `notice` is about something valid that may not be meant.
     """
+    from optunapi.engine.config_files import misplaced
     from optunapi.engine.spec.files import read_with_notices
 
     results = []
-    for path in files:
+    for path, is_in_folder in _paths(files):
         spec = None
         errors: list[dict[str, Any]] = []
         notices: list[dict[str, Any]] = []
         try:
+            if is_in_folder and (fault := misplaced(path)):
+                raise fault
             spec, notices = read_with_notices(path)
         except ConfigInvalid as error:
             errors = list(error.extra["errors"])
@@ -65,3 +70,22 @@ def check(files: tuple[Path, ...]) -> None:
         print_json({"files": results})
     if any(result["errors"] for result in results):
         raise SystemExit(Exit.REFUSED)
+
+
+def _paths(given: tuple[Path, ...]) -> Iterator[tuple[Path, bool]]:
+    """The files to check, each with whether it was found in a folder."""
+    from optunapi.cli.serve import settings_or_fail
+    from optunapi.engine.config_files import files_of
+
+    for path in given or (settings_or_fail().configs,):
+        if given and not path.is_dir():
+            yield path, False
+            continue
+        try:
+            found = files_of(path)
+        except OSError as error:
+            raise CommandFailed(f"{path} cannot be read: {error.strerror}") from None
+        if not found:
+            click.echo(f"{path} contains no configuration", err=True)
+        for file in found:
+            yield file, True

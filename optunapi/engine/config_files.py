@@ -125,29 +125,20 @@ class ConfigFiles:
         """
         until = time.monotonic() + seconds
         try:
-            paths = sorted(path for path in self.folder.iterdir() if path.name[0] != ".")
+            paths = files_of(self.folder)
         except OSError:
             return []  # the folder is not there, or not readable: no study has a file
         for gone in self._logged.keys() - {path.name for path in paths}:
             self._logged.pop(gone, None)
         found = []
         for path in paths:
-            if path.suffix in SUFFIXES and NAME.fullmatch(path.stem):
+            error = misplaced(path)
+            if error is None:
                 known = self._read.get(path.stem)
                 config = known if time.monotonic() > until else self.find(path.stem)
-                if config is not None and config.signature[0] != path.suffix:
-                    reason = f"{path.stem}{config.signature[0]} is used in its place: remove one of the two"
-                    error = _not_a_study(path, reason)
-                elif config is None and path.is_symlink():
-                    error = _not_a_study(path, "it is a link to a file that is not there")
-                elif config is None or not isinstance(config.content, ConfigInvalid):
+                if config is None or not isinstance(config.content, ConfigInvalid):
                     continue
-                else:
-                    error = config.content
-            elif path.suffix.lower() in SUFFIXES or path.is_file():
-                error = _not_a_study(path, _wrong_name(path))
-            else:
-                continue  # a folder with other things
+                error = config.content
             self._log(path.name, (), error)
             found.append(
                 InvalidFile(
@@ -165,22 +156,40 @@ class ConfigFiles:
             emit(ConfigBroken(file=shown(file), errors=tuple(map(_line, content.extra["errors"]))))
 
 
-def _line(error: Mapping[str, Any]) -> str:
-    parts = (error["line"] and f"line {error['line']}", error["key"], error["reason"])
-    return ": ".join(str(part) for part in parts if part)
+def files_of(folder: Path) -> list[Path]:
+    """Every file of the folder that is a study, or may be meant to be one, by name.
+
+    Raises:
+        OSError: the folder is not there, or cannot be read.
+    """
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.name[0] != "." and (path.suffix.lower() in SUFFIXES or path.is_file())
+    )
 
 
-def _not_a_study(path: Path, reason: str) -> ConfigInvalid:
-    file = shown(path.name)
-    error = {"file": file, "line": None, "key": None, "reason": reason}
+def misplaced(path: Path) -> ConfigInvalid | None:
+    """Why a file of the folder is no study whatever is in it, or None."""
+    reason = None
+    if path.suffix not in SUFFIXES:
+        ending = SUFFIXES[0] if path.suffix.lower() in SUFFIXES else " or ".join(SUFFIXES)
+        reason = f"a study's file ends in {ending}: rename it, or move it out of the folder"
+    elif not NAME.fullmatch(path.stem):
+        reason = f"a study's name {NAME_RULE}: rename the file"
+    elif path.is_symlink() and not path.exists():
+        reason = "it is a link to a file that is not there"
+    elif path.suffix != SUFFIXES[0] and path.with_suffix(SUFFIXES[0]).exists():
+        reason = f"{path.stem}{SUFFIXES[0]} is used in its place: remove one of the two"
+    if reason is None:
+        return None
+    error = {"file": shown(path.name), "line": None, "key": None, "reason": reason}
     return ConfigInvalid(reason, errors=[error])
 
 
-def _wrong_name(path: Path) -> str:
-    if path.suffix in SUFFIXES:
-        return f"a study's name {NAME_RULE}: rename the file"
-    ending = SUFFIXES[0] if path.suffix.lower() in SUFFIXES else " or ".join(SUFFIXES)
-    return f"a study's file ends in {ending}: rename it, or move it out of the folder"
+def _line(error: Mapping[str, Any]) -> str:
+    parts = (error["line"] and f"line {error['line']}", error["key"], error["reason"])
+    return ": ".join(str(part) for part in parts if part)
 
 
 def shown(name: str) -> str:

@@ -84,3 +84,41 @@ def test_json_before_or_after_the_command_gives_one_document(
     assert good["path"] == str(digits)
     assert good["errors"] == []
     assert list(good["spec"]["parameters"])[:2] == ["loss", "penalty"]
+
+
+def test_without_a_file_every_file_of_the_config_folder_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: Path
+) -> None:
+    monkeypatch.setenv("OPTUNAPI_HOME", str(tmp_path))
+    config = tmp_path / "config"
+    config.mkdir()
+    bad.rename(config / "bad.yaml")
+    for name in ("good.yaml", "good.yml", "my study.yaml", "UPPER.YAML", "notes.txt", ".hidden"):
+        (config / name).write_text("x: {type: float, low: 0, high: 1}\n")
+    (config / "link.yaml").symlink_to(config / "absent.yaml")
+    (config / "folder.yaml").mkdir()
+    (config / "folder").mkdir()
+    result = check("check")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == [
+        *("UPPER.YAML", "bad.yaml:3", "bad.yaml:6", "folder.yaml", "good.yaml", "good.yml"),
+        *("link.yaml", "my study.yaml", "notes.txt"),
+    ]
+    assert lines[4].startswith(f"{config}/good.yaml: minimize score over x")
+    assert check("check", config).stdout == result.stdout
+    files = json.loads(check("check", "--json").stdout)["files"]
+    assert [bool(file["errors"]) for file in files] == [True] * 3 + [False] + [True] * 4
+
+
+def test_a_config_folder_that_is_empty_or_not_there_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPTUNAPI_HOME", str(tmp_path))
+    missing = check("check")
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert f"{tmp_path}/config cannot be read" in missing.stderr
+    (tmp_path / "config").mkdir()
+    empty = check("check")
+    assert (empty.exit_code, empty.stdout) == (0, "")
+    assert "contains no configuration" in empty.stderr
