@@ -60,7 +60,7 @@ its HTTP status.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from typing import Any, Self
 
@@ -81,9 +81,38 @@ class OptunAPIError(Exception):
         self.status = status
         self.extra: Mapping[str, Any] = extra
 
+    def __str__(self) -> str:
+        """`detail`, and below it what `extra` says beyond that."""
+        more = (line for key, value in self.extra.items() for line in _lines(key, value))
+        return "\n".join([self.detail, *(f"  {line}" for line in more if line not in self.detail)])
+
     def again(self) -> Self:
         """Return a copy to raise: one object raised in many threads would collect all their tracebacks."""
         return copy(self)
+
+
+def _lines(key: str, value: Any) -> Iterator[str]:
+    """What a part of `extra` says, a line for each item of a list."""
+    if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+        for each in value:
+            yield _line(each)
+    elif key == "trial" and isinstance(value, Mapping):
+        told = {name: value.get(name) for name in ("number", "state", "values", "fail_reason")}
+        yield "the stored trial: " + ", ".join(f"{k} {v}" for k, v in told.items() if v is not None)
+    elif value is not None and isinstance(value, str | int | float | list | tuple | Mapping):
+        yield value if isinstance(value, str) and len(value) > 60 else f"{key}: {value}"
+
+
+def _line(item: Mapping[str, Any]) -> str:
+    """An item of `errors` or of `diff`."""
+    reason = item.get("reason")
+    if "old" in item or "new" in item:
+        change = f"{item.get('key')}: {item.get('old')!r} became {item.get('new')!r}"
+        return f"{change} ({reason})" if reason else change
+    location = ".".join(map(str, item.get("location") or ()))
+    line = f"line {item['line']}" if item.get("line") else None
+    places = [str(each) for each in (item.get("file"), line, item.get("key"), location) if each]
+    return ": ".join([", ".join(places), str(reason)] if places else [str(reason)])
 
 
 class BadRequest(OptunAPIError, has_code=False):

@@ -20,6 +20,7 @@ from optunapi.client.optuna_types.distributions import (
 from optunapi.client.optuna_types.frozen import FrozenTrial, local_time
 from optunapi.client.optuna_types.scalars import number_of, shown, unwrapped
 from optunapi.client.trial_handle import TrialHandle
+from optunapi.errors import ValueInvalid
 
 Choice = TypeVar("Choice")
 
@@ -168,6 +169,11 @@ class Trial:
             known = self.distributions.get(name)
         if known is not None and known.is_kind_of(distribution):
             if known != distribution:
+                if name not in suggested and not distribution.contains(params[name]):
+                    raise ValueInvalid(
+                        f"{name!r} is {params[name]}, sampled from the study's {known}, which is outside "
+                        f"the objective's {distribution}: make the two ranges the same"
+                    )
                 warnings.warn(
                     f"{name!r} was sampled from {known} and keeps its value: another range is ignored",
                     RuntimeWarning,

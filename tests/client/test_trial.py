@@ -51,9 +51,30 @@ def test_a_parameter_of_the_configuration_costs_no_request_and_another_costs_one
     }
 
 
+def test_a_configured_value_outside_the_objectives_own_range_is_refused_with_both(
+    study: Study, trial: Trial
+) -> None:
+    with pytest.raises(ValueInvalid) as raised:
+        trial.suggest_float("x", 20, 30)
+    assert "high=10.0" in str(raised.value)
+    assert "high=30.0" in str(raised.value)
+    asked: list[int] = []
+
+    def objective(trial: Trial) -> float:
+        asked.append(trial.number)
+        return trial.suggest_float("x", 20, 30)
+
+    with pytest.raises(ValueInvalid):
+        study.optimize(objective, n_trials=3)
+    assert len(asked) == 1
+    failed = study.trial(asked[0])
+    assert failed.state == "fail"
+    assert "make the two ranges the same" in str(failed.fail_reason)
+
+
 def test_another_range_gives_the_first_value_with_a_warning(trial: Trial) -> None:
     with pytest.warns(RuntimeWarning, match="another range is ignored"):
-        assert trial.suggest_float("x", 0, 1) == trial.params["x"]
+        assert trial.suggest_float("x", -20, 20) == trial.params["x"]
     width = trial.suggest_float("width", 0, 1)
     with pytest.warns(RuntimeWarning, match="another range is ignored"):
         assert trial.suggest_float("width", 5, 9) == width

@@ -33,6 +33,10 @@ class _Range:
         """Whether both may be distributions of one parameter."""
         return type(self) is type(other) and self.log == other.log
 
+    def contains(self, value: Any) -> bool:
+        """Whether a value is between the bounds; steps are not looked at."""
+        return bool(self.low <= value <= self.high)  # type: ignore[attr-defined]
+
     def _check(self, low: float, high: float, step: float | None) -> None:
         try:
             finite = math.isfinite(low) and math.isfinite(high)
@@ -146,6 +150,10 @@ class CategoricalDistribution:
                 )
             if isinstance(choice, float) and not math.isfinite(choice):
                 raise ValueError(f"the choice {choice} cannot be sent: choose by a name")
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value is one of the choices."""
+        return any(unwrapped(choice) == unwrapped(value) for choice in self.choices)
 
     def value_of(self, value: Any) -> Any:
         """The caller's own object among the choices, for a value on the wire."""
