@@ -24,7 +24,7 @@ CALLS: dict[Any, dict[str, str]] = {
     Study: {
         "ask": "worker=None, resume=False, lease_seconds=60, wait=0, fixed_params=None",
         "ask_batch": "count",
-        "tell": "number, values=None, state='complete', lease=None",
+        "tell": "number, values=None, state=None, lease=None",
         "optimize": (
             "objective, n_trials=None, timeout=None, n_jobs=1, callbacks=(), catch=(), "
             "show_progress_bar=True"
