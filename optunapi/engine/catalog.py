@@ -395,6 +395,16 @@ class Catalog:
                 raise
         return feed, stop
 
+    def listen_to_all(self, listener: Listener) -> tuple[Feed, Listener]:
+        """The feed of all studies, and a function that ends the listening.
+
+        It keeps every change from now on, also those of studies that are opened or created later. A study
+        that cannot be opened has no changes.
+        """
+        feed = self._studies.all_events
+        feed.keep_events()  # every study looks at this when a change begins
+        return feed, feed.listen(listener)
+
     def wind_down(self) -> None:
         """End every wait for a change and every stream of events: the server is about to stop."""
         self._studies.end_events()

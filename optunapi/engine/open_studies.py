@@ -51,6 +51,7 @@ class OpenStudies:
         self._new_id = new_id
         self._open: dict[str, _Open] = {}
         self._feeds: dict[str, Feed] = {}
+        self.all_events = Feed(first_id=int(clock() * 1e6))
         self._has_ended_events = False
         self._n_closed = 0
         self._is_shut_down = False
@@ -173,6 +174,7 @@ class OpenStudies:
             )
             study = self._study(name, name, store, study_id, spec)
             study.rule_by_file(self._configs.find(name) is not None)
+            study.note_created()
         except BaseException:
             self._stores.release(file)
             raise
@@ -213,6 +215,7 @@ class OpenStudies:
             clock=self._clock,
             new_id=self._new_id,
             feed=self.feed(name),
+            all_events=self.all_events,
         )
         return Study(state)
 
@@ -229,7 +232,7 @@ class OpenStudies:
     def end_events(self) -> None:
         """Close the feed of every study, now and from now on."""
         self._has_ended_events = True
-        for feed in list(self._feeds.values()):
+        for feed in [self.all_events, *self._feeds.values()]:
             feed.close()
 
     def delete(self, name: str, study: Study, *, force: bool) -> Removed:

@@ -304,6 +304,11 @@ class Study:
         with self._state.unit():
             self._state.keep_events()
 
+    def note_created(self) -> None:
+        """Show the new study to those who follow it, or all studies."""
+        with self._state.unit():
+            self._state.note_created()
+
     # Changing the study
 
     def change(self, change: StudyChange) -> Commit:

@@ -121,6 +121,7 @@ class StudyView:
     created_at: float | None = None
     last_activity_at: float | None = None
     source: SpecSource = "file"
+    is_deleted: bool = False
 
 
 def unasked_view(name: str, spec: StudySpec) -> StudyView:

@@ -1,14 +1,19 @@
-"""The trials of all studies in one list."""
+"""The trials of all studies in one list, and their events in one stream."""
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.wire import SPACE, Wire, wire_of
+from optunapi.app import create_app
+from optunapi.settings import Settings
+from tests.api.server import serving_app
+from tests.api.test_v1_events import Event, Stream, until
+from tests.api.wire import SPACE, V1, Wire, wire_of
+from tests.unit.engine.support import Caller
 
 
 @pytest.fixture
@@ -114,3 +119,160 @@ def test_a_study_that_cannot_be_opened_is_left_out(tmp_path: Path) -> None:
         assert {study for study, _ in listed(wire)} == {"a", "c"}
         shown = {each["name"]: each for each in wire.ok("GET", "/studies")["items"]}
         assert shown["b"]["config_error"]
+
+
+# Events
+
+
+@contextmanager
+def follow(wire: Wire, last: Any = None) -> Iterator[Stream]:
+    headers = {} if last is None else {"Last-Event-ID": str(last)}
+    with wire.client.stream("GET", f"{V1}/events", headers=headers, timeout=30) as response:
+        assert response.status_code == 200
+        assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        stream = Stream(response)
+        assert next(stream.lines).startswith(":")
+        yield stream
+
+
+def brief(event: Event) -> tuple[str, str, Any]:
+    """An event's kind, its study, and a trial's number or whether the study is deleted."""
+    return event.kind, event.data["study"], event.data.get("number", event.data.get("deleted"))
+
+
+def test_the_events_of_all_studies_are_one_stream(wire: Wire) -> None:
+    for study in ("a", "b"):
+        wire.ok("PUT", f"/studies/{study}", json=SPACE)
+    with follow(wire) as stream:
+        asked = [wire.ask("b"), wire.ask("a"), wire.ask("b")]
+        told = wire.tell("a", 0, value=1)
+        paused = wire.ok("PATCH", "/studies/b", json={"state": "paused"})
+        events = [stream.next() for _ in range(5)]
+    assert [event.kind for event in events] == ["trial"] * 4 + ["study"]
+    assert [event.data for event in events[:4]] == [*asked, told]
+    assert events[4].data == {"study": "b", "deleted": False, **paused}
+    ids = [event.id for event in events]
+    assert ids == list(range(ids[0], ids[0] + 5))
+
+
+def test_studies_that_are_created_and_deleted_later_are_in_the_stream(wire: Wire) -> None:
+    with follow(wire) as stream:
+        created = wire.ok("PUT", "/studies/a", json=SPACE)
+        wire.ask("a")
+        configured = wire.configure("x: {type: float, low: 0, high: 1}")
+        wire.ask(configured)
+        wire.ok("POST", "/studies/a/fork", json={"name": "b"})
+        assert wire.request("DELETE", "/studies/a?force=true").status_code == 204
+        wire.ok("PUT", "/studies/a", json=SPACE)
+        events = [stream.next() for _ in range(7)]
+    assert list(map(brief, events)) == [
+        ("study", "a", False),
+        ("trial", "a", 0),
+        ("study", configured, False),
+        ("trial", configured, 0),
+        ("study", "b", False),
+        ("study", "a", True),
+        ("study", "a", False),
+    ]
+    assert events[0].data.items() >= created.items()
+    assert events[0].data["uid"] == events[5].data["uid"] != events[6].data["uid"]
+
+
+def test_a_study_that_is_opened_later_is_in_the_stream(tmp_path: Path) -> None:
+    with wire_of(tmp_path) as wire:
+        fill(wire, "a")
+    with wire_of(tmp_path) as wire, follow(wire) as stream:
+        assert wire.tell("a", 2, value=1)["state"] == "complete"
+        assert brief(stream.next()) == ("trial", "a", 2)
+
+
+def test_the_stream_goes_on_behind_the_last_event_seen(wire: Wire) -> None:
+    for study in ("a", "b"):
+        wire.ok("PUT", f"/studies/{study}", json=SPACE)
+    with follow(wire) as stream:
+        for study in ("a", "b", "a"):
+            wire.ask(study)
+        events = [stream.next() for _ in range(3)]
+    wire.tell("b", 0, value=1)
+    for number, event in enumerate(events):
+        with follow(wire, event.id) as stream:
+            assert [stream.next() for _ in events[number + 1 :]] == events[number + 1 :]
+            assert brief(stream.next()) == ("trial", "b", 0)
+
+
+@pytest.mark.parametrize("last", ["0", "7" * 16, "x"])
+def test_an_unknown_id_gets_a_reset_and_then_what_comes(wire: Wire, last: str) -> None:
+    wire.ok("PUT", "/studies/a", json=SPACE)
+    with follow(wire, last) as stream:
+        reset = stream.next()
+        assert (reset.kind, reset.data) == ("reset", {})
+        wire.ask("a")
+        assert brief(stream.next()) == ("trial", "a", 0)
+    with follow(wire, reset.id) as stream:
+        assert brief(stream.next()) == ("trial", "a", 0)
+
+
+def test_an_id_from_before_a_restart_gets_a_reset(tmp_path: Path) -> None:
+    with wire_of(tmp_path) as wire:
+        wire.ok("PUT", "/studies/a", json=SPACE)
+        with follow(wire) as stream:
+            wire.ask("a")
+            event = stream.next()
+    with wire_of(tmp_path) as wire, follow(wire, event.id) as stream:
+        reset = stream.next()
+        assert reset.kind == "reset"
+        assert reset.id > event.id
+
+
+def test_a_study_whose_database_is_locked_holds_up_its_own_events_alone(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    app = create_app(Settings(home=tmp_path))
+    with serving_app(app) as client:
+        wire = Wire(client=client, home=tmp_path)
+        for study in ("a", "b"):
+            wire.ok("PUT", f"/studies/{study}", json=SPACE)
+            wire.ask(study)
+        with (
+            follow(wire) as stream,
+            closing(sqlite3.connect(tmp_path / "db" / "a.db", isolation_level=None)) as other,
+        ):
+            feed, _ = app.state.catalog.listen("a", lambda: None, keep_events=True)
+            last = feed.last_id
+            other.execute("BEGIN IMMEDIATE")
+            telling = Caller(lambda: wire.tell("a", 0, value=1))
+            until(lambda: feed.last_id > last)
+            wire.tell("b", 0, value=1)
+            assert brief(stream.next()) == ("trial", "b", 0)
+            assert telling.is_alive()
+            other.execute("ROLLBACK")
+            telling.outcome()
+            assert brief(stream.next()) == ("trial", "a", 0)
+
+
+def test_what_the_disk_refuses_is_not_sent_and_the_study_is_to_be_listed_again(wire: Wire) -> None:
+    wire.ok("PUT", "/studies/a", json=SPACE)
+    with (
+        follow(wire) as stream,
+        closing(sqlite3.connect(wire.home / "db" / "a.db", isolation_level=None)) as other,
+    ):
+        other.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON trials BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+        wire.refused("POST", "/studies/a/trials", 503, "storage-unavailable")
+        other.execute("DROP TRIGGER broken")
+        until(lambda: wire.request("GET", "/studies/a").status_code == 200)
+        wire.ask("a")
+        events = [stream.next(), stream.next()]
+    assert [brief(event) for event in events] == [("reset", "a", None), ("trial", "a", 0)]
+
+
+def test_a_study_that_cannot_be_opened_does_not_break_the_stream(wire: Wire) -> None:
+    (wire.home / "db").mkdir(exist_ok=True)
+    (wire.home / "db" / "broken.db").write_bytes(b"this is no database" * 100)
+    (wire.home / "config" / "wrong.yaml").write_text("parameters: [")
+    wire.ok("PUT", "/studies/a", json=SPACE)
+    with follow(wire) as stream:
+        assert not wire.request("GET", "/studies/broken").is_success
+        assert not wire.request("GET", "/studies/wrong").is_success
+        wire.ask("a")
+        assert brief(stream.next()) == ("trial", "a", 0)

@@ -45,6 +45,7 @@ ROUTES = {
         f"POST {V1}/studies/{{name}}/trials/{{n}}/{verb}"
         for verb in ("tell", "report", "renew", "release", "stop", "retry", "suggest")
     ),
+    f"GET {V1}/events",
     f"GET {V1}/studies/{{name}}/events",
     "GET /optunapi/ping",
     "GET /optunapi/hparams/{model_name}",

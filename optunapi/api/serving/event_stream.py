@@ -1,4 +1,4 @@
-"""Server-sent events: a study's changes, as they are committed, to a client that keeps reading."""
+"""Server-sent events: changes of one study or of all, as they are committed, to a client that reads."""
 
 import asyncio
 from collections.abc import Iterable
@@ -73,7 +73,7 @@ class EventStream(StreamingResponse):
         try:
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await _sent(send, start)
-            await self._write(send, ": what happens in the study\n")
+            await self._write(send, ": what happens from now on\n")
             if self._is_lost:
                 await self._write(send, _message(self._last_id, "reset", {}))
             while True:
@@ -128,16 +128,19 @@ async def _is_committed(commit: Commit) -> bool:
 @lru_cache(maxsize=CHUNK)
 def _text(event: Event) -> str:
     """An event as it is sent to every client."""
-    return _message(event.id, event.kind, _content(event.view))
+    return _message(event.id, event.kind, _content(event))
 
 
-def _content(view: TrialView | StudyView | None) -> dict[str, Any]:
-    match view:
+def _content(event: Event) -> dict[str, Any]:
+    of_study = {} if event.study is None else {"study": event.study}
+    match event.view:
         case TrialView():
-            return trial_of(view)
+            return trial_of(event.view)
+        case StudyView() if event.study is None:
+            return study_of(event.view)
         case StudyView():
-            return study_of(view)
-    return {}
+            return of_study | study_of(event.view) | {"deleted": event.view.is_deleted}
+    return of_study
 
 
 def _message(event_id: int, kind: str, content: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ Start with trials, the routes that workers use. Every module has its `routes`; a
     imports.py     trials from elsewhere, finished or exported
     artifacts.py   files kept with trials
     analysis.py    the figures of a study
-    events.py      a study's changes, as a stream
+    events.py      the changes of a study or of all, as a stream
     export.py      all trials of a study as one file
     requests.py    what the bodies of requests say, as values of the engine
     parameters.py  what the routes share: prefix, names, numbers, headers

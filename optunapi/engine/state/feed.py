@@ -1,4 +1,4 @@
-"""The events of a study, for readers who follow it.
+"""The events of a study, or of all studies, for readers who follow them.
 
 A reader gets every committed change, in order, as an `Event` with an id, and may continue after any id
 that the feed still has. A listener is only notified that there may be something new.
@@ -14,9 +14,12 @@ from optuna.trial import FrozenTrial
 
 from optunapi.engine.store import Commit, Unit
 from optunapi.engine.values import StudyView, TrialView
+from optunapi.errors import StorageUnavailable
 from optunapi.telemetry import events as log
 
 Listener = Callable[[], None]
+
+View = TrialView | StudyView | None
 
 KEPT = 4096
 
@@ -41,12 +44,14 @@ class UnitCommit:
 class Event:
     """A trial or the study after a change; `view` is None if anything may have changed.
 
+    `study` is the study's name in a feed of all studies, and None in the feed of one.
     Events are compared by identity, so that a reader can cache what it makes of one.
     """
 
     id: int
-    view: TrialView | StudyView | None
+    view: View
     unit: UnitCommit
+    study: str | None = None
 
     @property
     def kind(self) -> Literal["trial", "study", "reset"]:
@@ -68,7 +73,7 @@ class Event:
 
 
 class Feed:
-    """The latest events of one study, at most `kept`, and its listeners. Thread-safe.
+    """The latest events of one study or of all, at most `kept`, and its listeners. Thread-safe.
 
     Ids rise by one from `first_id` on. Events are kept from the first `keep_events` on: before that
     no reader could know an id to go on from. A feed is `closed` when its study is deleted or no
@@ -107,12 +112,18 @@ class Feed:
         """Keep events from now on."""
         self.keeps_events = True
 
-    def add(self, views: Sequence[TrialView | StudyView | None], unit: UnitCommit) -> None:
-        """Add the events of a unit. Call it inside the unit: events are in the order of the units."""
+    def add(self, views: Sequence[View], unit: UnitCommit, study: str | None = None) -> None:
+        """Add the events of a unit, if events are kept: call it inside the unit, so that they are in order.
+
+        A feed of all studies gets them from `CommittedEvents` instead.
+        """
+        if not self.keeps_events:
+            return
         with self._lock:
             for view in views:
                 self.last_id += 1
-                self._events.append(Event(id=self.last_id, view=view, unit=unit))
+                event = Event(id=self.last_id, view=view, unit=unit, study=study)
+                self._events.append(event)
 
     def notify(self) -> None:
         """Call the listeners. Do not call it inside a unit."""
@@ -136,6 +147,43 @@ class Feed:
         self.notify()
 
 
+class CommittedEvents:
+    """Passes the events of one study on to a feed of all studies, in order, each once it is committed.
+
+    The feed gets no event before its commit: else one slow database would hold up the events of all.
+    """
+
+    def __init__(self, feed: Feed, study: str) -> None:
+        self._feed = feed
+        self._study = study
+        self._waiting: deque[tuple[Sequence[View], UnitCommit]] = deque()
+        self._lock = threading.Lock()
+
+    def add(self, views: Sequence[View], unit: UnitCommit) -> None:
+        """Add the events of a unit. Call it inside the unit."""
+        self._waiting.append((views, unit))
+
+    def pass_on(self) -> None:
+        """Pass on what is committed, and drop what was refused. Does not block."""
+        # Two threads that have ended units may come here in the other order. What the later one finds
+        # first in the queue may not have ended yet: the earlier one then passes on both.
+        with self._lock:
+            while self._waiting:
+                views, unit = self._waiting[0]
+                commit = unit.get()
+                if commit is None:
+                    break
+                try:
+                    commit.result(0)
+                except TimeoutError:
+                    break
+                except StorageUnavailable:
+                    views = ()
+                self._waiting.popleft()
+                self._feed.add(views, unit, self._study)
+        self._feed.notify()
+
+
 @dataclass(kw_only=True)
 class UnitChanges:
     """What has changed in the unit under way.
@@ -149,6 +197,7 @@ class UnitChanges:
     is_reread: bool = False
     lease_expired: bool = False
     is_deleted: bool = False
+    last_view: StudyView | None = None  # of a study that is deleted
     may_finish: bool = False  # the study may have become finished, paused or open
     events: list[log.Event] = field(default_factory=list)  # for the log, once it is committed
 

@@ -8,6 +8,7 @@ the database.
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, Unpack
@@ -30,7 +31,7 @@ from optunapi.engine.spec.diff import differences
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.derived import Derived
-from optunapi.engine.state.feed import Feed, UnitChanges, UnitCommit
+from optunapi.engine.state.feed import CommittedEvents, Feed, UnitChanges, UnitCommit, View
 from optunapi.engine.state.templates import Relative
 from optunapi.engine.state.versions import (
     former_spec,
@@ -74,6 +75,7 @@ class StudyState:
         clock: Clock,
         new_id: NewId,
         feed: Feed | None = None,
+        all_events: Feed | None = None,
     ) -> None:
         self.store = store
         self.id = study_id
@@ -82,6 +84,7 @@ class StudyState:
         self.uid = uid
         self.clock = clock
         self.feed = feed or Feed()
+        self.all_events = all_events or Feed()  # of all studies
         self.has_file = False  # whether a configuration file rules the specification
         self.config_error: ConfigInvalid | SpecConflict | None = None
         self.sampler_failure: str | None = None  # why values are drawn at random instead
@@ -99,6 +102,7 @@ class StudyState:
         self._has_changed_derived = False
         self._changes = UnitChanges()
         self._last_status: Hashable = None
+        self._committed_events: CommittedEvents | None = None
         self._logged_status: tuple[str, FinishedReason | None] | None = None
 
     @contextmanager
@@ -108,6 +112,9 @@ class StudyState:
             if (reloads := self.reloads()) != self._seen_reloads:
                 self._rebuild(reloads)
             self._has_changed_derived = False
+            if self.all_events.keeps_events and self._committed_events is None:
+                self._keep_status()
+                self._committed_events = CommittedEvents(self.all_events, self.name)
             try:
                 yield unit
             except BaseException:
@@ -124,6 +131,8 @@ class StudyState:
         if events is not None:
             events.end()
             self.feed.notify()
+            if self._committed_events is not None:
+                unit.commit.then(self._committed_events.pass_on)
 
     @contextmanager
     def try_exclusive(self) -> Iterator[bool]:
@@ -339,6 +348,8 @@ class StudyState:
     def delete(self) -> None:
         """Remove the study and all its trials."""
         self.note(log.StudyDeleted, trials=self.store.n_trials(self.id))
+        if self._committed_events is not None:
+            self._changes.last_view = replace(self.study_view(), is_deleted=True)
         self.store.delete_study(self.id)
         self._changes.is_deleted = True
 
@@ -426,23 +437,36 @@ class StudyState:
     def keep_events(self) -> None:
         """Keep every change in the feed from now on."""
         if not self.feed.keeps_events:
-            self._last_status = self._status()
+            self._keep_status()
             self.feed.keep_events()
+
+    def note_created(self) -> None:
+        """Show the study when the unit ends, since it is new."""
+        self._changes.study = True
+
+    def _keep_status(self) -> None:
+        if self._last_status is None:
+            self._last_status = self._status()
 
     def _add_events(self, unit: Unit) -> UnitCommit | None:
         """Add the events of the unit that is about to end; None if there is nobody to notify."""
         changes, self._changes = self._changes, UnitChanges()
-        views: list[TrialView | StudyView | None] = [None] if changes.is_reread else []
-        if self.feed.keeps_events and not changes.is_deleted:
+        views: list[View] = [None] if changes.is_reread else []
+        is_kept = self.feed.keeps_events or self._committed_events is not None
+        if is_kept and not changes.is_deleted:
             status = self._status()
             views += map(self.view, changes.trials.values())
             if changes.study or status != self._last_status:
                 views.append(self.study_view())
             self._last_status = status
-        if not views and not (self.feed.has_listeners and changes):
+        if not (views or changes.last_view or (self.feed.has_listeners and changes)):
             return None
         commit = UnitCommit(unit)
         self.feed.add(views, commit)
+        if self._committed_events is not None:
+            if changes.last_view is not None:
+                views.append(changes.last_view)
+            self._committed_events.add(views, commit)
         return commit
 
     # What is derived

@@ -106,6 +106,7 @@ def test_ids_rise_by_one_and_reading_can_start_after_any(new_life: NewLife) -> N
 
 def test_an_id_that_is_forgotten_or_unknown_is_told_apart(new_life: NewLife) -> None:
     feed = Feed(100, kept=3)
+    feed.keep_events()
     with new_life().state.unit() as unit:
         for _ in range(5):
             feed.add([None], UnitCommit(unit))
