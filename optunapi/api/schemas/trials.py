@@ -302,6 +302,11 @@ def suggested(view: TrialView, record: TrialRecord) -> dict[str, Any]:
     }
 
 
+def shown_params(trial: FrozenTrial) -> dict[str, Any]:
+    """The parameters that a trial has, or is queued with."""
+    return given_params(trial) if trial.state == TrialState.WAITING else trial.params
+
+
 def trial_of(view: TrialView) -> dict[str, Any]:
     """A TrialReply."""
     trial, record = view.trial, TrialRecord.of(view.trial)
@@ -310,7 +315,7 @@ def trial_of(view: TrialView) -> dict[str, Any]:
         "study_uid": view.study_uid,
         "number": trial.number,
         "state": trial.state.name.lower(),
-        "params": given_params(trial) if trial.state == TrialState.WAITING else trial.params,
+        "params": shown_params(trial),
         "distributions": suggested(view, record),
         "values": values_of(trial),
         "intermediate_values": {

@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -13,13 +14,14 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from optuna.trial import FrozenTrial
 
-from optunapi.api.http.replies import NO_STORE, strict_json
+from optunapi.api.http.replies import NO_STORE
 from optunapi.api.schemas.exports import exported_of, with_pointers
-from optunapi.api.schemas.trials import trial_of
+from optunapi.api.schemas.trials import shown_params, trial_of
 from optunapi.api.serving.access import Read
 from optunapi.api.serving.dispatch import CATALOG
 from optunapi.api.v1.parameters import Name, v1_routes
 from optunapi.engine.reports.snapshot import Snapshot
+from optunapi.engine.values import TrialView
 
 routes = v1_routes("studies")
 
@@ -35,8 +37,9 @@ EXPORTED: dict[str, Any] = {
         MEDIA["csv"]: {
             "schema": {
                 "type": "string",
-                "description": "A trial a line, with a column for each objective, parameter and "
-                "attribute. A text that a spreadsheet would take for a formula gets a leading '.",
+                "description": "A trial a line, with a column for each objective, parameter, "
+                "attribute and constraint. An empty cell is no value. A text that a spreadsheet would "
+                "take for a formula gets a leading '; one that reads as JSON is in double quotes.",
             },
             "example": "number,state,values_score,params_lr\r\n0,complete,0.02,0.001\r\n",
         },
@@ -85,9 +88,10 @@ async def _chunks(snapshot: Snapshot, encode: Encode) -> AsyncIterator[bytes]:
         yield await run_in_threadpool(encode, snapshot.trials[start : start + CHUNK])
 
 
-# A spreadsheet evaluates a text that starts with one of these as a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-LAST_COLUMNS = ("created_at", "started_at", "finished_at", "worker", "attempt", "fail_reason")
+LAST_COLUMNS = (
+    *("created_at", "started_at", "finished_at", "duration"),
+    *("worker", "attempt", "fail_reason"),
+)
 
 
 def json_lines(snapshot: Snapshot, trials: Iterable[FrozenTrial]) -> bytes:
@@ -111,6 +115,7 @@ class Columns:
     objectives: tuple[str, ...]
     params: tuple[str, ...]
     user_attrs: tuple[str, ...]
+    constraints: tuple[str, ...]
 
     def header(self) -> bytes:
         """The first line."""
@@ -122,6 +127,7 @@ class Columns:
                     *(f"values_{name}" for name in self.objectives),
                     *(f"params_{name}" for name in self.params),
                     *(f"user_attrs_{name}" for name in self.user_attrs),
+                    *(f"constraints_{name}" for name in self.constraints),
                     *LAST_COLUMNS,
                 ]
             ]
@@ -129,44 +135,76 @@ class Columns:
 
     def rows(self, snapshot: Snapshot, trials: Iterable[FrozenTrial]) -> bytes:
         """A line for each of these trials."""
-        return _lines(self._row(trial_of(snapshot.view(trial))) for trial in trials)
+        return _lines(self._row(snapshot.view(trial)) for trial in trials)
 
-    def _row(self, trial: dict[str, Any]) -> list[str]:
-        values = trial["values"] or [None] * len(self.objectives)
-        cells = [
-            trial["number"],
-            trial["state"],
-            *values,
-            *(trial["params"].get(name) for name in self.params),
-            *(trial["user_attrs"].get(name) for name in self.user_attrs),
-            *(trial[name] for name in LAST_COLUMNS),
+    def _row(self, view: TrialView) -> list[str]:
+        # The reply has null for a number that is not finite; the trial itself has the number.
+        trial, shown = view.trial, trial_of(view)
+        values = dict(zip(self.objectives, trial.values or (), strict=False))
+        last = {name: shown[name] for name in LAST_COLUMNS if shown.get(name) is not None}
+        if trial.datetime_start is not None and trial.datetime_complete is not None:
+            # Optuna's times are local ones: where the clock is set back, their difference is wrong.
+            began, ended = (
+                each.astimezone(UTC) for each in (trial.datetime_start, trial.datetime_complete)
+            )
+            last["duration"] = (ended - began).total_seconds()
+        return [
+            cell_of(trial.number),
+            shown["state"],
+            *_cells(values, self.objectives),
+            *_cells(shown["params"], self.params),
+            *_cells(trial.user_attrs, self.user_attrs),
+            *_cells(trial.constraints, self.constraints),
+            *_cells(last, LAST_COLUMNS),
         ]
-        return [_cell(cell) for cell in cells]
 
 
 def columns_of(snapshot: Snapshot) -> Columns:
     """The columns: parameters in the order of the space, then others as they appear in the trials."""
     params = {parameter.name: None for parameter in snapshot.spec.parameters}
     user_attrs: dict[str, None] = {}
+    constraints: dict[str, None] = {}
     for trial in snapshot.trials:
-        params |= dict.fromkeys(trial.params)
+        params |= dict.fromkeys(shown_params(trial))
         user_attrs |= dict.fromkeys(trial.user_attrs)
+        constraints |= dict.fromkeys(trial.constraints)
     return Columns(
         objectives=tuple(objective.name for objective in snapshot.spec.objectives),
         params=tuple(params),
         user_attrs=tuple(user_attrs),
+        constraints=tuple(constraints),
     )
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
+def _cells(values: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """A cell for each name; an empty one stands for no value at all."""
+    return (cell_of(values[name]) if name in values else "" for name in names)
+
+
+# A spreadsheet evaluates a text that starts with one of these as a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def cell_of(value: Any) -> str:
+    """A value as a cell, different for different values.
+
+    A text is written as it is, after a `'` where a spreadsheet would take it for a formula. Everything
+    else is JSON, and so is a text which is empty, reads as JSON, or starts with one of the two quotes.
+    """
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+        if value.startswith(FORMULA):
+            return f"'{value}"
+        if value and not value.startswith(("'", '"')) and not _is_json(value):
+            return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_json(text: str) -> bool:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        return strict_json(value).decode()
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _lines(rows: Iterable[Sequence[str]]) -> bytes:
