@@ -103,7 +103,7 @@ def allowed(distribution: BaseDistribution) -> str:
             shown = ", ".join(quoted(choice) for choice in islice(choices, 10))
             return f"one of {shown}{', …' if len(choices) > 10 else ''}"
         case IntDistribution(low=low, high=high, step=step):
-            exact = "" if max(-low, high) <= _EXACT else " that a float holds exactly"
+            exact = "" if max(-low, high) <= _EXACT else " that a float holds (each up to 2^53)"
             ends = f"from {quoted(low)} to {quoted(high)}"
             return f"a whole number{exact} {ends}{_steps(step if step > 1 else None)}"
         case FloatDistribution(low=low, high=high, step=width):
