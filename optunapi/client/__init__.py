@@ -11,6 +11,7 @@ the top layer to the lowest.
     trial_handle.py   one held trial: how it is told, kept if the server is not reached, or given back
     study_handle.py   one study: what is known of it, how it is reached, and the body of an ask
     events.py         what happens in a study, as an iterator
+    files.py          specifications to read, and trials to read or to write
     connection.py     one server: requests, tried again, after the results that were kept
     leases.py         the trials that this process holds, and the thread that renews their leases
     spool.py          results that could not be sent, kept on disk until they can

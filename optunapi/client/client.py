@@ -2,12 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from optunapi.client.connection import STUDY_FIELDS, Connection
+from optunapi.client.files import Spec, spec_sent
 from optunapi.client.optuna_types.states import StudyDirection
 from optunapi.client.profiles import server_of
 from optunapi.client.study import Study
@@ -15,8 +15,6 @@ from optunapi.errors import NameInvalid, SpecConflict, StudyExists, StudyNotFoun
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 BY_DEFAULT = [StudyDirection.MINIMIZE]
-
-Spec = Mapping[str, Any] | str | os.PathLike[str]
 
 
 class Client:
@@ -113,8 +111,7 @@ class Client:
         if isinstance(spec, str | os.PathLike):
             if wanted != BY_DEFAULT:
                 raise ValueError("a YAML file has the direction itself")
-            yaml = Path(spec).read_bytes()
-            return self._request("PUT", name, content=yaml, content_type="application/yaml")
+            return self._request("PUT", name, **spec_sent(spec))
         body = dict(spec) if spec is not None else {"parameters": {}}
         if wanted != BY_DEFAULT:
             if {"direction", "objectives"} & set(body):

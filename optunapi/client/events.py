@@ -56,7 +56,10 @@ def follow(connection: Connection, study: str) -> Iterator[StudyEvent]:
 
 
 def _open(connection: Connection, request: Request, opened: ExitStack) -> Iterator[bytes]:
-    return opened.enter_context(connection.session.stream(request, silence=SILENCE_SECONDS))
+    stream = connection.session.stream(
+        request, silence=SILENCE_SECONDS, media_type="text/event-stream"
+    )
+    return opened.enter_context(stream)
 
 
 def parsed(chunks: Iterable[bytes]) -> Iterator[StudyEvent]:

@@ -4,10 +4,12 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from optunapi.client.connection import STUDY_FIELDS, TRIAL_FIELDS, Connection
 from optunapi.client.events import StudyEvent, follow
+from optunapi.client.files import Spec, Trials, format_of, save_export, spec_sent, trials_sent
 from optunapi.client.leases import HeldTrial
 from optunapi.client.optimize import Callback, CurrentLoop, Exceptions, Loop
 from optunapi.client.optuna_types.attributes import attributes
@@ -84,6 +86,21 @@ class Study:
         """Its user attributes, now."""
         return dict(self.document()["user_attrs"])
 
+    @property
+    def description(self) -> str | None:
+        """What it is about, now."""
+        return self.document()["description"]  # type: ignore[no-any-return]
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Where it ends or holds back, now; None where it does not. `target` has objectives' names."""
+        return dict(self.document()["limits"])
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The specification in force, with its defaults filled in: what a new study is made of."""
+        return dict(self._handle.call("GET", "spec", fields=("spec",))["spec"])
+
     def document(self) -> dict[str, Any]:
         """Return everything that the server says about the study now, as on the wire."""
         return self._handle.refresh()
@@ -91,6 +108,31 @@ class Study:
     def set_user_attr(self, key: str, value: Any) -> None:
         """Set an attribute of the study. What JSON cannot hold is kept as by `Trial.set_user_attr`."""
         self._change({"user_attrs": attributes(self, {key: value})})
+
+    def set_description(self, description: str | None) -> None:
+        """Say what the study is about."""
+        self._change({"description": description})
+
+    def set_limits(self, **limits: Any) -> None:
+        """Set limits, such as `max_trials=500`, and leave the others; None lifts one.
+
+        Raises:
+            BadRequest: there is no such limit, or a study cannot have this value.
+        """
+        self._change({"limits": limits})
+
+    def set_spec(self, spec: Spec) -> None:
+        """Put another specification in force. Trials that ran are kept.
+
+        Args:
+            spec: A whole one, as for `create_study`; or `{"version": …}`, to go back to an earlier one.
+
+        Raises:
+            SpecConflict: the trials do not fit it, or the study has a configuration file;
+                `extra["diff"]` says where.
+            ConfigInvalid: it has errors; `extra["errors"]` lists all of them.
+        """
+        self._handle.call("POST", "spec", fields=STUDY_FIELDS, **spec_sent(spec))
 
     def pause(self) -> None:
         """Hand out nothing until `resume`; running trials go on."""
@@ -238,7 +280,7 @@ class Study:
             StudyReplaced: the study was deleted, and another one has its name.
         """
         verb = f"trials/{number}/retry"
-        return self._frozen(self._post_once(verb, self._named(), *TRIAL_FIELDS))
+        return self._frozen(self._post_once(verb, *TRIAL_FIELDS, body=self._named()))
 
     def _named(self) -> dict[str, str]:
         return {} if self._handle.uid is None else {"study_uid": self._handle.uid}
@@ -312,7 +354,7 @@ class Study:
         """
         point = {"params": dict(params), "user_attrs": attributes(self, user_attrs)}
         body = {**point, "skip_if_exists": skip_if_exists}
-        return self._frozen(self._post_once("queue", body, *TRIAL_FIELDS))
+        return self._frozen(self._post_once("queue", *TRIAL_FIELDS, body=body))
 
     def enqueue_trial(
         self,
@@ -323,17 +365,35 @@ class Study:
         """`enqueue`, as Optuna calls it."""
         self.enqueue(params, user_attrs, skip_if_exists)
 
-    def import_trials(self, items: Iterable[Mapping[str, Any]]) -> int:
-        """Import finished trials, all or none; return how many. Limits do not apply.
+    def import_trials(self, items: Trials) -> int:
+        """Import trials, all or none; return how many. Limits do not apply.
 
-        Each has `params`, and `values` or `state`, and may have distributions, user_attrs, constraints,
-        intermediate_values, started_at, finished_at and reason, as on the wire.
+        Args:
+            items: The path of a file that `export` wrote as jsonl, whose trials come back in the state
+                they had; or finished trials. Each of those has `params`, and `values` or `state`, and may
+                have distributions, user_attrs, constraints, intermediate_values, started_at, finished_at
+                and reason, as on the wire.
 
         Raises:
             ValueInvalid: a trial does not fit the study.
+            BadRequest: a trial is not written as on the wire.
+            OSError: the file cannot be read.
         """
-        body = {"items": [dict(item) for item in items]}
-        return int(self._post_once("import", body, "imported")["imported"])
+        return int(self._post_once("import", "imported", **trials_sent(items))["imported"])
+
+    def export(self, path: str | os.PathLike[str], format: str | None = None) -> None:
+        """Write all trials, as they are at one moment, to a file; it is complete or not written at all.
+
+        Args:
+            path: The file; one that exists is replaced.
+            format: `jsonl`, which `import_trials` takes, or `csv`; by default the end of the path.
+
+        Raises:
+            ValueError: there is no such format.
+            OSError: the file cannot be written.
+        """
+        path = Path(path)
+        save_export(self.connection, self.slug, format or format_of(path), path)
 
     # Optuna's loop
 
@@ -408,11 +468,10 @@ class Study:
     def _change(self, body: Mapping[str, Any]) -> None:
         self._handle.call("PATCH", body=body, fields=STUDY_FIELDS)
 
-    def _post_once(self, verb: str, body: Mapping[str, Any], *fields: str) -> Any:
+    def _post_once(self, verb: str, *fields: str, **sent: Any) -> Any:
         """Send a request that the server carries out once, however often it arrives."""
-        return self._handle.call(
-            "POST", *verb.split("/"), body=body, key=uuid.uuid4().hex, fields=fields
-        )
+        key = uuid.uuid4().hex
+        return self._handle.call("POST", *verb.split("/"), key=key, fields=fields, **sent)
 
     def _frozen(self, document: Mapping[str, Any]) -> FrozenTrial:
         return self._handle.frozen(self, document, {})

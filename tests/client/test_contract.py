@@ -31,6 +31,8 @@ CALLS: dict[Any, dict[str, str]] = {
         ),
         "enqueue": "params",
         "import_trials": "items",
+        "export": "path, format=None",
+        "set_spec": "spec",
         "trials": "state=None",
         "trial": "number",
         "pause": "",
@@ -55,7 +57,17 @@ CALLS: dict[Any, dict[str, str]] = {
     },
 }
 PROPERTIES = {
-    Study: ("best_params", "best_value", "best_trial", "best_trials", "directions", "name"),
+    Study: (
+        "best_params",
+        "best_value",
+        "best_trial",
+        "best_trials",
+        "directions",
+        "name",
+        "limits",
+        "spec",
+        "description",
+    ),
     Trial: (
         "number",
         "params",

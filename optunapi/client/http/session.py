@@ -122,17 +122,21 @@ class Session:
         return reply.ok and "alive" in str(_json(reply))
 
     @contextmanager
-    def stream(self, request: Request, *, silence: float) -> Iterator[Iterator[bytes]]:
+    def stream(
+        self, request: Request, *, silence: float, media_type: str
+    ) -> Iterator[Iterator[bytes]]:
         """The reply's content as it arrives; the server may send nothing for `silence` seconds.
 
-        Raises: as `send`.
+        Raises: as `send`. A reply of another media type is not from an OptunAPI server.
         """
-        options = {"headers": request.headers, "stream": True}
+        options = {"headers": request.headers, "params": request.query, "stream": True}
         with self._exchange(request.method, request.url_path, silence, **options) as reply:
             if not reply.ok:
                 with _network_errors(self.url):
                     document = _json(reply)
                 raise error_of(self.url, reply.status_code, document, reply.headers)
+            if not reply.headers.get("Content-Type", "").startswith(media_type):
+                raise error_of(self.url, reply.status_code, None, reply.headers)
 
             def chunks() -> Iterator[bytes]:
                 with _network_errors(self.url):
