@@ -1,5 +1,6 @@
 """`optunapi upgrade`: databases of an older Optuna, made ready for this server."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ def upgrade(databases: tuple[str, ...]) -> None:
     results: list[dict[str, Any]] = []
     for path in _paths(databases, settings_or_fail()):
         kept, error = None, None
+        if sys.stderr.isatty() and not wants_json():
+            click.echo(f"{path}: upgrading …", err=True)
         try:
             kept = upgrade_file(path)
         except OptunAPIError as refusal:

@@ -3,22 +3,23 @@
 Until the copy is complete and checked, the old file is not changed. It is kept under another name.
 """
 
-import math
+import filecmp
+import logging
 import os
+import shutil
 import sqlite3
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 from optuna.storages import RDBStorage
 
 from optunapi.storage.errors import DatabaseUnusable, refusal_of
+from optunapi.storage.tables.any_version import contents
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import version_of, versions
-
-INFINITE = 3.4e38  # older schemas stored the largest float of 32 bits for infinity
 
 
 def upgrade(path: Path) -> Path | None:
@@ -71,13 +72,17 @@ def _upgrade(path: Path) -> Path | None:
             os.replace(copy, path)
             _sync(path.parent)
         finally:
-            for suffix in ("", "-journal"):
-                copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+            _remove(copy)
     return kept
 
 
+def _remove(copy: Path) -> None:
+    for suffix in ("-journal", ""):
+        copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+
+
 def _write_copy(old: sqlite3.Connection, copy: Path, name: str) -> None:
-    copy.unlink(missing_ok=True)
+    _remove(copy)  # of an upgrade that was killed; its journal would be applied to the new copy
     with closing(sqlite3.connect(copy)) as made:
         old.backup(made)
     # A URL cannot hold every path, so Optuna gets one without special characters.
@@ -95,20 +100,27 @@ def _write_copy(old: sqlite3.Connection, copy: Path, name: str) -> None:
         ((health,),) = made.execute("PRAGMA integrity_check(1)")
         if health != "ok":
             raise DatabaseUnusable(f"the upgraded copy of {name} is damaged: {health}", file=name)
-        if _trials(old) != _trials(made):
-            raise DatabaseUnusable(
-                f"{name} is as it was: the upgraded copy has other trials", file=name
-            )
+        before, after = contents(old), contents(made)
+        if other := [what for what in before if before[what] != after[what]]:
+            reason = f"{name} is as it was: the upgraded copy has other {', '.join(other)}"
+            raise DatabaseUnusable(reason, file=name)
     _sync(copy)
 
 
 def _migrate(url: str) -> None:
-    storage = RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
+    silent = logging.NullHandler()
+    # Where the root logger has no handler, Alembic gives it one that writes to stderr.
+    logging.root.addHandler(silent)
     try:
-        storage.upgrade()
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            storage = RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
+            try:
+                storage.upgrade()
+            finally:
+                storage.remove_session()
+                storage.engine.dispose()
     finally:
-        storage.remove_session()
-        storage.engine.dispose()
+        logging.root.removeHandler(silent)
 
 
 def _keep(path: Path, version: str) -> Path:
@@ -116,59 +128,26 @@ def _keep(path: Path, version: str) -> Path:
     name = f"{path.name}.before-upgrade-of-{version}"
     for number in range(1, 1000):
         kept = path.with_name(name if number == 1 else f"{name}-{number}")
-        try:
-            os.link(path, kept)
-        except FileExistsError:
-            if kept.samefile(path):  # an upgrade was interrupted just before the end
-                return kept
-        else:
+        if not os.path.lexists(kept):
+            _link_or_copy(path, kept)
+            return kept
+        # Equal if an upgrade was interrupted just before the end.
+        if kept.is_file() and filecmp.cmp(path, kept, shallow=False):
             return kept
     raise DatabaseUnusable(f"too many files are called {name}", file=path.name)
 
 
-def _trials(connection: sqlite3.Connection) -> list[list[tuple[Any, ...]]]:
-    """What an upgrade must not change, of a database of any version, in the same form."""
-    has_values = "value" in _columns(connection, "trials")
-    reports = "trial_values" if has_values else "trial_intermediate_values"
-    value = "value" if has_values else "intermediate_value"
-    values = "SELECT trial_id, 0, value, NULL FROM trials"
-    if not has_values:
-        kind = _kind(connection, "trial_values", "value_type")
-        values = f"SELECT trial_id, objective, value, {kind} FROM trial_values"  # nosec B608
-    kind = _kind(connection, reports, f"{value}_type")
-    numbers = (
-        values,
-        f"SELECT trial_id, step, {value}, {kind} FROM {reports}",  # nosec B608
-    )
-    rest = (
-        "SELECT study_id, study_name FROM studies",
-        "SELECT trial_id, study_id, state, datetime_start, datetime_complete FROM trials",
-        "SELECT trial_id, param_name, param_value FROM trial_params",
-        "SELECT study_id, key, value_json FROM study_user_attributes",
-        "SELECT trial_id, key, value_json FROM trial_user_attributes",
-    )
-    found = [sorted(connection.execute(query), key=repr) for query in rest]
-    for query in numbers:
-        rows = [(*row[:2], _number(*row[2:])) for row in connection.execute(query)]
-        found.append(sorted((row for row in rows if row[2] is not None), key=repr))
-    return found
-
-
-def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
-    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-
-
-def _kind(connection: sqlite3.Connection, table: str, column: str) -> str:
-    return column if column in _columns(connection, table) else "NULL"
-
-
-def _number(value: float | None, kind: str | None) -> float | None:
-    """A number as the newest schema has it; None for NaN and for none."""
-    if kind in ("INF_POS", "INF_NEG"):
-        return math.inf if kind == "INF_POS" else -math.inf
-    if value is None or math.isnan(value):
-        return None
-    return value if abs(value) < INFINITE else math.copysign(math.inf, value)
+def _link_or_copy(path: Path, kept: Path) -> None:
+    try:
+        os.link(path, kept)
+    except OSError:  # not every file system has links; a full disk refuses the copy, too
+        copy = path.with_name(f".{path.name}.kept")
+        try:
+            shutil.copy2(path, copy)
+            _sync(copy)
+            os.rename(copy, kept)
+        finally:
+            copy.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -1,8 +1,11 @@
 """`optunapi upgrade`: old databases are upgraded in a copy, and kept."""
 
 import json
+import math
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from click.testing import CliRunner, Result
 from optunapi.cli import main
 from optunapi.storage import upgrade as module
 from optunapi.storage.tables.ownership import Ownership
+from tests.support import clean_environment
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def test_a_served_folder_is_refused(folder: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("step", ["_migrate", "_trials", "_keep", "_sync"])
+@pytest.mark.parametrize("step", ["_migrate", "contents", "_keep", "_sync"])
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(
     folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -90,3 +94,89 @@ def test_an_upgrade_that_fails_leaves_the_file_as_it_was(
     monkeypatch.undo()
     monkeypatch.setenv("OPTUNAPI_HOME", str(folder.parent))
     assert run().exit_code == 0
+
+
+def test_an_upgrade_writes_nothing_but_its_results(folder: Path) -> None:
+    old_database(folder / "old.db")
+    command = [sys.executable, "-W", "default", "-m", "optunapi", "upgrade"]
+    environment = clean_environment(OPTUNAPI_HOME=str(folder.parent))
+    ran = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment, timeout=120
+    )
+    assert ran.stderr == ""
+    assert ran.stdout == (
+        f"{folder}/old.db: upgraded; the old file is {folder}/old.db.before-upgrade-of-v3.0.0.d\n"
+    )
+
+
+CHANGES = {
+    "studies": "UPDATE studies SET study_name = 'x'",
+    "directions": "UPDATE study_directions SET direction = 'MAXIMIZE'",
+    "trials": "UPDATE trials SET datetime_complete = datetime_start WHERE trial_id = 2",
+    "values": "UPDATE trial_values SET value = value + 1 WHERE trial_id = 2",
+    "intermediate values": "DELETE FROM trial_intermediate_values WHERE trial_id = 1",
+    "parameters": "UPDATE trial_params SET param_value = 0.5 WHERE trial_id = 1",
+    "distributions": "UPDATE trial_params SET distribution_json = replace(distribution_json, '1.0', '2.0')",
+    "user attributes of studys": "INSERT INTO study_user_attributes VALUES (9, 1, 'k', '1')",
+    "system attributes of trials": "DELETE FROM trial_system_attributes",
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_copy_that_differs_in_anything_does_not_take_the_files_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    path = folder / "old.db"
+    study = optuna.create_study(study_name="old", storage=f"sqlite:///{path}")
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1)
+    trial.report(math.nan, 0)
+    study.tell(trial, 0.5)
+    trial = study.ask()
+    trial.storage.set_trial_system_attr(trial._trial_id, "lease", {"id": 7})
+    study.tell(trial, 1)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP INDEX ix_trials_study_id")
+        connection.execute("UPDATE alembic_version SET version_num = 'v3.0.0.d'")
+    before = path.read_bytes()
+    migrate = module._migrate
+
+    def migrate_and_change(url: str) -> None:
+        migrate(url)
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
+            connection.execute(CHANGES[what])
+
+    monkeypatch.setattr(module, "_migrate", migrate_and_change)
+    result = run()
+    assert result.exit_code == 1
+    assert what in result.output
+    assert path.read_bytes() == before
+    monkeypatch.setattr(module, "_migrate", migrate)
+    assert run().exit_code == 0
+
+
+def test_where_files_cannot_be_linked_the_old_one_is_copied(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = old_database(folder / "old.db")
+    before = path.read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert run().exit_code == 0
+    assert (folder / "old.db.before-upgrade-of-v3.0.0.d").read_bytes() == before
+    assert sorted(os.listdir(folder)) == ["old.db", "old.db.before-upgrade-of-v3.0.0.d"]
+
+
+def test_an_upgrade_that_is_killed_at_any_step_leaves_a_usable_file_and_can_be_repeated(
+    folder: Path,
+) -> None:
+    path = old_database(folder / "old.db")
+    program = Path(__file__).with_name("killed_upgrade.py")
+    ran = subprocess.run(
+        [sys.executable, program, path], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) >= 12  # steps
