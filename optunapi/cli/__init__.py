@@ -8,6 +8,7 @@ A new command is a module here, and is added to the group at the end of this fil
     check.py         `optunapi check`: find the errors in config files
     demo.py          `optunapi demo`: a server and two trainers on this machine
     studies.py       `optunapi fork`: continue a study under another name
+    transfer.py      `optunapi export`, `optunapi import`: trials to a file, and from one
     artifacts.py     `optunapi artifacts`: delete old files
     upgrade.py       `optunapi upgrade`: databases of an older Optuna
     tunnel.py        `optunapi tunnel`: a local port to a server behind an SSH gateway
@@ -25,6 +26,7 @@ from optunapi.cli.output import json_option
 from optunapi.cli.reach import server_options
 from optunapi.cli.serve import serve
 from optunapi.cli.studies import fork
+from optunapi.cli.transfer import export_trials, import_trials
 from optunapi.cli.tunnel import tunnel
 from optunapi.cli.upgrade import upgrade
 
@@ -40,5 +42,5 @@ def main() -> None:
     """
 
 
-for command in (serve, check, demo, fork, artifacts, upgrade, tunnel):
+for command in (serve, check, demo, fork, export_trials, import_trials, artifacts, upgrade, tunnel):
     main.add_command(command)

@@ -9,9 +9,10 @@ from urllib.parse import quote
 import click
 
 from optunapi.cli.output import CommandFailed, Forbidden, ServerUnreachable
-from optunapi.errors import OptunAPIError
+from optunapi.errors import AccessDenied, OptunAPIError, ServerUnavailable
 
 if TYPE_CHECKING:
+    from optunapi.client.client import Client
     from optunapi.client.profiles import Server
     from optunapi.engine.catalog import Catalog
 
@@ -59,6 +60,31 @@ def server_given() -> "Server | None":
         token = None if token_file is None else Path(token_file).expanduser().read_text().strip()
         return named_server(url, token, profile)
     except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+@contextmanager
+def client_of_server() -> Iterator["Client"]:
+    """Return a client of the server that is named, else of the one at `LOCAL`, which tries things once.
+
+    Raises:
+        CommandFailed: a request in the block is refused; the message has code and detail.
+        ServerUnreachable: no server answers.
+        click.UsageError: a file in the block cannot be read or written.
+    """
+    from optunapi.client.client import Client
+    from optunapi.client.profiles import LOCAL
+
+    server = server_given()
+    url, token = (LOCAL, None) if server is None else (server.url, server.token)
+    try:
+        yield Client(url, token, timeout=TIMEOUT_SECONDS, retry_for=0)
+    except ServerUnavailable as error:
+        raise ServerUnreachable(error.detail) from None
+    except OptunAPIError as error:
+        failure = Forbidden if isinstance(error, AccessDenied) else CommandFailed
+        raise failure(f"{error.code}: {error.detail}") from None
+    except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
 
