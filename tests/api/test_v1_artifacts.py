@@ -286,6 +286,23 @@ def test_a_full_study_takes_no_more_announced_or_not(small: Wire) -> None:
     assert put(small, name, b"x" * 100, filename="a").status_code == 200  # replaces itself
 
 
+def test_a_refused_upload_is_told_the_limit_and_the_setting(small: Wire) -> None:
+    name = small.put()
+    small.ask(name)
+    for content, size in ((b"x" * 101, "101 bytes"), (chunked(101), "more than 100 bytes")):
+        response = small.request("PUT", place(name, filename="a"), content=content)
+        detail = problem(response, 413, "too-large")["detail"]
+        assert size in detail
+        assert "100" in detail
+        assert "OPTUNAPI_MAX_ARTIFACT" in detail
+    for filename in ("a", "b", "c"):
+        response = put(small, name, b"x" * 90, filename=filename)
+    detail = problem(response, 413, "too-large")["detail"]
+    assert "for 90 bytes" in detail
+    assert "250 bytes together" in detail
+    assert "OPTUNAPI_MAX_STUDY_ARTIFACTS" in detail
+
+
 def test_two_uploads_at_once_do_not_pass_the_limit_together(small: Wire) -> None:
     with keeping(small) as name:
         pass

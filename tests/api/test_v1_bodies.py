@@ -98,6 +98,23 @@ def test_a_chunked_body_over_a_mebibyte_is_refused_without_its_length(
     refused("POST", "/studies/{s}/trials", 413, "too-large", content=chunks())
 
 
+def test_a_body_that_is_too_large_is_told_its_size_the_limit_and_the_setting(wire: Wire) -> None:
+    name = wire.put()
+    wire.ask(name)
+    content = json.dumps({"user_attrs": {"a": "x" * 2**20}}).encode()
+    for sent, size in ((content, f"{len(content)} bytes"), (iter([content]), "more than 1048576")):
+        path = f"/studies/{name}/trials/0"
+        detail = wire.refused("PATCH", path, 413, "too-large", content=sent)["detail"]
+        assert size in detail
+        assert "1048576" in detail
+        assert "OPTUNAPI_MAX_BODY" in detail
+    import_ = f"/studies/{name}/import"
+    large = b" " * (64 * 2**20 + 1)
+    detail = wire.refused("POST", import_, 413, "too-large", content=large)["detail"]
+    assert "67108865 bytes, and 67108864 are allowed" in detail
+    assert "OPTUNAPI_MAX_BODY" in detail
+
+
 def test_a_body_of_a_mebibyte_is_taken(wire: Wire) -> None:
     name = wire.put()
     start = b'{"user_attrs": {"a": "'

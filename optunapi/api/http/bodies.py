@@ -104,16 +104,28 @@ async def read_bytes(request: Request, max_bytes: int = 0) -> bytes:
         TooLarge: it has more bytes than the server allows for every body, and more than `max_bytes`.
     """
     limit: int = max(getattr(request.app.state, "max_body", DEFAULT_MAX_BYTES), max_bytes)
-    length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length) > limit:
-        raise TooLarge(f"the body has {length} bytes, at most {limit} are taken")
+    announced = announced_size(request)
+    if announced is not None and announced > limit:
+        raise too_large("the body", limit, "OPTUNAPI_MAX_BODY", announced)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise TooLarge(f"the body has more than {limit} bytes")
+            raise too_large("the body", limit, "OPTUNAPI_MAX_BODY")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def announced_size(request: Request) -> int | None:
+    """The number of bytes that a request says its body has."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else None
+
+
+def too_large(what: str, limit: int, setting: str, size: int | None = None) -> TooLarge:
+    """The error of what has more than `limit` bytes, which an operator can raise with `setting`."""
+    has = f"more than {limit} bytes" if size is None else f"{size} bytes, and {limit} are allowed"
+    return TooLarge(f"{what} has {has}: send less, or have the server's {setting} raised")
 
 
 def parse_json(content: bytes) -> Any:

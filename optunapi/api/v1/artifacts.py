@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
-from optunapi.api.http.bodies import request_invalid
+from optunapi.api.http.bodies import announced_size, request_invalid, too_large
 from optunapi.api.http.replies import NO_STORE, Created, NoContent, Ok
 from optunapi.api.schemas.artifacts import ArtifactList, ArtifactReply, PruneReply, artifact_of
 from optunapi.api.serving.access import Manage, Read, Work
@@ -292,9 +292,9 @@ def _names(known: str | None, etag: str) -> bool:
 
 def _check_announced(request: Request, limit: int, *, of_study: int | None = None) -> None:
     """Refuse a body whose announced length is too large, before any of it is read."""
-    length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length) > limit:
-        raise _too_large(limit) if of_study is None else too_large_for_study(of_study)
+    size = announced_size(request)
+    if size is not None and size > limit:
+        raise _too_large(limit, size) if of_study is None else too_large_for_study(of_study, size)
 
 
 async def _receive(request: Request, upload: Upload, files: ArtifactFiles, room: int) -> None:
@@ -313,5 +313,5 @@ async def _receive(request: Request, upload: Upload, files: ArtifactFiles, room:
     await run_in_threadpool(upload.write, bytes(waiting))
 
 
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"an artifact may have {limit} bytes")
+def _too_large(limit: int, size: int | None = None) -> TooLarge:
+    return too_large("the artifact", limit, "OPTUNAPI_MAX_ARTIFACT", size)

@@ -128,7 +128,7 @@ class Artifacts:
             replaced = tuple(a for a in known if a.artifact_id != artifact.artifact_id)
             total = self._total() - _size(replaced) + (artifact.size or 0)
             if total > limit:
-                raise too_large_for_study(limit)
+                raise too_large_for_study(limit, artifact.size)
             state.update(
                 trial,
                 system_attrs=artifact.attrs(),
@@ -228,10 +228,12 @@ class Artifacts:
         return self._size
 
 
-def too_large_for_study(limit: int) -> TooLarge:
-    """The error of an upload for which the study has no room."""
+def too_large_for_study(limit: int, size: int | None = None) -> TooLarge:
+    """The error of an upload, of `size` bytes if that is known, for which the study has no room."""
+    of = "" if size is None else f" for {size} bytes"
     return TooLarge(
-        f"the study's artifacts may have {limit} bytes together: delete some, or prune the old ones"
+        f"the study has no room{of}: its artifacts may have {limit} bytes together. Delete some, prune "
+        "the old ones, or have the server's OPTUNAPI_MAX_STUDY_ARTIFACTS raised"
     )
 
 
