@@ -254,7 +254,12 @@ parameters:
         (b"x: \xff", 1, "", "it is not UTF-8: byte 0xff"),
         (b"x: 1\ny: \xe9", 2, "", "it is not UTF-8: byte 0xe9"),
         ("x: !!python/object/apply:os.getcwd []", 1, "x", "!!python/object/apply:os.getcwd is not"),
-        ("n: {type: int, low: 1, high: !big 3}", 1, "n.high", "the tag !big is not allowed"),
+        (
+            "n: {type: int, low: 1, high: !big 3}",
+            1,
+            "n.high",
+            "the tag !big is not allowed: leave it out",
+        ),
         ("n: {type: int, low: !!int a, high: 3}", 1, "n.low", '"a" cannot be read as int'),
         ("n: {type: int, low: 1, high: *top}", 1, "n.high", "there is no &top before"),
         ("n: &n {type: int, low: 1, high: *n}", 1, "n.high", "there is no &n before"),

@@ -151,3 +151,30 @@ def test_a_choice_that_spells_a_number_is_one_beside_numbers(
     (parameter,) = spec_from_yaml(f"c: {{type: categorical, choices: {choices}}}").parameters
     assert isinstance(parameter.distribution, CategoricalDistribution)
     assert parameter.distribution.choices == found
+
+
+@pytest.mark.parametrize("choices", ["{a: 1, b: 2}", "adam", "'adam, sgd'", "3", "true", "0.1"])
+def test_choices_that_are_no_list_are_told_how_to_write_one(choices: str) -> None:
+    with pytest.raises(
+        ConfigInvalid, match=r"is not a list: write one in brackets, such as \[a, b\]"
+    ):
+        spec_from_yaml(f"c: {{type: categorical, choices: {choices}}}")
+
+
+@pytest.mark.parametrize(
+    "value", ["!!python/tuple [a, b]", "!!python/str a", "!!set {a}", "!own [a]"]
+)
+def test_a_tag_is_to_be_left_out(value: str) -> None:
+    with pytest.raises(ConfigInvalid, match=r"the tag !\S+ is not allowed: leave it out"):
+        spec_from_yaml(f"c: {{type: categorical, choices: {value}}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1e3s", 1000), ("1.5e1m", 900), ("1E+2 h", 360_000), ("5e-1d", 43_200)]
+)
+def test_a_duration_may_have_an_exponent(text: str, seconds: float) -> None:
+    parameter = "parameters: {x: {type: float, low: 0, high: 1}}"
+    assert spec_from_yaml(f"max_duration: {text}\n{parameter}").limits.max_duration == seconds
+    for wrong in ("1e400s", "0e3s", "1e-400s", "e3s", "1e3.5s", "1es"):
+        with pytest.raises(ConfigInvalid, match="max_duration"):
+            spec_from_yaml(f"max_duration: {wrong}\n{parameter}")

@@ -27,7 +27,7 @@ _REASONS = {
     "greater_than_equal": "is below {ge:.0f}, the least allowed",
     "int_type": "is not a whole number",
     "less_than_equal": "is above {le:.0f}, the most allowed",
-    "list_type": "is not a list",
+    "list_type": "is not a list: write one in brackets, such as [a, b]",
     "string_too_long": "is too long: at most {max_length} characters are allowed",
     "string_type": "is not a text: put it in quotes if you mean one",
     "too_short": "is empty: at least one is needed",

@@ -107,7 +107,7 @@ class _Builder:
 
     def _refuse_tag(self, event: Any, key: str, line: int) -> Value:
         tag = str(event.tag).replace(CORE, "!!")
-        return self._broken(key, line, f"the tag {tag} is not allowed")
+        return self._broken(key, line, f"the tag {tag} is not allowed: leave it out")
 
     def _scalar(self, event: Any, key: str, line: int) -> Value:
         tag = _resolved(event) or event.tag
