@@ -185,6 +185,17 @@ def test_a_line_that_is_no_trial_refuses_all_and_changes_nothing(
         assert response.json()["errors"][0]["location"][-2:] != []
 
 
+def test_a_line_that_is_not_json_is_named(wire: Wire) -> None:
+    name = wire.put()
+    wire.tell(name, wire.ask(name)["number"], value=1)
+    text = export(wire, name) + "\nnumber,state\n"
+    with wire.unchanged(name):
+        path = f"/studies/{name}/import"
+        response = wire.request("POST", path, content=text.encode(), headers=NDJSON)
+    assert response.json()["code"] == "json-invalid"
+    assert response.json()["detail"].startswith("line 3: ")
+
+
 # Studies of Optuna with anything in them
 
 _finite = st.floats(allow_nan=False, allow_infinity=False, width=32)

@@ -21,7 +21,7 @@ from optunapi.engine.spec.points import of_item
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.trials.imports import ImportedTrial, Item, imported
-from optunapi.errors import KeyReused, ValueInvalid
+from optunapi.errors import JsonInvalid, KeyReused, ValueInvalid
 
 routes = v1_routes("queue")
 
@@ -51,10 +51,17 @@ class ImportReader(JsonBody[ImportBody]):
         return await run_in_threadpool(self._parsed_lines, content)
 
     def _parsed_lines(self, content: bytes) -> ImportBody:
-        lines = [line for line in content.split(b"\n") if line.strip()]
+        lines = [(n, line) for n, line in enumerate(content.split(b"\n"), 1) if line.strip()]
         if not lines:
             return ImportBody.model_construct(items=[])
-        return self.validated({"items": [parse_json(line) for line in lines]})
+        return self.validated({"items": [_parsed_line(*each) for each in lines]})
+
+
+def _parsed_line(number: int, line: bytes) -> Any:
+    try:
+        return parse_json(line)
+    except JsonInvalid as error:
+        raise JsonInvalid(f"line {number}: {error.detail}") from None
 
 
 @routes.add(
