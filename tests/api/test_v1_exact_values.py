@@ -269,7 +269,7 @@ def test_extreme_values_are_seen_exactly_as_they_were_sent(tmp_path: Path) -> No
 
 
 @settings(
-    max_examples=scaled(2, 150),
+    max_examples=scaled(2, 50),
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example starts two servers
     suppress_health_check=list(HealthCheck),

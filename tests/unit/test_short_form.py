@@ -64,7 +64,7 @@ ENTRIES = st.fixed_dictionaries(
 KEYS = st.sampled_from([1, 2, 3.5, True, "x", "y", "name", "parameters", "direction"])
 
 
-@settings(max_examples=scaled(1_000, 50_000), deadline=None)
+@settings(max_examples=scaled(1_000, 10_000), deadline=None)
 @given(st.dictionaries(KEYS, ENTRIES, min_size=1, max_size=3))
 def test_what_0_1_accepted_is_accepted_with_its_meaning(content: dict[Any, Any]) -> None:
     text = yaml.safe_dump(content, sort_keys=False)
