@@ -373,7 +373,7 @@ class Study:
         self._state.config_error = error
         self._asking.conflict = error if isinstance(error, SpecConflict) else None
         if isinstance(error, SpecConflict):
-            differs = tuple(each["key"] for each in error.extra["diff"])
+            differs = tuple(each["key"] for each in error.extra.get("diff", ()))
             emit(ConfigConflict(study=self.name, differs=differs))
 
     def follow(self, spec: StudySpec) -> None:

@@ -323,7 +323,7 @@ def test_a_kept_result_is_not_told_to_a_trial_of_the_same_number_in_a_new_study(
         study.name, {"parameters": {"x": {"type": "int", "low": 1, "high": 9}}}
     )
     again.ask()
-    with pytest.warns(UserWarning, match="is a different trial now"):
+    with pytest.warns(UserWarning, match="the result belongs to none of its trials"):
         Client(proxy.url)
     assert again.trial(0).state == "running"
     assert len(refused(spool)) == 1

@@ -25,6 +25,8 @@ CHANGES_STUDY = {
     "DELETE /optunapi/v1/studies/{name}/queue",
     "DELETE /optunapi/v1/studies/{name}/queue/{n}",
     "POST /optunapi/v1/studies/{name}/import",
+    "POST /optunapi/v1/studies/{name}/spec",
+    "DELETE /optunapi/v1/studies/{name}/trials/{n}",
 }
 
 # Parts of a request that can be refused although they fit the schema, depending on the study.
@@ -35,7 +37,14 @@ LOCATIONS: list[list[str]] = [
     ["query", "objective"],  # one of the study
     ["body"],  # `resume` needs `worker`, and `value` excludes `values`
     ["body", "limits", "target"],
+    ["body", "version"],  # one of the study
 ]
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(context: Any, value: Any) -> bytes:  # noqa: ARG001
+    """The lines of an export. The document calls them a text, so that any other text would be refused."""
+    return b'{"study": "cifar", "number": 0, "state": "fail", "params": {}}\n'
 
 
 @schemathesis.hook

@@ -15,9 +15,18 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from optunapi.api.schemas.fields import WHOLE, Constraints, Moment, NewAttrs, Worker, time_of
+from optunapi.api.schemas.fields import (
+    WHOLE,
+    Constraints,
+    Moment,
+    NewAttrs,
+    Steps,
+    Worker,
+    by_step,
+    time_of,
+)
 from optunapi.api.schemas.trials import trial_of
 from optunapi.engine.records import CONSTRAINT, TRIAL, TrialRecord, constraint_attrs
 from optunapi.engine.spec.distributions import distribution_from_wire, distribution_to_wire
@@ -176,14 +185,6 @@ class ExportedRest(_Lenient):
     sampled: list[str] = Field(default_factory=list)
 
 
-def _steps(values: Any) -> Any:
-    return (
-        {int(step): math.nan if value is None else value for step, value in values.items()}
-        if isinstance(values, dict)
-        else values
-    )
-
-
 class ExportedBody(_Lenient):
     """A trial as `export` writes it, in any state. It is told by its `study` and `number`."""
 
@@ -192,14 +193,13 @@ class ExportedBody(_Lenient):
     def _read_pointers(cls, line: Any) -> Any:
         return _without_pointers(line)
 
+    study: str
     number: Annotated[int, Field(ge=0), WHOLE]
     state: Literal["waiting", "running", "complete", "pruned", "fail"]
     params: NewAttrs
     distributions: dict[str, dict[str, Any]] = Field(default_factory=dict)
     values: list[float] | None = None
-    intermediate_values: Annotated[dict[int, float], BeforeValidator(_steps)] = Field(
-        default_factory=dict
-    )
+    intermediate_values: Steps = Field(default_factory=dict)
     constraints: Constraints = Field(default_factory=dict)
     user_attrs: NewAttrs = Field(default_factory=dict)
     worker: Worker | None = None
@@ -233,7 +233,7 @@ class ExportedBody(_Lenient):
             raise ValueError(f"`{FIXED}` is an object")
         template.params = params
         template.values = self.values
-        template.intermediate_values = dict(self.intermediate_values)
+        template.intermediate_values = by_step(self.intermediate_values)
         template.user_attrs = dict(self.user_attrs)
         # Optuna shows the constraints of a `constraints_func`, which are in a list, by their places.
         listed = attrs.get("constraints")

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -114,3 +115,25 @@ def time_of(value: datetime | float | None) -> str | None:
     # Milliseconds are easier to read, but what is shown must be what is stored.
     digits = "microseconds" if moment.microsecond % 1000 else "milliseconds"
     return moment.isoformat(timespec=digits).replace("+00:00", "Z")
+
+
+_STEP = r"(0|[1-9][0-9]{0,18})"
+
+
+def _steps(values: dict[str, float | None]) -> dict[str, float | None]:
+    for step in values:
+        if not re.fullmatch(_STEP, step):
+            raise ValueError("a step is a whole number of at most 19 digits")
+    return values
+
+
+Steps = Annotated[
+    dict[str, float | None],
+    AfterValidator(_steps),
+    Field(json_schema_extra={"propertyNames": {"pattern": f"^{_STEP}$"}}),
+]
+
+
+def by_step(values: Mapping[str, float | None]) -> dict[int, float]:
+    """Intermediate values by step. Null is not a number."""
+    return {int(step): math.nan if value is None else value for step, value in values.items()}

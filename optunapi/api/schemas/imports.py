@@ -1,29 +1,12 @@
 """Body and reply of an import: trials that were finished elsewhere."""
 
-import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from optunapi.api.schemas.exports import ExportedBody
-from optunapi.api.schemas.fields import Body, Moment, Params, Reply, example
+from optunapi.api.schemas.fields import Body, Moment, Params, Reply, Steps, example
 from optunapi.api.schemas.trials import ONE_WAY_OF_GIVING_VALUES, ResultBody
-
-_STEP = r"(0|[1-9][0-9]{0,18})"
-
-
-def _steps(values: dict[str, float | None]) -> dict[str, float | None]:
-    for step in values:
-        if not re.fullmatch(_STEP, step):
-            raise ValueError("a step is a whole number of at most 19 digits")
-    return values
-
-
-Steps = Annotated[
-    dict[str, float | None],
-    AfterValidator(_steps),
-    Field(json_schema_extra={"propertyNames": {"pattern": f"^{_STEP}$"}}),
-]
 
 
 class ImportedBody(ResultBody):

@@ -1,7 +1,6 @@
 """Trials from elsewhere: finished ones, and those that `export` wrote, in any state."""
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from optuna.distributions import BaseDistribution
 from optunapi.api.http.bodies import JsonBody, digest, parse_json, read_bytes
 from optunapi.api.http.replies import Created
 from optunapi.api.schemas.exports import ExportedBody
+from optunapi.api.schemas.fields import by_step
 from optunapi.api.schemas.imports import ImportBody, ImportedBody, ImportReply
 from optunapi.api.serving.access import Manage
 from optunapi.api.v1.parameters import Key, Name, v1_routes
@@ -118,10 +118,7 @@ def _item(item: ImportedBody | ExportedBody, parsed: dict[str, BaseDistribution]
         distributions={
             name: _distribution(name, wire, parsed) for name, wire in item.distributions.items()
         },
-        intermediate_values={
-            int(step): math.nan if value is None else value
-            for step, value in item.intermediate_values.items()
-        },
+        intermediate_values=by_step(item.intermediate_values),
         started_at=item.started_at,
         finished_at=item.finished_at,
     )
