@@ -171,7 +171,7 @@ class ExportedArtifact(_Lenient):
     filename: Annotated[str, Field(min_length=1, max_length=255)]
     mimetype: str | None = None
     encoding: str | None = None
-    size: Annotated[int, Field(ge=0)] | None = None
+    size: Annotated[int, Field(ge=0), WHOLE] | None = None
     sha256: str | None = None
     uploaded_at: Moment | None = None
 
@@ -203,11 +203,11 @@ class ExportedBody(_Lenient):
     constraints: Constraints = Field(default_factory=dict)
     user_attrs: NewAttrs = Field(default_factory=dict)
     worker: Worker | None = None
-    attempt: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    attempt: Annotated[int, Field(ge=0, lt=2**53), WHOLE] = 0
     lease: ExportedLease | None = None
     stop_requested: bool = False
     fail_reason: Annotated[str, Field(max_length=10_000)] | None = None
-    retry_of: int | None = None
+    retry_of: Annotated[int, WHOLE] | None = None
     spec_version: Annotated[str, Field(max_length=255)] | None = None
     created_at: Moment | None = None
     started_at: Moment | None = None
