@@ -23,12 +23,13 @@ __all__ = [
     "refusal_of",
 ]
 
-# What may pass by itself. A permission that is missing does not, a full disk or a lock may.
+# What may pass by itself: a lock, a full disk, and a disk that is read-only until it is mounted again.
 PASSING = {
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_IOERR),
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL),
+    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
 }
-LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ELOOP}
+LASTING = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP}
 DAMAGED_SECONDS = 3600  # a damaged file is replaced by hand, if at all
 
 
