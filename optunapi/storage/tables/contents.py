@@ -14,8 +14,6 @@ from optunapi.storage.errors import DatabaseUnusable, refusal_of
 from optunapi.storage.tables.schema import is_current
 
 LOCKED_SECONDS = 0.2  # how long a look waits for a file that another process has locked
-HEADER_BYTES = 20
-WAL = b"\2\2"  # bytes 18 and 19 of the header of a database in WAL mode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +48,12 @@ def contents_of(path: Path) -> Contents:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
             return Contents(fault=DatabaseUnusable(f"{path.name} is not a file", file=path.name))
-        with path.open("rb") as file:
-            header = file.read(HEADER_BYTES)
-        if not header:
+        if not path.stat().st_size:
             return Contents()
+        # Only SQLite may open the file: closing it any other way would drop the locks that this process has
+        # on it, and another process would delete the log that is being written.
         # With no log to read, SQLite need not make the two files that a database in WAL mode has.
-        is_closed = header[18:] == WAL and not os.path.exists(f"{path}-wal")
+        is_closed = not any(os.path.exists(f"{path}{log}") for log in ("-wal", "-journal"))
         mode = "mode=ro&immutable=1" if is_closed else "mode=ro"
         location = f"{path.as_uri()}?{mode}"
         with closing(sqlite3.connect(location, uri=True, timeout=LOCKED_SECONDS)) as connection:
