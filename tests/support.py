@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,19 +48,27 @@ class Server:
         return int(self.url.rsplit(":", 1)[1])
 
 
+def until(condition: Callable[[], object], what: str = "", patience: float = 30.0) -> None:
+    """Return when a condition holds for which another process or thread sends no event."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"timed out waiting for {what or condition}"
+        time.sleep(0.01)
+
+
 def wait_until_serving(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Return once the server answers; raise with its log if it ends or takes over 60 s."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+
+    def is_serving() -> bool:
         if process.poll() is not None:
             raise RuntimeError(f"server ended with {process.returncode}:\n{log.read_text()}")
         try:
             httpx.get(f"{url}/optunapi/ping", timeout=5)
         except httpx.TransportError:
-            time.sleep(0.05)  # there is no event to wait for
-        else:
-            return
-    raise RuntimeError(f"server did not answer:\n{log.read_text()}")
+            return False
+        return True
+
+    until(is_serving, "the server to answer", 60)
 
 
 def free_port() -> int:

@@ -5,13 +5,12 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support import free_port, missing
+from tests.support import free_port, missing, until
 
 CONFIG = """
 ListenAddress 127.0.0.1:{port}
@@ -52,15 +51,16 @@ def known_hosts_line(port: int, public_key: str) -> str:
 
 
 def wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < deadline:
+    def is_listening() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"sshd did not start:\n{log.read_text()}")
         try:
             socket.create_connection(("127.0.0.1", port), timeout=5).close()
         except OSError:
-            time.sleep(0.05)  # there is no event to wait for
-        else:
-            return
-    raise RuntimeError(f"sshd did not start:\n{log.read_text()}")
+            return False
+        return True
+
+    until(is_listening, "sshd to listen")
 
 
 @contextmanager

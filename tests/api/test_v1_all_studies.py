@@ -11,8 +11,9 @@ import pytest
 from optunapi.app import create_app
 from optunapi.settings import Settings
 from tests.api.server import serving_app
-from tests.api.test_v1_events import Event, Stream, until
+from tests.api.test_v1_events import Event, Stream
 from tests.api.wire import SPACE, V1, Wire, wire_of
+from tests.support import until
 from tests.unit.engine.support import Caller
 
 

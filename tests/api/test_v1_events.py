@@ -5,8 +5,7 @@ import json
 import signal
 import socket
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from optunapi.engine.state.feed import Feed, UnitCommit
 from optunapi.settings import Settings
 from tests.api.server import serving_app
 from tests.api.wire import SPACE, V1, Wire, wire_of
-from tests.support import Server, running_server
+from tests.support import Server, running_server, until
 from tests.unit.engine.conftest import NewLife, clock, empty_database, new_life
 from tests.unit.engine.support import Caller
 
@@ -75,14 +74,6 @@ def follow(wire: Wire, study: str, last: Any = None) -> Iterator[Stream]:
     with wire.client.stream("GET", path, headers=headers, timeout=30) as response:
         assert response.status_code == 200
         yield Stream(response)
-
-
-def until(condition: Callable[[], Any]) -> None:
-    """Return when the condition holds: the server's state has no event to wait for here."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,7 @@
 
 import shutil
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import optuna
 import pytest
 
 from tests.api.wire import SPACE, Wire, wire_of
+from tests.support import until
 
 UNIT = {"type": "float", "low": 0, "high": 1}
 ON_TRIAL: list[tuple[str, str, dict[str, Any]]] = [
@@ -43,14 +43,6 @@ def own(tmp_path: Path) -> Iterator[Wire]:
 def remake(wire: Wire, name: str) -> None:
     wire.ok("DELETE", f"/studies/{name}?force=true")
     assert wire.request("PUT", f"/studies/{name}", json=SPACE).status_code == 201
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait for what has no event."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def at(name: str, number: int, route: str = "") -> str:
@@ -216,7 +208,7 @@ def test_an_upload_does_not_go_to_a_study_that_was_made_while_it_came_in(wire: W
     def slowly() -> Iterator[bytes]:
         yield b"first"
         incoming = wire.home / "db" / "artifacts" / ".incoming" / name
-        wait_for(lambda: any(incoming.glob("*")))
+        until(lambda: any(incoming.glob("*")))
         remake(wire, name)
         wire.ask(name)
         yield b"last"

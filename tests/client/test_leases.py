@@ -53,7 +53,7 @@ def patient(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_a_training_that_holds_the_gil_for_seconds_keeps_its_trial(patient: Server) -> None:
-    server, lease, held = patient, scaled(6, 24), scaled(750_000, 3_000_000)
+    server, lease, held = patient, scaled(6, 24), scaled(300_000, 2_000_000)
     single = Client(server.url).create_study("single", {**XY, "max_trials": 1})
     rival = f"""
 from optunapi import Client

@@ -6,10 +6,10 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ import pytest
 from optunapi import Client, Study
 from tests.client.conftest import XY, MakeStudy
 from tests.client.trainer import STEPS, value_of
-from tests.support import ROOT, Server, clean_environment, free_port, running_server, scaled
+from tests.support import ROOT, Server, clean_environment, free_port, running_server, scaled, until
 
 PATIENCE = 60.0  # seconds; the machine may be busy
 
@@ -342,6 +342,10 @@ def test_no_trial_is_lost_or_repeated_when_the_server_is_killed_and_restarted(
         files = [folder / "done" for folder in folders]
         return [line for f in files if f.exists() for line in f.read_text().splitlines()]
 
+    def are_done(number: int) -> bool:
+        assert all(process.poll() is None for process in running)
+        return len(done()) >= number
+
     with ExitStack() as trainers:
         for killed_after in (*(count * n // outages for n in range(outages)), None):
             with running_server(home, port=port) as server:
@@ -355,9 +359,11 @@ def test_no_trial_is_lost_or_repeated_when_the_server_is_killed_and_restarted(
                         assert process.wait(240) == 0
                     trials = list(study.trials())
                 else:
-                    while len(done()) < killed_after:
-                        assert all(process.poll() is None for process in running)
-                        time.sleep(0.05)  # there is no event for what other processes do
+                    until(
+                        partial(are_done, killed_after),
+                        f"{killed_after} trials",
+                        240,
+                    )
                     server.process.kill()
                     server.process.wait()
     noted = dict(line.split() for line in done())

@@ -6,7 +6,6 @@ import random
 import shutil
 import sqlite3
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 
 from optunapi.engine.records import TrialRecord
-from tests.support import Server
+from tests.support import Server, until
 
 STUDY = "m"
 CONFIG = """
@@ -305,10 +304,7 @@ def kill(server: Server) -> None:
 
 def wait_until_begun(path: Path) -> None:
     """Return as soon as the file has its first table of studies."""
-    deadline = time.monotonic() + PATIENCE
-    while not _has_table(path, "studies"):
-        assert time.monotonic() < deadline, f"{path.name} got no tables"
-        time.sleep(0.001)  # there is no event for what another process does to a file
+    until(lambda: _has_table(path, "studies"), f"the tables of {path.name}", PATIENCE)
 
 
 def _has_table(path: Path, name: str) -> bool:

@@ -10,8 +10,9 @@ import pytest
 
 from optunapi.tunnel import open_tunnel
 from optunapi.tunnel.supervised import Tunnel
+from tests.support import until
 from tests.tunnel.behind import echo, serving
-from tests.tunnel.sshd import Sshd, running, until
+from tests.tunnel.sshd import Sshd, running
 
 Opener = Callable[..., Tunnel]
 

@@ -6,12 +6,11 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support import free_port, missing
+from tests.support import free_port, missing, until
 
 PATIENCE = 30.0  # seconds; the machine may be busy
 CONFIG = """
@@ -24,14 +23,6 @@ PasswordAuthentication no
 PermitRootLogin prohibit-password
 LogLevel VERBOSE
 """
-
-
-def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait for a condition that other processes or threads fulfil, without an event to wait for."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        assert time.monotonic() < deadline, f"timed out waiting for {what}"
-        time.sleep(0.02)
 
 
 def make_key(path: Path, kind: str = "ed25519", passphrase: str = "", *options: str) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import clean_environment, free_port
+from tests.support import clean_environment, free_port, until
 from tests.tunnel.behind import is_echoed
-from tests.tunnel.sshd import Sshd, until
+from tests.tunnel.sshd import Sshd
 
 PROGRAM = "from optunapi.cli import main; main()"
 

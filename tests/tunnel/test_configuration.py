@@ -17,9 +17,9 @@ from optunapi.errors import (
 from optunapi.tunnel import open_tunnel
 from optunapi.tunnel.gateways import Gateway, Sources, find_gateway, host_and_port
 from optunapi.tunnel.known_hosts import HostKey, host_name, known_host
-from tests.support import free_port
+from tests.support import free_port, until
 from tests.tunnel.behind import is_echoed
-from tests.tunnel.sshd import Sshd, running, until
+from tests.tunnel.sshd import Sshd, running
 
 
 def configure(text: str, name: str = "config") -> Path:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, clean_environment, scaled
+from tests.support import ROOT, clean_environment, scaled, until
 from tests.tunnel.namespaces import GATEWAY_OUTSIDE, PRIVATE, Network, three_machines
-from tests.tunnel.sshd import Sshd, make_key, running, until
+from tests.tunnel.sshd import Sshd, make_key, running
 from tests.tunnel.trainer import STEPS
 
 PORT = 8000

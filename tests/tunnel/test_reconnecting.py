@@ -14,10 +14,10 @@ import pytest
 from optunapi.errors import HostKeyChanged, HostKeyUnknown
 from optunapi.tunnel import open_tunnel
 from optunapi.tunnel.supervised import delays
-from tests.support import scaled
+from tests.support import scaled, until
 from tests.tunnel.behind import exchange, is_echoed, read_all, serving, slow_way_to
 from tests.tunnel.conftest import Opener
-from tests.tunnel.sshd import Sshd, make_key, running, until
+from tests.tunnel.sshd import Sshd, make_key, running
 
 
 def test_after_a_killed_session_the_same_port_works_again(gateway: Sshd, opened: Opener) -> None:

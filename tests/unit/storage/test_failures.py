@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from optunapi.errors import StorageUnavailable
-from optunapi.storage import DatabaseUnusable, Superseded, WriteThroughStorage, open_storage
+from optunapi.storage import Superseded, WriteThroughStorage, open_storage
 from tests.support import missing
 from tests.unit.storage.support import (
     MINIMIZE,
@@ -219,9 +219,9 @@ def test_a_file_that_becomes_read_only_is_refused_and_served_again(
 def test_a_read_only_file_is_refused_and_opened_once_it_can_be_written(url: str) -> None:
     with opened(url) as storage:
         storage.create_new_study(MINIMIZE, "study")
-    with immutable(path_of(url)), pytest.raises(DatabaseUnusable, match=r"study\.db"):
+    with immutable(path_of(url)), pytest.raises(StorageUnavailable, match=r"study\.db"):
         open_storage(url)
-    with immutable(path_of(url).parent), pytest.raises(DatabaseUnusable, match="writable"):
+    with immutable(path_of(url).parent), pytest.raises(StorageUnavailable, match="writable"):
         open_storage(url)
     with opened(url) as storage:
         storage.create_new_study(MINIMIZE, "another")
