@@ -19,7 +19,7 @@ def last_step(low: float, high: float, step: float) -> float:
         ValueError: there are MAX_STEPS steps or more, which Optuna cannot count either.
     """
     context = Context(prec=_DIGITS)
-    start, end, width = (Decimal(str(float(value))) for value in (low, high, step))
+    start, end, width = (_as_written(value) for value in (low, high, step))
     length = context.subtract(end, start)
     try:
         if not context.remainder(length, width):
@@ -28,6 +28,14 @@ def last_step(low: float, high: float, step: float) -> float:
     except InvalidOperation:
         raise ValueError(f"{step} makes 1e{_DIGITS} steps or more from {low} to {high}") from None
     return float(context.add(context.multiply(steps, width), start))
+
+
+def _as_written(number: float) -> Decimal:
+    """A number in decimals. One of numpy's short floats has the digits that numpy prints, as in Optuna."""
+    try:
+        return Decimal(str(number))
+    except InvalidOperation:  # True, Fraction(1, 3) and tensor(0.1) do not print as numbers
+        return Decimal(str(float(number)))
 
 
 def high_to_write(low: float, high: float, step: float | None) -> float:

@@ -446,7 +446,7 @@ class Study:
             current=self._current,
             objective=objective,
             n_trials=n_trials,
-            timeout=timeout,
+            timeout=None if timeout is None else float(timeout),
             n_jobs=(os.cpu_count() or 1) if n_jobs == -1 else n_jobs,
             callbacks=tuple(callbacks or ()),
             catch=(catch,) if isinstance(catch, type) else tuple(catch),

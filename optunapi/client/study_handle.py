@@ -90,7 +90,7 @@ class StudyHandle:
         Raises:
             NoSlot: no trial and no place became free.
         """
-        body, deadline = ask.body(), time.monotonic() + wait
+        body, deadline = ask.body(), time.monotonic() + float(wait)  # numpy's would not be sent
         while True:
             began = time.monotonic()
             patience = round(min(max(0.0, deadline - began), LONGEST_WAIT), 3)

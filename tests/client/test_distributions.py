@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,20 @@ def test_the_server_understands_every_distribution_of_the_client(
         local = theirs.FloatDistribution(low, high, log, step)
     assert parse_distribution(asked.to_wire()) == local
     assert ours.from_wire(asked.to_wire()) == asked
+
+
+KINDS = [float, np.float16, np.float32, np.float64, lambda n: Decimal(str(n))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.integers(-30, 30), st.integers(0, 30), st.integers(1, 30))
+def test_a_stepped_range_in_any_kind_of_number_is_optunas(
+    kind: Callable[[float], Any], low: int, width: int, step: int
+) -> None:
+    start, end, size = (kind(n / 10) for n in (low, low + width, step))
+    assert outcome(lambda: ours.FloatDistribution(start, end, step=size)) == outcome(
+        lambda: theirs.FloatDistribution(start, end, step=size)
+    )
 
 
 @pytest.mark.parametrize("bound", [float("inf"), float("nan")])

@@ -1,5 +1,6 @@
 """Numbers of numpy and torch are accepted without importing either."""
 
+import math
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from optunapi.client.optuna_types.scalars import json_default, number_of, numbers_of
+from optunapi.client.optuna_types.scalars import json_of, number_of, numbers_of
+
+NAN = math.nan
 
 
 @pytest.mark.parametrize(
@@ -72,8 +75,46 @@ def test_a_text_is_no_sequence_of_numbers() -> None:
         numbers_of("12")
 
 
-def test_json_has_scalars_and_refuses_other_objects() -> None:
-    assert json_default(np.float32(0.5)) == 0.5
-    assert json_default(torch.tensor(3)) == 3
-    with pytest.raises(TypeError, match="a ndarray cannot be sent"):
-        json_default(np.zeros(3))
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (np.float32(0.5), "0.5"),
+        (np.longdouble(0.5), "0.5"),
+        (np.bool_(True), "true"),
+        (torch.tensor(3), "3"),
+        (Decimal("0.5"), "0.5"),
+        (Decimal(3), "3"),
+        (Decimal(2**70), f"{2**70}"),
+        (Fraction(1, 2), "0.5"),
+        (Fraction(4, 2), "2"),
+    ],
+    ids=repr,
+)
+def test_any_number_is_sent_as_pythons(value: Any, sent: str) -> None:
+    assert json_of({"params": [value]}) == f'{{"params": [{sent}]}}'
+
+
+@pytest.mark.parametrize(
+    "value",
+    [NAN, -math.inf, np.float32(NAN), Decimal("NaN"), Decimal("Infinity"), Decimal("1e400")],
+)
+def test_a_number_that_is_not_finite_is_refused_with_its_place(value: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"^items\.1\.params\.x is .*: JSON has finite numbers only$"
+    ):
+        json_of({"items": [{"params": {"x": 1}}, {"params": {"n": 2, "x": value}}]})
+
+
+@pytest.mark.parametrize(
+    "value", [np.zeros(3), {1}, 1j, object(), b"x"], ids=lambda v: type(v).__name__
+)
+def test_what_json_cannot_hold_is_refused_with_its_place(value: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^params\.x: a {type(value).__name__} cannot be sent"):
+        json_of({"params": {"x": value}})
+
+
+def test_a_value_within_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="Circular"):
+        json_of({"params": endless})

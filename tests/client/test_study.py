@@ -3,6 +3,9 @@
 import multiprocessing
 import pickle
 import threading
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +187,24 @@ def test_a_trial_is_asked_for_told_and_stored(study: Study) -> None:
 )
 def test_numbers_of_any_library_are_values(study: Study, value: Any) -> None:
     assert study.ask().tell(value).values == [3.0]
+
+
+@pytest.mark.parametrize(
+    "number", [np.float32, np.longdouble, np.array, torch.tensor, Decimal, Fraction]
+)
+def test_a_number_of_any_library_is_a_number_wherever_the_client_takes_one(
+    make_study: MakeStudy, number: Callable[[float], Any]
+) -> None:
+    study = make_study(max_running=9)
+    study.set_limits(max_cost=number(50), max_trials=number(20))
+    assert study.limits["max_cost"] == 50
+    assert study.enqueue({"x": number(0.5), "n": number(3)}).params == {"x": 0.5, "n": 3}
+    asked = study.ask(wait=number(0.5), lease_seconds=number(60))
+    assert asked.params == {"x": 0.5, "n": 3}
+    assert study.ask(fixed_params={"x": number(2)}).params["x"] == 2.0
+    assert study.import_trials([{"params": {"x": number(1), "n": 2}, "values": [number(3)]}]) == 1
+    study.optimize(lambda _: number(0.25), n_trials=1, timeout=number(60))
+    assert [trial.values for trial in study.trials("complete")] == [[3.0], [0.25]]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -np.inf, torch.tensor(torch.nan)])

@@ -153,6 +153,35 @@ def test_a_choice_that_spells_a_number_is_one_beside_numbers(
     assert parameter.distribution.choices == found
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: {type: categorical, choices: [1e400, 1]}",
+        "x: {type: categorical, choices: [1, '-1e400']}",
+        "x: {type: float, low: 0, high: 1e400}",
+        "x: {type: int, low: -1e400, high: 1}",
+        "x: {type: float, low: 0, high: 1, step: 1e400}",
+        "enqueue: [{x: 1e400}]\nparameters: {}",
+        "sampler: {name: grid, search_space: {x: [1, 1e400]}}\nparameters: {}",
+        "max_cost: 1e400\nparameters: {}",
+        "target: -1e400\nparameters: {}",
+        "pruner: {name: threshold, upper: 1e400}\nparameters: {}",
+        "sampler: {name: tpe, prior_weight: 1e400}\nparameters: {}",
+    ],
+)
+def test_a_number_beyond_floats_is_an_error_wherever_it_is_written(text: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        spec_from_yaml(text)
+    assert len(caught.value.extra["errors"]) == 1
+
+
+def test_a_choice_that_is_written_twice_in_two_ways_is_told_which_number_it_is() -> None:
+    with pytest.raises(
+        ConfigInvalid, match=r'"5e-1" repeats the choice 0.5: both are the number 0.5$'
+    ):
+        spec_from_yaml("x: {type: categorical, choices: [0.5, 5e-1]}")
+
+
 @pytest.mark.parametrize("choices", ["{a: 1, b: 2}", "adam", "'adam, sgd'", "3", "true", "0.1"])
 def test_choices_that_are_no_list_are_told_how_to_write_one(choices: str) -> None:
     with pytest.raises(

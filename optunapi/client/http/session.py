@@ -4,7 +4,6 @@ send        turns a refusal, or any reply of something else, into an exception
 _exchange   sends over this process's connections, and turns network failures into exceptions
 """
 
-import json
 import math
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ import urllib3
 
 from optunapi.client.http.buffered import BufferedAdapter
 from optunapi.client.http.problems import error_of
-from optunapi.client.optuna_types.scalars import json_default
+from optunapi.client.optuna_types.scalars import json_of
 from optunapi.client.process.forks import PerProcess
 from optunapi.errors import ServerUnavailable
 
@@ -72,7 +71,7 @@ class Request:
             with self.content.open("rb") as file:
                 yield file
         elif self.body is not None:
-            yield json.dumps(self.body, default=json_default, allow_nan=False).encode()
+            yield json_of(self.body).encode()
         else:
             yield self.content
 

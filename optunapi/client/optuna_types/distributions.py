@@ -76,13 +76,14 @@ class FloatDistribution(_Range):
             raise ValueError("`step` and `log` cannot be used together")
         if self.log and self.low <= 0:
             raise ValueError(f"`log=True` needs `low > 0`, not {self.low}")
-        high = self.high
+        high = float(self.high)
         if self.step is not None:
-            high = last_step(self.low, high, self.step)
-            if high != self.high:
-                _warn_shortened(self.low, self.high, self.step, high)
+            reached = last_step(self.low, self.high, self.step)
+            if reached != high:
+                _warn_shortened(self.low, self.high, self.step, reached)
+                high = reached
         step_size = None if self.step is None else float(self.step)
-        self._set(low=float(self.low), high=float(high), log=bool(self.log), step=step_size)
+        self._set(low=float(self.low), high=high, log=bool(self.log), step=step_size)
 
     def to_wire(self) -> dict[str, Any]:
         """The distribution in a request, which the server reads as this one."""

@@ -1,10 +1,13 @@
 """Numbers of Python, numpy, torch and the like, without importing any of these."""
 
+import json
 import math
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 LONGEST_SHOWN = 200
+DEEPEST_NAMED = 64  # lists and objects within each other
 
 
 def number_of(value: Any) -> float:
@@ -79,16 +82,49 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
-def json_default(value: Any) -> Any:
-    """Return a scalar of another library as Python's: the `default` of `json.dumps`.
+def json_of(body: Any) -> str:
+    """Return the body of a request as strict JSON. Numbers of other libraries are sent as Python's.
 
     Raises:
-        TypeError: the value is not a scalar.
+        TypeError: JSON cannot hold a value; the message names its place and the value.
+        ValueError: a number is not finite; likewise.
+    """
+    try:
+        return json.dumps(body, default=json_default, allow_nan=False)
+    except (TypeError, ValueError):
+        _refuse_first(body, ())
+        raise
+
+
+def json_default(value: Any) -> Any:
+    """Return a number of another library or of the standard library as Python's: for `json.dumps`.
+
+    Raises:
+        TypeError: the value is no number.
     """
     scalar = unwrapped(value)
-    if scalar is value:
+    if isinstance(scalar, Number) and not isinstance(scalar, int | float | complex):
+        number = float(scalar)  # type: ignore[arg-type]
+        scalar = int(scalar) if number.is_integer() else number  # type: ignore[call-overload]
+    if scalar is value or isinstance(scalar, complex):
         raise TypeError(
             f"a {type(value).__name__} cannot be sent: JSON has strings, numbers, booleans, null, "
             "lists and objects"
         )
     return scalar
+
+
+def _refuse_first(value: Any, path: tuple[str, ...]) -> None:
+    """Raise for the first value that cannot be sent, with its place; return if there is none."""
+    if isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in items if len(path) < DEEPEST_NAMED else ():
+            _refuse_first(each, (*path, str(key)))
+        return
+    try:
+        json.dumps(value, default=json_default, allow_nan=False)
+    except TypeError as error:
+        raise TypeError(f"{'.'.join(path)}: {error}") from None
+    except ValueError:
+        text = f"{'.'.join(path)} is {shown(value)}: JSON has finite numbers only"
+        raise ValueError(text) from None

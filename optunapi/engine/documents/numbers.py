@@ -1,6 +1,8 @@
 """Numbers that YAML reads as texts: 1e-3 has no point, and is a text to YAML 1.1."""
 
+import math
 import re
+import sys
 from typing import Any
 
 from optunapi.engine.documents.document import Node
@@ -24,6 +26,14 @@ def spelled_number(node: Node) -> int | float | None:
     return number_of(node.data) if is_text else None
 
 
+def note_number(node: Node, number: float, for_text: str) -> None:
+    """Add a notice that a text is read as a number; an error if that is beyond the largest float."""
+    if math.isinf(number):
+        node.refuse(f"{node.data} is beyond {sys.float_info.max}, the largest number")
+    else:
+        node.note(f"{node.data} is read as the number {number!r}: {for_text}")
+
+
 def with_numbers(node: Node) -> list[Any]:
     """The values of a list whose type nothing else says, such as choices.
 
@@ -38,10 +48,7 @@ def with_numbers(node: Node) -> list[Any]:
     if are_numbers and (others or any(item.is_plain for item in spelled)):
         for item, number in zip(items, found, strict=True):
             if number is not None:
-                item.note(
-                    f"{item.data} is read as the number {number!r}: for the text, quote it twice, "
-                    f"""'"{item.data}"'"""
-                )
+                note_number(item, number, f"""for the text, quote it twice, '"{item.data}"'""")
         return [
             item.data if each is None else each for item, each in zip(items, found, strict=True)
         ]

@@ -149,14 +149,16 @@ def _categorical(node: Node) -> BaseDistribution | None:
     repeats, choices = False, with_numbers(node)
     for item, choice in zip(node.items(), choices, strict=True):
         if (first := seen.setdefault(choice, item)) is not item:
-            item.refuse(_repeated(first, item))
+            item.refuse(_repeated(first, item, choice))
             repeats = True
     return None if repeats else CategoricalDistribution(choices)
 
 
-def _repeated(first: Node, again: Node) -> str:
+def _repeated(first: Node, again: Node, choice: Any) -> str:
     reason = f"{again.shown()} repeats the choice {first.shown()}"
-    if not same(first.data, again.data):
+    if isinstance(choice, int | float) and str in (type(first.data), type(again.data)):
+        reason += f": both are the number {choice!r}"
+    elif not same(first.data, again.data):
         reason += ": Optuna cannot tell 1 from 1.0 or true, nor 0 from 0.0 or false"
     if any(isinstance(each.data, bool) and "read as" in each.shown() for each in (first, again)):
         reason += ". YAML reads yes and on as true, no and off as false: put them in quotes"

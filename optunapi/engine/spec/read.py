@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 
 from optunapi.engine.documents.document import Document, Node, quoted
 from optunapi.engine.documents.fields import Count, Positive, Scalar, Seconds, Text, one_of
-from optunapi.engine.documents.numbers import spelled_number
+from optunapi.engine.documents.numbers import note_number, spelled_number
 from optunapi.engine.pruners.registry import read_pruner
 from optunapi.engine.samplers.make import read_sampler
 from optunapi.engine.space import Parameter, fitted_node, fitted_point, misfits
@@ -151,6 +151,6 @@ def _with_numbers(item: Node, parameters: Sequence[Parameter]) -> dict[str, Any]
         if name in known and (fits := fitted_node(known[name], entry)):
             point[name] = fits[0]
         elif not known and entry.is_plain and (number := spelled_number(entry)) is not None:
-            entry.note(f"{entry.data} is read as the number {number!r}: put a text in quotes")
+            note_number(entry, number, "put a text in quotes")
             point[name] = number
     return point
