@@ -59,8 +59,9 @@ client raises the class that has it, so a code never changes. `api/http/problems
 its HTTP status.
 """
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, Self
 
@@ -95,7 +96,7 @@ def _lines(key: str, value: Any) -> Iterator[str]:
     """What a part of `extra` says, a line for each item of a list."""
     if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
         for each in value:
-            yield _line(each)
+            yield line_of(each)
     elif key == "trial" and isinstance(value, Mapping):
         told = {name: value.get(name) for name in ("number", "state", "values", "fail_reason")}
         yield "the stored trial: " + ", ".join(f"{k} {v}" for k, v in told.items() if v is not None)
@@ -103,16 +104,26 @@ def _lines(key: str, value: Any) -> Iterator[str]:
         yield value if isinstance(value, str) and len(value) > 60 else f"{key}: {value}"
 
 
-def _line(item: Mapping[str, Any]) -> str:
-    """An item of `errors` or of `diff`."""
+def line_of(item: Mapping[str, Any]) -> str:
+    """An item of `errors` or of `diff` as a line of text: its place, its key, and what is wrong."""
     reason = item.get("reason")
     if "old" in item or "new" in item:
-        change = f"{item.get('key')}: {item.get('old')!r} became {item.get('new')!r}"
-        return f"{change} ({reason})" if reason else change
+        old, new = (json.dumps(item.get(key), ensure_ascii=False) for key in ("old", "new"))
+        return f"{item.get('key')}: {old} became {new}" + (f" ({reason})" if reason else "")
     location = ".".join(map(str, item.get("location") or ()))
     line = f"line {item['line']}" if item.get("line") else None
-    places = [str(each) for each in (item.get("file"), line, item.get("key"), location) if each]
-    return ": ".join([", ".join(places), str(reason)] if places else [str(reason)])
+    place = ", ".join(str(each) for each in (item.get("file"), line) if each)
+    return ": ".join(str(each) for each in (place, item.get("key"), location, reason) if each)
+
+
+def in_one_line(items: Sequence[Mapping[str, Any]], *, most: int = 10) -> str:
+    """The first `most` items of `errors` or of `diff` in one line; a file is named once."""
+    lines = [
+        line_of({**item, "file": None} if i and item.get("file") == items[0].get("file") else item)
+        for i, item in enumerate(items[:most])
+    ]
+    more = [f"and {len(items) - most} more"] if len(items) > most else []
+    return "; ".join(lines + more)
 
 
 class BadRequest(OptunAPIError, has_code=False):

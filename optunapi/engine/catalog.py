@@ -35,6 +35,7 @@ from optunapi.errors import (
     StorageUnavailable,
     StudyNotFound,
     Superseded,
+    in_one_line,
 )
 
 LOOK_EVERY_SECONDS = 10.0
@@ -276,7 +277,9 @@ class Catalog:
             present, reason = study.spec, ""
         if diff := differences(present, spec):
             raise SpecConflict(
-                f"there is a study of this name with another specification{reason}", diff=diff
+                f"there is a study of this name with another specification{reason}. In the "
+                f"request, {in_one_line(diff)}",
+                diff=diff,
             )
         return False
 

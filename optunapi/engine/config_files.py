@@ -2,16 +2,15 @@
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from optunapi.engine.names import NAME, NAME_RULE
-from optunapi.engine.spec.files import read_config
+from optunapi.engine.spec.files import conflict_in_file, read_config
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.study import Study
-from optunapi.errors import ConfigInvalid, SpecConflict
+from optunapi.errors import ConfigInvalid, line_of
 from optunapi.telemetry.emit import emit
 from optunapi.telemetry.events import ConfigBroken, ConfigRepaired
 
@@ -25,6 +24,7 @@ class Config:
     `signature` differs when the file on the disk is another, or has changed.
     """
 
+    path: Path
     signature: tuple[Any, ...]
     content: StudySpec | ConfigInvalid
 
@@ -33,14 +33,7 @@ class Config:
         if isinstance(self.content, ConfigInvalid):
             study.hold_spec(self.content)
         elif diff := study.conflicts(self.content):
-            study.hold_spec(
-                SpecConflict(
-                    "the configuration was changed in a way that does not fit the study's trials: "
-                    "undo the change, or give the study a new name "
-                    "(`optunapi fork OLD NEW` copies the trials that fit)",
-                    diff=diff,
-                )
-            )
+            study.hold_spec(conflict_in_file(self.path, diff))
         else:
             study.follow(self.content)
 
@@ -81,11 +74,15 @@ class ConfigFiles:
         """
         for suffix in SUFFIXES:
             path = self.folder / f"{name}{suffix}"
+            signature: tuple[Any, ...]
             try:
                 status = path.stat()
-            except OSError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
-            signature = (suffix, status.st_mtime_ns, status.st_size, status.st_ino)
+            except OSError as error:
+                signature = (suffix, error.errno)  # reading it raises the same
+            else:
+                signature = (suffix, status.st_mtime_ns, status.st_size, status.st_ino)
             known = self._read.get(name)
             if known is not None and known.signature == signature:
                 return known
@@ -96,7 +93,7 @@ class ConfigFiles:
                 continue
             except ConfigInvalid as error:
                 content = error
-            config = self._read[name] = Config(signature=signature, content=content)
+            config = self._read[name] = Config(path=path, signature=signature, content=content)
             self._log(path.name, signature, content)
             return config
         self._read.pop(name, None)
@@ -153,7 +150,8 @@ class ConfigFiles:
                 emit(ConfigRepaired(file=shown(file)))
         elif self._logged.get(file) is None or signature not in ((), self._logged[file]):
             self._logged[file] = signature
-            emit(ConfigBroken(file=shown(file), errors=tuple(map(_line, content.extra["errors"]))))
+            lines = tuple(line_of({**error, "file": None}) for error in content.extra["errors"])
+            emit(ConfigBroken(file=shown(file), errors=lines))
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -184,12 +182,7 @@ def misplaced(path: Path) -> ConfigInvalid | None:
     if reason is None:
         return None
     error = {"file": shown(path.name), "line": None, "key": None, "reason": reason}
-    return ConfigInvalid(reason, errors=[error])
-
-
-def _line(error: Mapping[str, Any]) -> str:
-    parts = (error["line"] and f"line {error['line']}", error["key"], error["reason"])
-    return ": ".join(str(part) for part in parts if part)
+    return ConfigInvalid(line_of(error), errors=[error])
 
 
 def shown(name: str) -> str:

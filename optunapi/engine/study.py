@@ -46,6 +46,7 @@ from optunapi.errors import (
     SpecConflict,
     StudyBusy,
     StudyNotFound,
+    in_one_line,
 )
 from optunapi.telemetry.emit import emit
 from optunapi.telemetry.events import ConfigConflict, ConfigFits, StudyChanged
@@ -370,11 +371,12 @@ class Study:
         A broken file leaves the study as it was. A configuration that conflicts with the study's trials
         stops asks: its author expects other trials than the study would make.
         """
-        self._state.config_error = error
-        self._asking.conflict = error if isinstance(error, SpecConflict) else None
         if isinstance(error, SpecConflict):
-            differs = tuple(each["key"] for each in error.extra.get("diff", ()))
-            emit(ConfigConflict(study=self.name, differs=differs))
+            self._asking.conflict, self._state.config_error = error, error.detail
+            emit(ConfigConflict(study=self.name, reason=error.detail))
+        else:
+            self._asking.conflict = None
+            self._state.config_error = in_one_line(error.extra["errors"])
 
     def follow(self, spec: StudySpec) -> None:
         """Put another specification in force from the next ask on.
@@ -386,9 +388,9 @@ class Study:
         def check() -> None:
             if diff := self.conflicts(spec):
                 raise SpecConflict(
-                    "this specification does not fit the study's trials: keep what `diff` names as it "
-                    "is, or give the study a new name (`optunapi fork OLD NEW` copies the trials that "
-                    "fit)",
+                    f"this specification does not fit the study's trials: {in_one_line(diff)}. Keep that "
+                    "as it is, or give the study a new name (`optunapi fork OLD NEW` copies the trials "
+                    "that fit)",
                     diff=diff,
                 )
 

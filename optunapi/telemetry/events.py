@@ -274,7 +274,7 @@ class ConfigConflict(StudyEvent):
 
     level = logging.ERROR
     message = "config file does not fit the study's trials"
-    differs: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -371,7 +371,7 @@ def test_a_pipe_or_folder_is_refused_without_waiting_for_it(tmp_path: Path) -> N
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "folder.yaml").mkdir()
     for name in ("pipe.yaml", "folder.yaml"):
-        with pytest.raises(ConfigInvalid, match="it is not a file"):
+        with pytest.raises(ConfigInvalid, match="not a file: move it away"):
             read_config(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         read_config(tmp_path / "none.yaml")

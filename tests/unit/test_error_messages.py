@@ -13,7 +13,7 @@ EXTRA: dict[str, tuple[Any, list[str]]] = {
             {"file": "a.yaml", "line": 3, "key": "lr.low", "reason": "1 is above `high`"},
             {"location": ["body", "step"], "reason": "a whole number"},
         ],
-        ["a.yaml, line 3, lr.low: 1 is above `high`", "body.step: a whole number"],
+        ["a.yaml, line 3: lr.low: 1 is above `high`", "body.step: a whole number"],
     ),
     "diff": (
         [{"key": "parameters.lr.high", "old": 1, "new": 2, "reason": "fixed"}],

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
-from optunapi.errors import ConfigInvalid
+from optunapi.errors import ConfigInvalid, line_of
 
 MAX_VALUES = 100_000
 MAX_DEPTH = 40
@@ -121,15 +121,17 @@ class Document:
         raise AssertionError("an error was noted")
 
     def raise_errors(self) -> None:
-        """Raise ConfigInvalid with every error noted, in the order of the file, if there is one."""
+        """Raise ConfigInvalid with every error noted, if there is one."""
         if not self.errors:
             return
-        errors = sorted(self.errors, key=lambda error: error["line"] or 0)
-        first, more = errors[0], len(errors) - 1
-        where = (self.file or "the body") + (f", line {first['line']}" if first["line"] else "")
-        subject = f"{first['key']}: " if first["key"] else ""
+        errors = self.sorted_errors()
+        first, more = errors[0] | {"file": self.file or "the body"}, len(errors) - 1
         rest = f" ({more} more {'error' if more == 1 else 'errors'} in `errors`)" if more else ""
-        raise ConfigInvalid(f"{where}: {subject}{first['reason']}{rest}", errors=errors)
+        raise ConfigInvalid(f"{line_of(first)}{rest}", errors=errors)
+
+    def sorted_errors(self) -> list[dict[str, Any]]:
+        """Every error noted, in the order of the file."""
+        return sorted(self.errors, key=lambda error: error["line"] or 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,13 +221,13 @@ def joined(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
 
-def quoted(value: Any) -> str:
+def quoted(value: Any, longest: int = 60) -> str:
     """A value as an error shows it: as in JSON, cut to a readable length."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = type(value).__name__
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return text if len(text) <= longest else f"{text[: longest - 3]}…"
 
 
 def nearest(word: object, allowed: Collection[str]) -> str:

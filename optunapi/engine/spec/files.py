@@ -1,15 +1,17 @@
 """Specifications from YAML, in a file or in the body of a request, and as YAML."""
 
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from optunapi.engine.documents.document import Document, scalar_fault
+from optunapi.engine.documents.document import Document, Node, quoted, scalar_fault
 from optunapi.engine.documents.yaml_reader import read_yaml
 from optunapi.engine.spec.model import StudySpec
-from optunapi.engine.spec.read import read_spec
+from optunapi.engine.spec.read import place_of, read_spec
+from optunapi.errors import ConfigInvalid, SpecConflict, in_one_line
 
 MAX_BYTES = 2**20
 
@@ -30,17 +32,45 @@ def read_with_notices(path: Path) -> tuple[StudySpec, list[dict[str, Any]]]:
     A notice has the keys of an error. Raises as `read_config`.
     """
     document = Document(file=path.name, exact=False)
+    return read_spec(_root_of_file(path, document)), document.notices
+
+
+def conflict_in_file(path: Path, diff: Sequence[Mapping[str, Any]]) -> SpecConflict:
+    """The error of a valid file that does not fit the study's trials; `diff` says where.
+
+    It names the lines of the file as it is now.
+    """
+    document = Document(file=path.name, exact=False)
+    try:
+        root = _root_of_file(path, document)
+    except (OSError, ConfigInvalid):  # it has been changed again
+        root = Document(file=path.name, exact=False).root({})
+    for change in diff:
+        old, new = (quoted(change[which], 300) for which in ("old", "new"))
+        place_of(root, change["key"]).refuse(
+            f"{new} does not fit the study's trials, which have {old}"
+        )
+    return SpecConflict(
+        f"{in_one_line(root.document.sorted_errors())}. Write what the trials have, or give the study a new "
+        "name (`optunapi fork OLD NEW` copies the trials that fit)",
+        diff=list(diff),
+    )
+
+
+def _root_of_file(path: Path, document: Document) -> Node:
     try:
         # Opening something else could wait for ever: a pipe waits for its writer.
-        if not stat.S_ISREG(path.stat().st_mode):
-            document.fail("", None, "it is not a file")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+            document.fail("", None, f"it is {kind}, not a file: move it away")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
         document.fail("", None, f"it cannot be read: {error.strerror}")
-    return _read(content, document), document.notices
+    return _root(content, document)
 
 
 def spec_from_yaml(text: str | bytes, file: str | None = None) -> StudySpec:
@@ -51,10 +81,10 @@ def spec_from_yaml(text: str | bytes, file: str | None = None) -> StudySpec:
     """
     document = Document(file=file, exact=False)
     if isinstance(text, bytes):
-        return _read(text, document)
+        return read_spec(_root(text, document))
     if fault := scalar_fault(text):
         document.fail("", None, fault)
-    return _read(text.encode(), document)
+    return read_spec(_root(text.encode(), document))
 
 
 def yaml_of(spec: StudySpec) -> str:
@@ -62,7 +92,7 @@ def yaml_of(spec: StudySpec) -> str:
     return yaml.safe_dump(spec.to_json(), sort_keys=False, allow_unicode=True)
 
 
-def _read(content: bytes, document: Document) -> StudySpec:
+def _root(content: bytes, document: Document) -> Node:
     if len(content) > MAX_BYTES:
         document.fail("", None, f"it is over 1 MiB ({MAX_BYTES} bytes), the most allowed")
     try:
@@ -70,5 +100,7 @@ def _read(content: bytes, document: Document) -> StudySpec:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
-        document.fail("", line, f"it is not UTF-8: byte 0x{byte:02x} cannot be there")
-    return read_spec(document.root(read_yaml(text, document)))
+        document.fail(
+            "", line, f"it is not UTF-8: byte 0x{byte:02x} cannot be there. Save it as UTF-8"
+        )
+    return document.root(read_yaml(text, document))

@@ -32,7 +32,7 @@ def read_parameters(node: Node, *, is_short: bool = False) -> tuple[list[Paramet
     if not (node.is_empty or isinstance(node.data, dict | list)):
         node.refuse(f"{node.shown()} is neither a mapping nor a list of parameters")
         return [], False
-    blocks = _blocks(node, as_in_long_form if is_short else lambda entry: entry)
+    blocks = parameter_entries(node, is_short=is_short)
     names = {name for name, _ in blocks}
     known: dict[str, BaseDistribution | None] = {}
     found: list[Parameter] = []
@@ -51,7 +51,9 @@ def read_parameters(node: Node, *, is_short: bool = False) -> tuple[list[Paramet
     return found, len(found) == len(blocks)
 
 
-def _blocks(node: Node, read: Callable[[Node], Node]) -> list[tuple[str | None, Node]]:
+def parameter_entries(node: Node, *, is_short: bool = False) -> list[tuple[str | None, Node]]:
+    """The parameters of a mapping or list: the name, None where it has an error, and the entry of each."""
+    read: Callable[[Node], Node] = as_in_long_form if is_short else lambda entry: entry
     if isinstance(node.data, dict) and not is_parameter(node):
         entries = {key: read(block) for key, block in node.all_entries().items()}
         return [(_name(block, key), block) for key, block in entries.items()]

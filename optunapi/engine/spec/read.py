@@ -14,7 +14,11 @@ from optunapi.engine.samplers.make import read_sampler
 from optunapi.engine.space import Parameter, fitted_node, fitted_point, misfits
 from optunapi.engine.spec.model import AVOID_DUPLICATES, Limits, StudySpec
 from optunapi.engine.spec.objectives import read_objectives, read_target
-from optunapi.engine.spec.parameters import is_parameter, read_parameters
+from optunapi.engine.spec.parameters import (
+    is_parameter,
+    parameter_entries,
+    read_parameters,
+)
 from optunapi.engine.spec.points import lack
 
 MAX_LEASE = 31_536_000
@@ -67,6 +71,17 @@ def read_spec(root: Node) -> StudySpec:
         root.refuse("there is nothing in it; `parameters: {}` makes a define-by-run study")
     root.document.raise_errors()
     return spec
+
+
+def place_of(root: Node, key: str) -> Node:
+    """The value in a valid document that a key of `differences` is about, or the nearest one above it."""
+    if key == "objectives":
+        return root.entries().get(key) or root.entries().get("direction") or root
+    is_long = _is_long(root)
+    name, _, setting = key.removeprefix("parameters.").rpartition(".")
+    entries = parameter_entries(root["parameters"] if is_long else root, is_short=not is_long)
+    parameter = next((entry for each, entry in entries if each == name), root)
+    return parameter.entries().get(setting, parameter)
 
 
 def _is_long(root: Node) -> bool:

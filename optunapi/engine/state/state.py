@@ -43,8 +43,6 @@ from optunapi.engine.state.versions import (
 from optunapi.engine.store import Store, TrialChanges, Unit
 from optunapi.engine.values import StudyView, TrialView, Version
 from optunapi.errors import (
-    ConfigInvalid,
-    SpecConflict,
     StudyNotFound,
     StudyReplaced,
     TrialNotFound,
@@ -86,7 +84,7 @@ class StudyState:
         self.feed = feed or Feed()
         self.all_events = all_events or Feed()  # of all studies
         self.has_file = False  # whether a configuration file rules the specification
-        self.config_error: ConfigInvalid | SpecConflict | None = None
+        self.config_error: str | None = None  # what is wrong with its configuration file
         self.sampler_failure: str | None = None  # why values are drawn at random instead
         self.relative: dict[int, Relative] = {}  # of open trials, see `trials.suggest`
         self.opened_at = clock()
@@ -247,12 +245,11 @@ class StudyState:
         self,
     ) -> tuple[Literal["open", "paused", "finished"], FinishedReason | None, str | None]:
         """State, reason and configuration error: what can change with the trials or with time alone."""
-        error = None if self.config_error is None else self.config_error.detail
         # A paused study is not finished, whatever its limits say: an ask is refused for the pause.
         if self.record.state == "paused":
-            return "paused", None, error
+            return "paused", None, self.config_error
         reason = finished_reason(self.limits, self.usage(), self.clock())
-        return "finished" if reason else "open", reason, error
+        return "finished" if reason else "open", reason, self.config_error
 
     def usage(self) -> Usage:
         """The figures that the limits are compared with."""
