@@ -34,7 +34,7 @@ test: env ## all tests
 	$(BIN)/python -m pytest -n auto
 
 soak: env ## all tests with larger numbers
-	OPTUNAPI_SOAK=1 $(BIN)/python -m pytest -n auto
+	OPTUNAPI_SOAK=1 $(BIN)/python -m pytest -n auto --timeout=3600
 
 check: env ## ruff, mypy, import-linter, bandit
 	$(BIN)/ruff check .

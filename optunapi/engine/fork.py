@@ -7,7 +7,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from optunapi.engine.records import LATE_FOR, TRIAL, StudyRecord, TrialRecord
+from optunapi.engine.records import TRIAL, StudyRecord, TrialRecord, renumbered
 from optunapi.engine.space import fitted
 from optunapi.engine.spec.model import Objective, StudySpec
 from optunapi.engine.state.state import StudyState
@@ -53,7 +53,7 @@ def fitting_history(origin: Origin, spec: StudySpec) -> list[FrozenTrial]:
         for trial in origin.trials
         if trial.state.is_finished() and (point := _point(trial, spec)) is not None
     ]
-    numbers = {trial.number: number for number, (trial, _) in enumerate(fits)}
+    numbers: dict[int | None, int] = {t.number: number for number, (t, _) in enumerate(fits)}
     notes_hold = _notes_hold(origin.spec, spec)
     return [
         _template(trial, point, values_of(trial), numbers, notes_hold=notes_hold)
@@ -110,7 +110,7 @@ def _template(
     trial: FrozenTrial,
     point: Point,
     values: Values,
-    numbers: Mapping[int, int],
+    numbers: Mapping[int | None, int],
     *,
     notes_hold: bool,
 ) -> FrozenTrial:
@@ -119,10 +119,7 @@ def _template(
     template.params, template.distributions = point
     template.values = values
     template.intermediate_values = dict(trial.intermediate_values)
-    template.user_attrs = dict(trial.user_attrs)
-    late_for = numbers.get(template.user_attrs.pop(LATE_FOR, None))
-    if late_for is not None:
-        template.user_attrs[LATE_FOR] = late_for
+    template.user_attrs = renumbered(trial.user_attrs, numbers)
     record = TrialRecord.of(trial)
     # Leases and idempotency keys belong to the trial of the other study.
     record = replace(
@@ -131,8 +128,8 @@ def _template(
         lease_seconds=None,
         lease_key=None,
         keys={},
-        late=None if record.late is None else numbers.get(record.late),
-        retry_of=None if record.retry_of is None else numbers.get(record.retry_of),
+        late=numbers.get(record.late),
+        retry_of=numbers.get(record.retry_of),
     )
     template.system_attrs = {
         key: value

@@ -85,6 +85,20 @@ def constraint_attrs(
     }
 
 
+def renumbered(user_attrs: Mapping[str, Any], numbers: Mapping[int | None, int]) -> dict[str, Any]:
+    """User attributes in another study, where the trial that `late_for` names has another number.
+
+    A trial that is not there is not named any more. Only a whole number names a trial: anything else
+    under this name is a user's own.
+    """
+    late_for = user_attrs.get(LATE_FOR)
+    if type(late_for) is not int:
+        return dict(user_attrs)
+    if late_for in numbers:
+        return {**user_attrs, LATE_FOR: numbers[late_for]}
+    return {name: value for name, value in user_attrs.items() if name != LATE_FOR}
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
     """What OptunAPI stores of a study. Times are seconds since the epoch, UTC.

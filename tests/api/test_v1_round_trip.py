@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import (
     BaseDistribution,
@@ -18,6 +18,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from tests.api.any_life import EXPIRES_AT_ONCE, Call, Life, lives
 from tests.api.wire import SPACE, Wire, wire_of
 from tests.support import scaled
 
@@ -117,6 +118,58 @@ def test_trials_in_every_state_come_back_as_they_were(wire: Wire, other: Wire) -
     assert other.ask(copy)["params"]["n"] == 7
 
 
+def test_attempts_retried_cancelled_and_late_trials_come_back(wire: Wire, other: Wire) -> None:
+    two = {"objectives": {"loss": "minimize", "size": "maximize"}, "max_attempts": 2}
+    name = wire.put({**SPACE, **two})
+    path = f"/studies/{name}/trials"
+    soon: dict[str, Any] = {"lease_seconds": EXPIRES_AT_ONCE}
+    asked = [wire.ask(name, worker="w", **soon) for _ in range(2)]
+    assert [each["attempt"] for each in asked] == [1, 2]
+    held = {"lease": asked[1]["lease"]["id"]}
+    wire.ok("POST", f"{path}/0/report", json={"step": 0, "value": None, "infinity": "-", **held})
+    wire.tell(name, 0, state="fail", reason="long " * 1500, **held)
+    retried = wire.request("POST", f"{path}/0/retry").json()
+    assert (retried["number"], retried["retry_of"]) == (1, 0)
+    lost = [wire.ask(name, **soon)["attempt"] for _ in range(2)]
+    assert lost == [1, 2]
+    assert wire.ask(name, worker="other")["number"] == 2  # and the retried one has failed
+    late = wire.tell(name, 1, values=[0.5, -1e308], constraints={"a/b~": 1e-308})
+    assert late["user_attrs"] == {"late_for": 1}
+    wire.ask(name, worker="to be cancelled")
+    wire.ok("DELETE", f"{path}/4")
+    wire.ask(name, **soon)
+    assert wire.ask(name, lease_seconds=3600)["attempt"] == 2
+    found = lines(export(wire, name))
+    assert [(line["state"], line["attempt"], line["fail_reason"]) for line in found] == [
+        ("fail", 2, "long " * 1500),
+        ("fail", 2, "lease-expired"),
+        ("running", 1, None),
+        ("complete", 2, None),
+        ("fail", 1, "cancelled"),
+        ("running", 2, None),
+    ]
+    copy = round_trip(wire, name, other)
+    assert other.trial(copy, 1)["retry_of"] == 0
+    assert other.trial(copy, 3)["user_attrs"] == {"late_for": 1}
+    # The third expired lease would be one too many here too.
+    other.ok("POST", f"/studies/{copy}/trials/5/release", json={"lease": found[5]["lease"]["id"]})
+    assert other.ask(copy, **soon)["attempt"] == 3
+    assert other.ask(copy)["number"] == 6
+    assert other.trial(copy, 5)["fail_reason"] == "lease-expired"
+
+
+@pytest.mark.parametrize("own", [{"deep": [0]}, [0], "0", 0.0, True, None])
+def test_late_for_is_a_users_own_attribute_where_it_names_no_trial(
+    wire: Wire, other: Wire, own: Any
+) -> None:
+    name, fork = wire.put(), wire.new_name()
+    wire.tell(name, wire.ask(name)["number"], value=1, user_attrs={"late_for": own})
+    assert wire.request("POST", f"/studies/{name}/fork", json={"name": fork}).status_code == 201
+    copy = round_trip(wire, name, other)
+    for trial in (wire.trial(fork, 0), other.trial(copy, 0)):
+        assert json.dumps(trial["user_attrs"]) == json.dumps({"late_for": own})
+
+
 def test_parameters_of_former_specifications_and_suggested_ones_come_back(
     wire: Wire, other: Wire
 ) -> None:
@@ -196,12 +249,58 @@ def test_a_line_that_is_not_json_is_named(wire: Wire) -> None:
     assert response.json()["detail"].startswith("line 3: ")
 
 
+# Studies that lived on a server
+
+THREE_DATABASES = settings(
+    max_examples=scaled(15, 600),
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example needs three databases
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@THREE_DATABASES
+@given(life=lives(max_size=scaled(25, 50)), is_forked=st.booleans(), is_narrowed=st.booleans())
+def test_a_study_comes_back_whatever_its_workers_and_its_owner_did(
+    wire: Wire,
+    other: Wire,
+    life: tuple[dict[str, Any], list[Call]],
+    is_forked: bool,
+    is_narrowed: bool,
+) -> None:
+    spec, calls = life
+    name = wire.put(spec)
+    lived = Life(client=wire.client, study=name)
+    for place, call in enumerate(calls):
+        if place == len(calls) // 2 and is_narrowed and "n" in spec["parameters"]:
+            narrow = {"n": {"type": "int", "low": 1, "high": 2}}
+            body = {**spec, "parameters": {**spec["parameters"], **narrow}}
+            wire.ok("POST", f"/studies/{name}/spec", json=body)
+        reply = lived.send(call)
+        assert reply.status_code < 500, (call, reply.text)
+    if is_forked:
+        name, parent = wire.new_name(), name
+        reply = wire.request("POST", f"/studies/{parent}/fork", json={"name": name})
+        assert reply.status_code == 201, reply.text
+    for line in lines(export(wire, name)):
+        event(line["state"])
+        event(f"attempt {min(line['attempt'], 3)}")
+        event(f"reason {str(line['fail_reason'])[:15]}")
+        for what in ("retry_of", "artifacts", "constraints", "not_finite", "distributions"):
+            event(f"{what}: {bool(line.get(what))}")
+    round_trip(wire, name, other)
+
+
 # Studies of Optuna with anything in them
 
 _finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 _anything = st.floats(width=32)
+_numbers = _anything.filter(lambda value: value == value)
+_constraints = st.dictionaries(st.sampled_from(["a", "b/c"]), _numbers, max_size=2)
+_directions = st.sampled_from(["minimize", "maximize"])
 _text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
-_scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | _anything | _text
+_texts = _text | st.sampled_from(["long " * 1500, "=1+1", "two\nlines"])
+_scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | _anything | _texts
 _json = st.recursive(
     _scalars, lambda of: st.lists(of, max_size=3) | st.dictionaries(_text, of, max_size=3)
 )
@@ -224,11 +323,13 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def optuna_trials(draw: st.DrawFn) -> FrozenTrial:
+def optuna_trials(draw: st.DrawFn, n_objectives: int) -> FrozenTrial:
     state = draw(st.sampled_from(list(TrialState)))
     names = draw(st.sets(st.sampled_from(sorted(DISTRIBUTIONS))))
     params = {name: draw(VALUES[name]) for name in names}
     system_attrs: dict[str, Any] = {f"constraints:{k}": v for k, v in draw(_constraints).items()}
+    if draw(st.booleans()):
+        system_attrs["constraints"] = draw(st.lists(_numbers, max_size=2))  # a constraints_func's
     if draw(st.booleans()):
         system_attrs |= {"nsga2:generation": 3, "odd": draw(_json)}
     if state == TrialState.WAITING and draw(st.booleans()):
@@ -236,9 +337,10 @@ def optuna_trials(draw: st.DrawFn) -> FrozenTrial:
     has_values = state == TrialState.COMPLETE or (
         state == TrialState.PRUNED and draw(st.booleans())
     )
+    several = st.lists(_numbers, min_size=n_objectives, max_size=n_objectives)
     return create_trial(
         state=state,
-        value=draw(_anything.filter(lambda value: value == value)) if has_values else None,
+        values=draw(several) if has_values else None,
         params=params,
         distributions={name: DISTRIBUTIONS[name] for name in names},
         user_attrs=draw(st.dictionaries(_text, _json, max_size=3)),
@@ -247,29 +349,24 @@ def optuna_trials(draw: st.DrawFn) -> FrozenTrial:
     )
 
 
-_constraints = st.dictionaries(st.sampled_from(["a", "b/c"]), _finite, max_size=2)
-
-
-@settings(
-    max_examples=scaled(15, 600),
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each example needs three databases
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(trials=st.lists(optuna_trials(), min_size=1, max_size=5))
+@THREE_DATABASES
+@given(data=st.data(), directions=st.lists(_directions, min_size=1, max_size=3))
 def test_a_study_of_optuna_comes_back_and_optuna_sees_equal_trials(
-    wire: Wire, other: Wire, trials: list[FrozenTrial]
+    wire: Wire, other: Wire, data: st.DataObject, directions: list[Any]
 ) -> None:
     name = wire.new_name()
-    made = optuna.create_study(study_name=name, storage=_storage(wire, name))
+    storage = _storage(wire, name)
+    made = optuna.create_study(study_name=name, storage=storage, directions=directions)
+    trials = data.draw(st.lists(optuna_trials(len(directions)), min_size=1, max_size=5))
     made.add_trials(trials)
     wire.study(name)
     text = export(wire, name)
-    copy = other.put({"parameters": {}})
+    objectives = {f"o{place}": direction for place, direction in enumerate(directions)}
+    copy = other.put({"parameters": {}, "objectives": objectives})
     assert import_lines(other, copy, text) == len(trials)
     assert not differing(lines(export(other, copy)), lines(text))
     # And back once more, into a file that Optuna reads.
-    third = wire.put({"parameters": {}})
+    third = wire.put({"parameters": {}, "objectives": objectives})
     import_lines(wire, third, export(other, copy))
     assert not differing(lines(export(wire, third)), lines(text))
     seen = [_comparable(trial) for trial in _load(wire, name)]

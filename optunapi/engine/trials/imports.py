@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.documents.document import quoted
 from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import Result, check_values, filled_in
-from optunapi.engine.records import LATE_FOR, TrialRecord, constraint_attrs
+from optunapi.engine.records import TrialRecord, constraint_attrs, renumbered
 from optunapi.engine.space import allowed, fitted
 from optunapi.engine.spec.model import StudySpec, canonical_json
 from optunapi.engine.spec.points import checked_params, of_item
@@ -104,7 +104,7 @@ def import_trials(
             first = state.store.n_trials(state.id)
             numbers = {template.number: first + place for place, template in enumerate(templates)}
             trials = [
-                _add(state, place, renumbered(template, numbers))
+                _add(state, place, _renumbered(template, numbers))
                 for place, template in enumerate(templates)
             ]
             remember(state, trials[:1], key, digest)
@@ -154,18 +154,14 @@ def _add(state: StudyState, place: int, template: Template) -> FrozenTrial:
     return trial
 
 
-def renumbered(template: Template, numbers: Mapping[int | None, int]) -> Template:
+def _renumbered(template: Template, numbers: Mapping[int | None, int]) -> Template:
     """The template, where it names other trials naming them by their new numbers.
 
     A trial that is not imported along is not named any more.
     """
     if template.number is None:
         return template
-    user_attrs = template.trial.user_attrs
-    if type(late_for := user_attrs.get(LATE_FOR)) is int:
-        user_attrs.pop(LATE_FOR)
-        if late_for in numbers:
-            user_attrs[LATE_FOR] = numbers[late_for]
+    template.trial.user_attrs = renumbered(template.trial.user_attrs, numbers)
     named = {
         name: numbers.get(value)
         for name in ("late", "retry_of")
