@@ -3,7 +3,7 @@
 Until the copy is complete and checked, the old file is not changed. It is kept under another name.
 """
 
-import filecmp
+import hashlib
 import logging
 import os
 import shutil
@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from optuna.storages import RDBStorage
@@ -59,7 +60,12 @@ def _upgrade(path: Path) -> Path | None:
         raise DatabaseUnusable(reason, file=path.name)
     copy = path.with_name(f".{path.name}.upgrade")
     location = f"{path.as_uri()}?mode=rw"
-    with closing(sqlite3.connect(location, uri=True, isolation_level=None)) as old:
+    # Closing any descriptor of a file drops the locks that the process has on it, SQLite's too, and another
+    # process could then write to the old file. So this one is closed last.
+    with (
+        path.open("rb") as content,
+        closing(sqlite3.connect(location, uri=True, isolation_level=None)) as old,
+    ):
         # This empties the log, which would else be taken for the new file's, and it fails while
         # another process has the file open. From then on nobody else can write.
         old.execute("PRAGMA journal_mode=DELETE")
@@ -68,7 +74,7 @@ def _upgrade(path: Path) -> Path | None:
             # A backup waits for ever for a transaction of its own connection, so it has another one.
             with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader:
                 _write_copy(reader, copy, path.name)
-            kept = _keep(path, version or "0.9")
+            kept = _keep(path, content, version or "0.9")
             os.replace(copy, path)
             _sync(path.parent)
         finally:
@@ -123,27 +129,45 @@ def _migrate(url: str) -> None:
         logging.root.removeHandler(silent)
 
 
-def _keep(path: Path, version: str) -> Path:
+def _keep(path: Path, content: BufferedReader, version: str) -> Path:
     """Give the old file a second name, which nothing has."""
     name = f"{path.name}.before-upgrade-of-{version}"
     for number in range(1, 1000):
         kept = path.with_name(name if number == 1 else f"{name}-{number}")
         if not os.path.lexists(kept):
-            _link_or_copy(path, kept)
+            _link_or_copy(path, content, kept)
             return kept
-        # Equal if an upgrade was interrupted just before the end.
-        if kept.is_file() and filecmp.cmp(path, kept, shallow=False):
+        if _holds(kept, content):  # if an upgrade was interrupted just before the end
             return kept
     raise DatabaseUnusable(f"too many files are called {name}", file=path.name)
 
 
-def _link_or_copy(path: Path, kept: Path) -> None:
+def _holds(kept: Path, content: BufferedReader) -> bool:
+    """Whether the old file is kept there."""
+    if kept.is_symlink() or not kept.is_file():  # a link could lead to what will be the new file
+        return False
+    if os.path.samestat(kept.stat(), os.fstat(content.fileno())):
+        return True
+    with kept.open("rb") as other:
+        digests = [_digest(file) for file in (content, other)]
+    return digests[0] == digests[1]
+
+
+def _digest(file: BufferedReader) -> bytes:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").digest()
+
+
+def _link_or_copy(path: Path, content: BufferedReader, kept: Path) -> None:
     try:
         os.link(path, kept)
     except OSError:  # not every file system has links; a full disk refuses the copy, too
         copy = path.with_name(f".{path.name}.kept")
         try:
-            shutil.copy2(path, copy)
+            content.seek(0)
+            with copy.open("wb") as made:
+                shutil.copyfileobj(content, made)
+            shutil.copystat(path, copy)
             _sync(copy)
             os.rename(copy, kept)
         finally:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -168,6 +169,48 @@ def test_where_files_cannot_be_linked_the_old_one_is_copied(
     assert run().exit_code == 0
     assert (folder / "old.db.before-upgrade-of-v3.0.0.d").read_bytes() == before
     assert sorted(os.listdir(folder)) == ["old.db", "old.db.before-upgrade-of-v3.0.0.d"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_nobody_can_write_to_the_old_file_until_the_new_one_is_in_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    path = old_database(folder / "old.db")
+    # As an upgrade leaves it that was interrupted just before its end: it is compared with the file.
+    shutil.copy(path, folder / "old.db.before-upgrade-of-v3.0.0.d")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE studies SET study_name = 'Old'")
+    write = (
+        "import sqlite3, sys\n"
+        "sqlite3.connect(sys.argv[1], timeout=0).execute('UPDATE studies SET study_name = 1')"
+    )
+    refusals = []
+    replace = os.replace
+
+    def write_first(source: Path, target: Path) -> None:
+        command = [sys.executable, "-c", write, str(target)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        refusals.append(ran.stderr)
+        replace(source, target)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "replace", write_first)
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    assert run().exit_code == 0
+    assert len(refusals) == 1
+    assert "database is locked" in refusals[0]
+
+
+def test_a_link_to_the_old_file_is_not_taken_for_its_kept_copy(folder: Path) -> None:
+    path = old_database(folder / "old.db")
+    before = path.read_bytes()
+    (folder / "old.db.before-upgrade-of-v3.0.0.d").symlink_to(path)
+    document = json.loads(run("--json").stdout)
+    assert Path(document["files"][0]["kept"]).read_bytes() == before
+    assert not Path(document["files"][0]["kept"]).is_symlink()
 
 
 def test_an_upgrade_that_is_killed_at_any_step_leaves_a_usable_file_and_can_be_repeated(
