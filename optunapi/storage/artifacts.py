@@ -72,7 +72,7 @@ class ArtifactFolder:
         """
         try:
             return self._store.open_reader(artifact_id)
-        except NoSuchFile:
+        except (NoSuchFile, ValueError):  # or an id that another program made, of a place elsewhere
             raise ArtifactNotFound("the artifact's file is gone from the server's folder") from None
 
     def remove(self, artifact_ids: Iterable[str]) -> None:
@@ -80,7 +80,7 @@ class ArtifactFolder:
         for artifact_id in artifact_ids:
             try:
                 self._store.remove(artifact_id)
-            except NoSuchFile:
+            except (NoSuchFile, ValueError):  # see `read`
                 continue
             except OSError as error:
                 logger.warning("artifact %s cannot be removed: %s", artifact_id, error.strerror)

@@ -3,6 +3,7 @@
 A file usually has one study, which has its name. It may as well have others, or several.
 """
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -151,18 +152,16 @@ class StudyFiles:
             except StorageUnavailable:
                 return self._known.get(path.name, ((), Contents(studies={path.stem: {}})))[1]
         try:
-            signature = signature_of(path)
+            signature, target = signature_of(path), self._target(path)
         except FileNotFoundError:
             if not path.is_symlink():
                 return Contents()
             return self._fault(path.name, f"{path.name} is a link to a file that is not there")
         except OSError as error:
             return Contents(fault=refusal_of(path.name, error))
-        if path.is_symlink() and (target := path.resolve()).parent == self._folder.resolve():
-            # Its studies are those of the other file, which has one lock and one connection.
-            return self._fault(
-                path.name, f"{path.name} is a link to {target.name}: remove the link"
-            )
+        if target is not None:
+            # Its studies are those of the other file, which has one lock, one log and one connection.
+            return self._fault(path.name, f"{path.name} is a link to {target}: remove the link")
         known = self._known.get(path.name)
         if known is not None and known[0] == signature:
             return known[1]
@@ -173,6 +172,22 @@ class StudyFiles:
             self._known[path.name] = signature, contents
         self._log(path.name, contents.fault)
         return contents
+
+    def _target(self, path: Path) -> str | None:
+        """The file of the folder that this is a link to, or None. Of hard links one is the file."""
+        if path.is_symlink():
+            target = path.resolve()
+            return target.name if target.parent == self._folder.resolve() else None
+        status = path.lstat()
+        if status.st_nlink == 1:
+            return None
+        names = [other for other in self._paths() if _is(other, status)]
+        first = min(names, key=lambda other: (not self._is_open(other), other), default=path)
+        return None if first == path else first.name
+
+    def _is_open(self, path: Path) -> bool:
+        found = self._files.get(path.name)
+        return found is not None and found.storage is not None
 
     def _fault(self, file: str, reason: str) -> Contents:
         fault = DatabaseUnusable(reason, file=file)
@@ -208,6 +223,13 @@ class StudyFiles:
         storage, found.storage = found.storage, None
         if storage is not None:
             storage.close()
+
+
+def _is(path: Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), status)
+    except FileNotFoundError:  # it was removed just now
+        return False
 
 
 class OneDatabase:

@@ -208,6 +208,29 @@ def test_a_study_in_use_keeps_its_name_when_a_file_of_that_name_appears(home: Pa
         assert wire.ask(other)["number"] == 5
 
 
+def test_of_two_names_of_one_file_the_one_that_is_served_has_its_studies(home: Path) -> None:
+    path = stored(home, "m.db", "m")
+    with wire_of(home) as wire:
+        assert wire.ask("m")["number"] == 3
+        for name in ("also.db", "z.db"):
+            os.link(path, path.with_name(name))
+            reason = listed(wire)[name[:-3]]["config_error"]
+            assert reason == f"{name} is a link to m.db: remove the link"
+        wire.refused("POST", "/studies/also/trials", 422, "config-invalid", json={})
+        assert wire.ask("m")["number"] == 4
+        for name in ("also.db", "z.db"):
+            path.with_name(name).unlink()
+        assert set(listed(wire)) == {"m"}
+
+
+def test_a_configuration_that_leads_to_a_database_is_named_and_not_read(home: Path) -> None:
+    stored(home, "m.db", "m")
+    (home / "config" / "c.yaml").symlink_to(home / "db" / "m.db")
+    with wire_of(home) as wire:
+        found = wire.refused("GET", "/studies/c", 422, "config-invalid")
+        assert found["errors"][0]["reason"] == "m.db is a database, no configuration"
+
+
 def test_files_may_come_and_go_while_the_server_runs(own: Wire) -> None:
     assert listed(own) == {}
     path = stored(own.home, "late.db", "first")

@@ -1,5 +1,6 @@
 """Specifications from YAML, in a file or in the body of a request, and as YAML."""
 
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from optunapi.engine.spec.read import place_of, read_spec
 from optunapi.errors import ConfigInvalid, SpecConflict, in_one_line
 
 MAX_BYTES = 2**20
+DATABASE = re.compile(r".*\.db(-wal|-shm|-journal)?", re.DOTALL)
 
 
 def read_config(path: Path) -> StudySpec:
@@ -64,6 +66,9 @@ def _root_of_file(path: Path, document: Document) -> Node:
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
             document.fail("", None, f"it is {kind}, not a file: move it away")
+        # Reading a database in this way would drop the locks that this process has on it.
+        if DATABASE.fullmatch((target := path.resolve()).name):
+            document.fail("", None, f"{target.name} is a database, no configuration")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
