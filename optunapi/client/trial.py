@@ -21,6 +21,7 @@ from optunapi.client.optuna_types.frozen import FrozenTrial, local_time
 from optunapi.client.optuna_types.scalars import number_of, shown, unwrapped
 from optunapi.client.trial_handle import TrialHandle
 from optunapi.errors import ValueInvalid
+from optunapi.ranges import clash, range_in_words
 
 Choice = TypeVar("Choice")
 
@@ -119,7 +120,8 @@ class Trial:
 
         Raises:
             ValueError: the bounds, `step` and `log` do not fit together.
-            ValueInvalid: the name belongs to another kind of parameter.
+            ValueInvalid: the name belongs to another kind of parameter, or the study's configuration gave
+                a value that is not in this range.
         """
         return float(self._suggest(name, FloatDistribution(low, high, log, step)))
 
@@ -170,15 +172,16 @@ class Trial:
         if known is not None and known.is_kind_of(distribution):
             if known != distribution:
                 if name not in suggested and not distribution.contains(params[name]):
-                    raise ValueInvalid(
-                        f"{name!r} is {params[name]}, sampled from the study's {known}, which is outside "
-                        f"the objective's {distribution}: make the two ranges the same"
+                    where = f"in the study's configuration, which gave {params[name]},"
+                    raise ValueInvalid(clash(name, known.to_wire(), where, distribution.to_wire()))
+                # To configure a part of the objective's range is to narrow the search on purpose.
+                if name in suggested or not distribution.includes(known):
+                    warnings.warn(
+                        f"{name!r} was sampled from {range_in_words(known.to_wire())} and keeps its "
+                        f"value: {range_in_words(distribution.to_wire())} is ignored",
+                        RuntimeWarning,
+                        stacklevel=3,
                     )
-                warnings.warn(
-                    f"{name!r} was sampled from {known} and keeps its value: another range is ignored",
-                    RuntimeWarning,
-                    stacklevel=3,
-                )
             value = params[name]
         else:
             # Only the server knows which other distributions the name has, in other trials too.

@@ -1,6 +1,7 @@
 """Optuna's distributions, with Optuna's checks, and their form on the wire."""
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,7 +17,10 @@ class _Range:
     """What the distributions of floats and of integers share."""
 
     type: ClassVar[str]
+    low: float
+    high: float
     log: bool
+    step: float | None
 
     def to_wire(self) -> dict[str, Any]:
         """The distribution in a request."""
@@ -34,8 +38,27 @@ class _Range:
         return type(self) is type(other) and self.log == other.log
 
     def contains(self, value: Any) -> bool:
-        """Whether a value is between the bounds; steps are not looked at."""
-        return bool(self.low <= value <= self.high)  # type: ignore[attr-defined]
+        """Whether a value is between the bounds, and on a step if there are steps."""
+        return self.low <= value <= self.high and self._is_on_step(value - self.low)
+
+    def includes(self, other: Any) -> bool:
+        """Whether it contains every value of another distribution of its kind."""
+        return (
+            self.contains(other.low)
+            and self.contains(other.high)
+            and (self.step is None or other.low == other.high or self._is_on_step(other.step))
+        )
+
+    def _is_on_step(self, length: float | None) -> bool:
+        if self.step is None:
+            return True
+        if length is None:
+            return False
+        if isinstance(length, int) and isinstance(self.step, int):
+            return length % self.step == 0
+        # Optuna's tolerance, and what rounding may add for large bounds.
+        most = 1e-8 + 4 * sys.float_info.epsilon * max(abs(self.low), abs(self.high)) / self.step
+        return abs(length / self.step - round(length / self.step)) <= most
 
     def _check(self, low: float, high: float, step: float | None) -> None:
         try:
@@ -155,6 +178,10 @@ class CategoricalDistribution:
     def contains(self, value: Any) -> bool:
         """Whether a value is one of the choices."""
         return any(unwrapped(choice) == unwrapped(value) for choice in self.choices)
+
+    def includes(self, _other: Any) -> bool:
+        """Whether it contains every value of another distribution of its kind: it has the same choices."""
+        return True
 
     def value_of(self, value: Any) -> Any:
         """The caller's own object among the choices, for a value on the wire."""

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial
 from optunapi.engine.documents.document import Document, quoted
 from optunapi.engine.samplers.checks import suits
 from optunapi.engine.space import Parameter, allowed, fitted
+from optunapi.engine.spec.distributions import distribution_to_wire
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state import transitions
 from optunapi.engine.state.state import StudyState
@@ -31,6 +32,7 @@ from optunapi.engine.trials.held import held_trial
 from optunapi.engine.trials.policy import Policy
 from optunapi.engine.trials.sample import Sampling
 from optunapi.errors import ValueInvalid
+from optunapi.ranges import clash
 
 Known = tuple[Any]  # a value, in a tuple since null is one
 
@@ -176,8 +178,8 @@ class Suggesting:
         state = self._state
         configured = {p.name: p.distribution for p in state.spec.parameters}
         for known, where in (
-            (trial.distributions.get(name), "in this trial"),
             (configured.get(name), "in the study's configuration"),
+            (trial.distributions.get(name), "in this trial"),
             (state.store.distribution(state.id, name), "in the study's other trials"),
         ):
             if known is None:
@@ -186,16 +188,13 @@ class Suggesting:
                 check_distribution_compatibility(known, distribution)
             except ValueError:
                 raise ValueInvalid(
-                    f"{quoted(name)} is another kind of parameter {where}, {_kind(known)}: "
-                    "use another name"
+                    clash(
+                        name,
+                        distribution_to_wire(known),
+                        where,
+                        distribution_to_wire(distribution),
+                    )
                 ) from None
-
-
-def _kind(distribution: BaseDistribution) -> str:
-    if isinstance(distribution, CategoricalDistribution):
-        return allowed(distribution)
-    kind = "an int" if isinstance(distribution, IntDistribution) else "a float"
-    return f"{kind}{' with log' if getattr(distribution, 'log', False) else ''}"
 
 
 def _as_fixed(name: str, distribution: BaseDistribution, value: Any) -> Any:
