@@ -58,7 +58,7 @@ def not_found(name: str, known: Collection[str]) -> StudyNotFound:
     near = [] if len(known) > MOST_COMPARED else difflib.get_close_matches(name, known)
     meant = f". Did you mean {' or '.join(map(repr, near))}?" if near else "."
     return StudyNotFound(
-        f"there is no study {name!r}{meant} To create it, put a {name}.yaml into the server's config "
+        f"there is no study {name!r}{meant} To create it, put {name}.yaml into the server's config "
         f"folder, or call create_study({name!r}) of the Python client",
         near=near,
     )

@@ -130,6 +130,17 @@ def test_a_body_that_is_needed_may_not_be_absent(refused: Refused, route: str) -
     refused(method, path, 400, "json-invalid")
 
 
+def test_the_nearest_field_to_a_misspelt_one_is_named(refused: Refused) -> None:
+    problem = refused(
+        "POST", "/studies/{s}/trials", 422, "request-invalid", json={"lease_second": 5}
+    )
+    (error,) = problem["errors"]
+    assert error["location"] == ["body", "lease_second"]
+    assert error["reason"].startswith(
+        'there is no such field; did you mean "lease_seconds"? Allowed: '
+    )
+
+
 def test_a_body_whose_every_field_is_optional_may_be_absent(wire: Wire) -> None:
     name = wire.put(pruner={"name": "median"})
     trial = f"/studies/{name}/trials/0"

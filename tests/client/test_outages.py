@@ -1,6 +1,7 @@
 """Faults of the network cost time and nothing else; results that cannot be sent are kept on disk."""
 
 import json
+import math
 import queue
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import requests
 
 from optunapi import Client, Study
 from optunapi.client.optuna_types.frozen import FrozenTrial
-from optunapi.errors import NoSlot, ServerUnavailable
+from optunapi.errors import NoSlot, RouteNotFound, ServerUnavailable
 from tests.client.conftest import XY, MakeStudy
 from tests.client.proxy import Fault, Proxy
 from tests.support import Server, free_port, running_server
@@ -221,10 +222,22 @@ def test_a_server_that_is_not_reached_in_time_is_named_in_the_error() -> None:
     assert f"{url} was not reached: [Errno 111] Connection refused" in raised.value.detail
 
 
-def test_a_server_without_tls_is_an_error_at_an_https_url(server: Server) -> None:
-    # A server without TLS fails differently, and is tried again until the time is up.
-    with pytest.raises(ServerUnavailable):
-        Client(server.url.replace("http:", "https:"), retry_for=0.2).study("x")
+def test_a_server_without_tls_is_an_error_at_once_at_an_https_url(server: Server) -> None:
+    # With the default `retry_for` of five minutes: trying again makes no server speak TLS.
+    with pytest.raises(ServerUnavailable, match="does not speak https") as raised:
+        Client(server.url.replace("http:", "https:")).study("x")
+    assert raised.value.retry_after == math.inf
+
+
+def test_an_error_says_what_to_do_about_a_url_at_which_no_server_is() -> None:
+    with pytest.raises(ServerUnavailable, match="`optunapi serve` starts one"):
+        Client(f"http://127.0.0.1:{free_port()}", retry_for=0).study("x")
+
+
+@pytest.mark.parametrize("path", ["/optunapi", "/docs", "/optunapi/v1"])
+def test_a_path_that_no_proxy_adds_is_to_be_left_out_of_the_url(server: Server, path: str) -> None:
+    with pytest.raises(RouteNotFound, match="write the server's URL as http://HOST:PORT"):
+        Client(f"{server.url}{path}").study("x")
 
 
 # Results that cannot be sent are kept

@@ -323,6 +323,11 @@ def test_two_parameters_of_one_name_are_refused_in_every_form() -> None:
         assert only_error(text)[2] == 'there are two parameters called "n"'
 
 
+def test_parameters_under_a_misspelt_word_are_told_where_they_stand() -> None:
+    (error,) = errors_of("parmeters:\n  x: {type: int, low: 1, high: 3}\n  y: {type: int, low: 1}")
+    assert error == (1, "parmeters", 'parameters stand under `parameters`, not under "parmeters"')
+
+
 def test_an_error_about_equal_choices_says_what_yaml_makes_of_yes_and_on() -> None:
     line, key, reason = only_error("c:\n  type: categorical\n  choices: [yes, 'no', on]")
     assert (line, key) == (3, "c.choices.2")

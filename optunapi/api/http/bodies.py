@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from optunapi.api.schemas.fields import Body
+from optunapi.engine.documents.document import nearest
 from optunapi.errors import JsonInvalid, RequestInvalid, TooLarge
 
 DEFAULT_MAX_BYTES = 2**20
@@ -20,6 +21,7 @@ MAX_DIGITS = 4000  # Python itself refuses integers that are not much longer
 MAX_DEPTH = 64  # below the limits of Pydantic, the JSON encoder and Optuna
 MAX_ERRORS = 100
 TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
+UNKNOWN_FIELD = "there is no such field"
 READS_BODY = (JsonInvalid, TooLarge, RequestInvalid)
 
 Model = TypeVar("Model", bound="Body")
@@ -67,7 +69,7 @@ class JsonBody(Generic[Model]):
         try:
             return self.model.model_validate(data)
         except ValidationError as error:
-            raise _invalid_fields(error) from None
+            raise _invalid_fields(error, self.model) from None
 
 
 def request_invalid(reason: str, *location: str) -> RequestInvalid:
@@ -75,13 +77,16 @@ def request_invalid(reason: str, *location: str) -> RequestInvalid:
     return RequestInvalid(reason, errors=[{"location": list(location), "reason": reason}])
 
 
-def _invalid_fields(error: ValidationError) -> RequestInvalid:
+def _invalid_fields(error: ValidationError, model: type[Body]) -> RequestInvalid:
     found = [
         {"location": ["body", *_without_tags(item["loc"])], "reason": reason_of(item)}
         for item in islice(
             error.errors(include_url=False, include_context=False, include_input=False), MAX_ERRORS
         )
     ]
+    for each in found:
+        if each["reason"] == UNKNOWN_FIELD and len(each["location"]) == 2:
+            each["reason"] += nearest(each["location"][1], model.model_fields)
     first = found[0]
     where = ".".join(map(str, first["location"]))
     return RequestInvalid(f"the request's {where}: {first['reason']}", errors=found)
@@ -94,7 +99,12 @@ def _without_tags(location: Sequence[Any]) -> list[Any]:
 
 def reason_of(item: Mapping[str, Any]) -> str:
     """The message of one of Pydantic's errors, without the prefix that it puts before ours."""
-    return str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        return UNKNOWN_FIELD
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return message.replace("Input should be", "it should be", 1).replace(
+        "Field required", "it is missing"
+    )
 
 
 async def read_bytes(request: Request, max_bytes: int = 0) -> bytes:

@@ -5,6 +5,7 @@ _exchange   sends over this process's connections, and turns network failures in
 """
 
 import math
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +22,12 @@ from optunapi.client.http.buffered import BufferedAdapter
 from optunapi.client.http.problems import error_of
 from optunapi.client.optuna_types.scalars import json_of
 from optunapi.client.process.forks import PerProcess
-from optunapi.errors import ServerUnavailable
+from optunapi.errors import OptunAPIError, RouteNotFound, ServerUnavailable
 
 CONNECTIONS_KEPT = 64
 CONNECT_SECONDS = 10.0
+# OpenSSL's reasons, by version, when the reply to a TLS handshake is plain HTTP.
+PLAIN_HTTP = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 API = "/optunapi"
 V1 = f"{API}/v1"
 
@@ -105,12 +108,22 @@ class Session:
             return None
         document = _json(reply)
         if not reply.ok:
-            raise error_of(self.url, reply.status_code, document, reply.headers)
+            raise self._refusal(reply, document)
         if isinstance(document, dict) and all(name in document for name in request.fields):
             return document
         if document is None and "json" in reply.headers.get("Content-Type", ""):
             raise ServerUnavailable(f"{self.url}: the reply was cut off", retry_after=0.0)
         raise error_of(self.url, reply.status_code, None, reply.headers)
+
+    def _refusal(self, reply: requests.Response, document: Any) -> OptunAPIError:
+        error = error_of(self.url, reply.status_code, document, reply.headers)
+        if isinstance(error, RouteNotFound) and urlsplit(self.url).path:
+            return RouteNotFound(
+                f"{error.detail}: write the server's URL as http://HOST:PORT, and a path only if a proxy "
+                "in front of the server adds one",
+                status=error.status,
+            )
+        return error
 
     def is_alive(self) -> bool:
         """Whether an OptunAPI server answers now."""
@@ -164,11 +177,14 @@ def address_of(url: str) -> tuple[str, str | None]:
     Raises:
         ValueError: the URL is not one of a server.
     """
-    parts = urlsplit(url.strip())
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url.strip())
+        name, port = parts.hostname, parts.port
+    except ValueError:  # a port that is no number, an address with one bracket
+        name = None
+    if not name or parts.scheme.lower() not in ("http", "https"):
         raise ValueError(f"{url!r} is not the URL of a server: write it as http://HOST:PORT")
-    port = parts.port  # raises ValueError if it is not a number
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{name}]" if ":" in name else name
     where = host if port is None else f"{host}:{port}"
     token = parts.password or parts.username
     address = urlunsplit((parts.scheme.lower(), where, parts.path.rstrip("/"), "", ""))
@@ -202,10 +218,18 @@ def _network_errors(url: str) -> Iterator[None]:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         reason = _innermost(error)
-        # Trying again makes neither a certificate nor a URL valid.
-        is_final = isinstance(reason, ssl.SSLCertVerificationError | ValueError)
+        speaks_http = getattr(reason, "reason", None) in PLAIN_HTTP
+        # Trying again makes no certificate and no URL valid, and no server speak TLS.
+        is_final = speaks_http or isinstance(reason, ssl.SSLCertVerificationError | ValueError)
+        hint = ""
+        if speaks_http:
+            hint = ": what listens there does not speak https. Write http:// if it is the server"
+        elif isinstance(reason, ConnectionRefusedError):
+            hint = ": no server listens there. `optunapi serve` starts one"
+        elif isinstance(reason, socket.gaierror | urllib3.exceptions.NameResolutionError):
+            hint = ": check the name of the host"
         raise ServerUnavailable(
-            f"{url} was not reached: {reason or type(error).__name__}",
+            f"{url} was not reached: {reason or type(error).__name__}{hint}",
             retry_after=math.inf if is_final else 0.0,
         ) from error
 

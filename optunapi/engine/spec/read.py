@@ -101,6 +101,11 @@ def _read_short(root: Node) -> StudySpec:
             f"{quoted(node.key)} is a setting of the study: settings stand beside `parameters`, "
             "a mapping that holds the parameters"
         )
+    for name, node in root.all_entries().items():
+        holds_parameters = any(map(is_parameter, node.all_entries().values()))
+        if holds_parameters and not is_parameter(node):
+            misplaced.append(node)
+            node.refuse(f"parameters stand under `parameters`, not under {quoted(name)}")
     return (
         StudySpec()
         if misplaced
