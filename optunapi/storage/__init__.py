@@ -7,7 +7,8 @@ goes through units.py, memory/, pending.py and writer.py to tables/.
     upgrade.py         a database of an older Optuna, upgraded in a copy
     write_through.py   the storage, as the engine and Optuna see it
     units.py           changes that happen together or not at all
-    writer.py          the one thread that writes to a database, and notices that others wrote to it
+    writer.py          writing to a database, and taking in what others wrote
+    watcher.py         the one thread that looks at databases at rest
     foreign_writes.py  what others wrote: read, checked against what is pending, added to memory
     pending.py         units that wait for the writer, in groups
     commits.py         what callers wait for

@@ -10,7 +10,7 @@ that callbacks of an event loop make wait until the loop has nothing more to add
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
@@ -47,6 +47,7 @@ class Pending:
         self._last = committed()
         self._together: set[int] = set()  # threads inside `one_commit`
         self._wakes: SimpleQueue[None] = SimpleQueue()
+        self.start_writer: Callable[[], None] = lambda: None  # if no thread waits
 
     # For units, from any thread
 
@@ -109,8 +110,14 @@ class Pending:
         return True
 
     def wake(self) -> None:
-        """End the writer's `wait`."""
+        """End the writer's `wait`; start the writer if it is at rest."""
         self._wakes.put(None)
+        self.start_writer()
+
+    @property
+    def is_woken(self) -> bool:
+        """Whether the next `wait` would end at once."""
+        return not self._wakes.empty()
 
     def take(self) -> Group:
         """Begin to write what is pending. Memory's lock is held."""

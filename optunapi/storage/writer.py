@@ -1,9 +1,14 @@
-"""The one thread that writes to a database: it commits what is pending, and notices that others wrote."""
+"""Writing to a database: what is pending is committed, and what others wrote is taken in.
+
+A database has a thread of its own while it is written to, so that no other one waits for a slow disk or
+a lock. At rest it has none: `Watcher` looks whether others wrote.
+"""
 
 import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from optunapi.errors import StorageUnavailable
 from optunapi.storage.encoding import Distributions
@@ -14,10 +19,10 @@ from optunapi.storage.pending import Pending
 from optunapi.storage.tables.loading import Loader
 from optunapi.storage.tables.saving import save
 from optunapi.storage.tables.sqlite import Connection, Database
+from optunapi.storage.watcher import LOOK_SECONDS, Watcher
 from optunapi.telemetry.emit import emit
 from optunapi.telemetry.events import DatabaseFailed, DatabaseRecovered, DatabaseStillFails
 
-LOOK_SECONDS = 1.0  # how often an idle database is checked for what others wrote
 RETRY_SECONDS = (0.1, 1.0)  # between attempts to get a failing database back: first, longest
 HOLD_SECONDS = (
     0.05,
@@ -28,10 +33,15 @@ MAX_YIELD_SECONDS = 0.02  # the longest wait between two groups for such a proce
 REMEMBERED_COMMITS = 512
 
 logger = logging.getLogger(__name__)
+_watcher = Watcher()
 
 
 class Writer:
-    """The thread, and the connection that is its own. Everything public may be called from any thread."""
+    """The thread, and the connection that is its own. Everything public may be called from any thread.
+
+    Who has the turn may use the connection: the thread, while there is one; for a moment the watcher; in
+    the end `close`.
+    """
 
     def __init__(
         self,
@@ -52,10 +62,11 @@ class Writer:
         self._last_seconds = 0.0
         self._seconds: deque[float] = deque(maxlen=REMEMBERED_COMMITS)
         self._closing = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name=f"writer of {database.name}", daemon=True
-        )
-        self._thread.start()
+        self._turn = threading.Condition()
+        self._is_taken = False
+        self._is_closed = False
+        pending.start_writer = self._start
+        _watcher.add(self._glance)
 
     def commit_seconds(self) -> list[float]:
         """How long the latest commits took, the oldest first."""
@@ -63,22 +74,82 @@ class Writer:
             return list(self._seconds)
 
     def close(self) -> None:
-        """Write what is pending, then end the thread and close the connection."""
+        """Write what is pending, end the thread, and close the connection."""
+        _watcher.remove(self._glance)
         self._closing.set()
         self._pending.wake()
-        self._thread.join()
+        with self._turn:
+            self._turn.wait_for(lambda: self._is_closed or not self._is_taken)
+            if self._is_closed:
+                return
+            self._is_taken = True
+        while self._pending.filling.n_units:
+            self._act(self._write)
+        self._finish()
+        with self._turn:
+            self._is_closed = True
+            self._turn.notify_all()
+
+    def _start(self) -> None:
+        """Start a thread unless somebody has the turn: who has it looks for work at its end."""
+        with self._turn:
+            if self._is_taken or self._closing.is_set():
+                return
+            self._is_taken = True
+        try:
+            name = f"writer of {self._database.name}"
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:  # the system has no thread left: the watcher tries again
+            with self._turn:
+                self._is_taken = False
+                self._turn.notify_all()
 
     def _run(self) -> None:
-        while not self._closing.is_set() or self._pending.filling.n_units:
+        """Write until there has been nothing to write for a while."""
+        while True:
             woken = self._pending.wait(LOOK_SECONDS)
-            try:
-                if self._pending.filling.n_units:
-                    self._write()
-                elif not woken:
-                    self._look()
-            except Exception as error:  # whatever it is, no caller may be left waiting
-                self._fail(error)
-        self._finish()
+            if self._pending.filling.n_units:
+                self._act(self._write)
+            elif not woken or self._has_news():
+                self._act(self._look)
+            if (not woken or self._closing.is_set()) and self._ends_turn():
+                return
+
+    def _ends_turn(self) -> bool:
+        with self._turn:
+            # Who adds a unit wakes this thread, and starts none while it has the turn. So either the wake is
+            # seen here, or the turn is seen to be free there.
+            if self._pending.is_woken and not self._closing.is_set():
+                return False
+            self._is_taken = False
+            self._turn.notify_all()
+            return True
+
+    def _glance(self) -> None:
+        """Start a thread if others wrote, or if there is work and none could be started."""
+        with self._turn:
+            if self._is_taken:
+                return
+            self._is_taken = True
+        has_work = self._has_news() or self._pending.filling.n_units
+        with self._turn:
+            self._is_taken = False
+            self._turn.notify_all()
+        if has_work or self._pending.is_woken:
+            self._pending.wake()
+
+    def _has_news(self) -> bool:
+        """Whether there is something to look at: others wrote, or the file is not what it was."""
+        try:
+            return self._connection.is_outdated() or self._database.replaced()
+        except Exception:
+            return True  # `_look` meets it again, and deals with it
+
+    def _act(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # whatever it is, no caller may be left waiting
+            self._fail(error)
 
     def _write(self) -> None:
         """Commit one group."""

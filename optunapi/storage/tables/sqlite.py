@@ -50,6 +50,11 @@ class Connection:
         self._data_version = version
         return changed
 
+    def is_outdated(self) -> bool:
+        """Whether others committed since the last transaction began here; outside of one."""
+        ((version,),) = self._connection.execute("PRAGMA data_version")
+        return bool(version != self._data_version)
+
     def query(self, sql: str, *parameters: Any) -> Iterator[tuple[Any, ...]]:
         """The rows, streamed."""
         return self._connection.execute(sql, parameters)
