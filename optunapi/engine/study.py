@@ -353,6 +353,8 @@ class Study:
         """Where `spec` does not fit the study's trials or the specification in force."""
         store, study_id = self._state.store, self._state.id
         found = incompatibilities(self.spec, spec)
+        if not store.n_trials(study_id):  # its objectives alone are in the database
+            return [conflict for conflict in found if conflict["key"] == "objectives"]
         known = {conflict["key"] for conflict in found}
         former = {p.name: store.distribution(study_id, p.name) for p in spec.parameters}
         history = StudySpec(

@@ -1,8 +1,9 @@
 """Requests that a page of another site makes a browser send, and those that a browser sends by itself.
 
 The old routes change state on GET: a link, an image or a prefetch would be enough. `Sec-Fetch-Site`, which
-no page can set, decides where it is present. Over plain HTTP browsers send it to loopback alone, so `Origin`
-and `Referer` are compared with the server's address there.
+no page can set, decides where it says `cross-site`, `same-origin` or `none`. Over plain HTTP browsers send
+it to loopback alone, and `same-site` may be another host of the domain: there `Origin` and `Referer` are
+compared with the server's address.
 """
 
 from operator import itemgetter
@@ -13,7 +14,7 @@ from fastapi import Request
 from optunapi.errors import CrossSite
 
 TELLTALES = {b"sec-purpose", b"purpose", b"x-moz", b"sec-fetch-site", b"origin", b"referer"}
-OWN_SITES = {"same-origin", "same-site", "none"}
+OWN_PAGES = {"same-origin", "none"}
 _NAME = itemgetter(0)
 
 
@@ -32,7 +33,7 @@ def refuse_cross_site(request: Request) -> None:
     sites = {site.strip().lower() for site in headers.getlist("sec-fetch-site")}
     if "cross-site" in sites:
         raise CrossSite("this request was made by a page of another site")
-    if sites and sites <= OWN_SITES:
+    if sites and sites <= OWN_PAGES:
         return  # a proxy may have replaced the Host that a page was loaded from
     for name in ("origin", "referer"):
         source = headers.get(name)

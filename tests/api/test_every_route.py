@@ -164,6 +164,37 @@ def test_a_misspelt_filter_cancels_nothing(wire: Wire) -> None:
             wire.refused("DELETE", path, 422, "request-invalid")
 
 
+BODIES: list[tuple[bytes, int, str]] = [
+    (b'{"state": "running"}', 422, "request-invalid"),
+    (b'{"worker": "a"}', 422, "request-invalid"),
+    (b'{"study": "other"}', 422, "request-invalid"),
+    (b'{"study_uid": 1}', 422, "request-invalid"),
+    (b'{"force": true, "keep_best": 5}', 422, "request-invalid"),
+    (b'["a"]', 422, "request-invalid"),
+    (b"null", 422, "request-invalid"),
+    (b"state=running&worker=a", 400, "json-invalid"),
+    (b" " * (2**20 + 1), 413, "too-large"),
+]
+
+
+@pytest.mark.parametrize("route", [r for r in OF_V1 if r.method == "DELETE"], ids=label)
+@pytest.mark.parametrize(("content", "status", "code"), BODIES)
+def test_what_a_delete_says_in_its_body_is_never_ignored(
+    both_ways: Wire, route: Declared, content: bytes, status: int, code: str
+) -> None:
+    before = state_of(both_ways)
+    reply = both_ways.client.request("DELETE", route.url(), content=content)
+    problem(reply, status, code)
+    assert state_of(both_ways) == before
+
+
+def test_a_delete_may_have_an_empty_object_for_a_body(wire: Wire) -> None:
+    name = wire.put()
+    wire.ask(name, worker="a")
+    path = f"/studies/{name}/trials?state=running"
+    assert wire.ok("DELETE", path, content=b"{}") == {"cancelled": 1}
+
+
 def test_only_the_trials_of_the_named_worker_are_cancelled(wire: Wire) -> None:
     name = wire.put()
     for worker in "abac":

@@ -40,3 +40,21 @@ def test_an_id_that_is_too_long_or_not_printable_is_replaced(wire: Wire, given: 
 def test_an_id_given_twice_is_replaced(wire: Wire) -> None:
     twice = [("X-Request-ID", "a"), ("X-Request-ID", "b")]
     assert wire.client.get("/optunapi/ping", headers=twice).headers["x-request-id"] not in "ab"
+
+
+def test_what_an_ask_finds_in_a_file_is_logged_under_the_id_of_that_ask(
+    wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Asks of one study share threads, which keep the context of what they served before."""
+    name = wire.configure("x: {type: float, low: 0, high: 1}")
+    file = wire.home / "config" / f"{name}.yaml"
+    for text in ("x: [", "x: {type: float, low: 0, high: 2}", "x: {type: int, low: 0, high: 1}"):
+        for number in range(2):
+            headers = {"X-Request-ID": f"before {number}"}
+            wire.request("POST", f"/studies/{name}/trials", headers=headers)
+        caplog.clear()
+        file.write_text(text)
+        wire.request("POST", f"/studies/{name}/trials", headers={"X-Request-ID": "finder"})
+        events = [vars(record).get("event") for record in caplog.records]
+        found = {event.request_id for event in events if event is not None}
+        assert found <= {"finder", None}  # None: the sweep was first

@@ -485,7 +485,7 @@ def test_a_download_goes_on_with_the_bytes_it_began_with(tmp_path: Path, method:
         async def change_once() -> None:
             if not changes:
                 changes.append(Line(app, method, place("s")))
-                await changes[0].run(pieces(b"new"))
+                await changes[0].run(pieces(*[b"new"] * (method == "PUT")))
 
         download = Line(app, "GET", place("s"))
         asyncio.run(download.run(pieces(), change_once))

@@ -201,7 +201,6 @@ WRONG = [
     ("report", {"step": 2**63, "value": 1}),
     ("report", {"step": 1, "value": "1"}),
     ("report", {"step": 1, "value": False}),
-    ("report", {"step": 1, "value": 1, "lease": ""}),
     ("renew", {}),
     ("renew", {"lease": None}),
     ("renew", {"lease": "l", "lease_seconds": 0}),

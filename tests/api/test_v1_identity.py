@@ -30,6 +30,8 @@ BY_HAND: list[tuple[str, str, dict[str, Any] | None]] = [
     ("DELETE", "", None),
     ("PUT", "/artifacts/model.pt", None),
     ("DELETE", "/artifacts/model.pt", None),
+    ("DELETE", "", {}),
+    ("DELETE", "/artifacts/model.pt", {}),
 ]
 
 
@@ -50,6 +52,20 @@ def at(name: str, number: int, route: str = "") -> str:
 
 
 # The uid
+
+
+@pytest.mark.parametrize("route", [route for _, route, _ in ON_TRIAL[:1] + ON_TRIAL[3:6]])
+@pytest.mark.parametrize("lease", ["", " ", "x" * 5000, "1-", "é\x00"])
+def test_any_text_that_is_no_lease_of_the_trial_is_a_lease_that_it_never_had(
+    wire: Wire, route: str, lease: str
+) -> None:
+    name = wire.put()
+    wire.ask(name, lease_seconds=60)
+    body = next(body for _, each, body in ON_TRIAL if each == route)
+    with wire.unchanged(name):
+        wire.refused("POST", at(name, 0, route), 409, "lease-lost", json={**body, "lease": lease})
+        body = {**body, "lease": lease, "study_uid": lease}
+        wire.refused("POST", at(name, 0, route), 409, "study-replaced", json=body)
 
 
 def test_a_study_and_its_trials_have_a_uid_that_is_new_each_time_it_is_made(wire: Wire) -> None:
@@ -173,6 +189,8 @@ def test_nobody_dequeues_a_trial_of_another_study_than_is_meant(wire: Wire) -> N
     wire.request("PUT", f"/studies/{name}", json={**SPACE, "enqueue": [{"x": 2}]})
     path = f"/studies/{name}/queue/0?study_uid="
     wire.refused("DELETE", path + uid, 409, "study-replaced")
+    body = {"study_uid": uid}
+    wire.refused("DELETE", f"/studies/{name}/queue/0", 409, "study-replaced", json=body)
     wire.ok("DELETE", path + wire.study(name)["uid"])
 
 

@@ -84,6 +84,48 @@ def round_trip(wire: Wire, name: str, other: Wire) -> str:
 LIMITS = ("max_trials", "max_running", "max_duration", "max_failed_trials", "max_cost", "target")
 
 
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/x-ndjson",
+        "application/jsonl; charset=utf-8",
+        "application/x-www-form-urlencoded",
+        "application/octet-stream",
+        "text/plain",
+        "",
+        None,
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_exported_file_is_imported_as_any_program_sends_it(
+    wire: Wire, other: Wire, media_type: str | None, count: int
+) -> None:
+    name = wire.put()
+    for number in range(count):
+        wire.ask(name)
+        wire.tell(name, number, value=number)
+    text, path = export(wire, name), f"/studies/{other.put()}/import"
+    headers = {} if media_type is None else {"Content-Type": media_type}
+    found = other.ok("POST", path, content=text.encode(), headers=headers)
+    assert found == {"imported": count}
+    body = json.dumps({"items": [json.loads(line) for line in text.splitlines()]}, indent=1)
+    if "json" not in (media_type or ""):
+        assert other.ok("POST", path, content=body.encode(), headers=headers) == found
+
+
+def test_what_says_that_it_is_json_is_one_object_with_items(wire: Wire) -> None:
+    path, headers = f"/studies/{wire.put()}/import", {"Content-Type": "application/json"}
+    point = b'{"params": {"x": 1}, "values": [1]}'
+    for content, status, code in [
+        (point, 422, "request-invalid"),
+        (point + b"\n" + point, 400, "json-invalid"),
+        (b"", 400, "json-invalid"),
+    ]:
+        wire.refused("POST", path, status, code, content=content, headers=headers)
+    wire.refused("POST", path, 400, "json-invalid", content=b"")
+    wire.refused("POST", path, 422, "request-invalid", content=b"{}")
+
+
 def test_an_empty_export_is_taken(wire: Wire, other: Wire) -> None:
     round_trip(wire, wire.put(), other)
 

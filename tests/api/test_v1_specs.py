@@ -116,6 +116,26 @@ def test_what_the_history_cannot_live_with_is_refused_with_the_difference(wire: 
         wire.refused("POST", path, 422, "request-invalid", json="text")
 
 
+def test_a_study_without_trials_has_no_history_that_a_change_could_contradict(wire: Wire) -> None:
+    name = wire.put({"parameters": {"x": {"type": "int", "low": 1, "high": 9}}})
+    for parameter in (
+        {"type": "float", "low": 0.5, "high": 9, "log": True},
+        {"type": "float", "low": -1, "high": 9},
+        {"type": "categorical", "choices": ["a", "b"]},
+        {"type": "categorical", "choices": ["b", 1]},
+    ):
+        spec = {"parameters": {"x": parameter}}
+        found = wire.ok("POST", f"/studies/{name}/spec", json=spec)["parameters"]["x"]
+        assert {**found, **parameter} == found
+    objectives = {"objectives": {"a": "minimize", "b": "maximize"}}
+    body = {**spec, **objectives}
+    problem = wire.refused("POST", f"/studies/{name}/spec", 409, "spec-conflict", json=body)
+    assert [each["key"] for each in problem["diff"]] == ["objectives"]
+    assert wire.ask(name)["params"]["x"] in ("b", 1)
+    body = {"parameters": {"x": {"type": "categorical", "choices": ["a", 1]}}}
+    wire.refused("POST", f"/studies/{name}/spec", 409, "spec-conflict", json=body)
+
+
 def test_a_suggested_parameter_is_history_too(wire: Wire) -> None:
     name = wire.put({"parameters": {}})
     wire.ask(name)

@@ -63,17 +63,17 @@ REFUSALS: dict[str, set[str]] = {
     "create_study": READS_BODY | CHANGES | {"name-invalid", "config-invalid", "spec-conflict"},
     "get_study": ON_STUDY,
     "change_study": ON_STUDY | READS_BODY | CHANGES,
-    "delete_study": ON_STUDY | CHANGES | {"study-busy"},
+    "delete_study": ON_STUDY | READS_BODY | CHANGES | {"study-busy"},
     "best_trials": ON_STUDY,
     "fork_study": ON_STUDY | READS_BODY | CHANGES | {"spec-conflict"},
     "summary": ON_STUDY,
     "importances": ON_STUDY,
     "export": ON_STUDY,
-    "prune_artifacts": ON_STUDY | CHANGES,
+    "prune_artifacts": ON_STUDY | READS_BODY | CHANGES,
     "list_artifacts": ON_TRIAL,
     "put_artifact": CHANGES_TRIAL | {"too-large"},
     "get_artifact": ON_TRIAL | {"artifact-not-found"},
-    "delete_artifact": CHANGES_TRIAL | {"artifact-not-found"},
+    "delete_artifact": CHANGES_TRIAL | READS_BODY | {"artifact-not-found"},
     "ask": ON_STUDY
     | READS_BODY
     | CHANGES
@@ -87,10 +87,10 @@ REFUSALS: dict[str, set[str]] = {
         "no-slot",
     },
     "list_trials": ON_STUDY,
-    "cancel_trials": ON_STUDY | CHANGES,
+    "cancel_trials": ON_STUDY | READS_BODY | CHANGES,
     "get_trial": ON_TRIAL,
     "change_trial": CHANGES_TRIAL | READS_BODY,
-    "cancel_trial": CHANGES_TRIAL | {"trial-finished"},
+    "cancel_trial": CHANGES_TRIAL | READS_BODY | {"trial-finished"},
     "retry": CHANGES_TRIAL
     | READS_BODY
     | {

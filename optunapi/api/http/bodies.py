@@ -72,6 +72,10 @@ class JsonBody(Generic[Model]):
             raise _invalid_fields(error, self.model) from None
 
 
+# For a route that has no body: one with fields, such as a filter that belongs in the query, is refused.
+NO_FIELDS = JsonBody(Body, optional=True)
+
+
 def request_invalid(reason: str, *location: str) -> RequestInvalid:
     """The error for one invalid part of a request."""
     return RequestInvalid(reason, errors=[{"location": list(location), "reason": reason}])

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-_BLANKS: Final = r"[ \t\r\n]*"
+_BLANKS: Final = r"\s*"
 # A plus in a URL is read as a space, and scripts send 1e+20 unquoted.
 _EXPONENT: Final = "[ +-]?[0-9]{1,6}"
 
@@ -21,12 +21,13 @@ _HEXADECIMAL: Final = (
 )
 _NOT_FINITE: Final = "|".join(
     (
-        # nan(ind) in C, NaN32 in Julia, nan.0 in Scheme, NaNQ on AIX
-        rf"[+-]?{_word('nan')}(?:\([0-9A-Za-z_]{{0,40}}\)|16|32|\.0|[qQsS])?",
+        # nan(ind) in C, NaN32 in Julia, nan.0 in Scheme, NaNQ on AIX, snan in Swift
+        rf"[+-]?[qQsS]?{_word('nan')}(?:\([0-9A-Za-z_]{{0,40}}\)|16|32|\.0|[qQsS])?",
         rf"[+-]?{_word('inf')}(?:{_word('inity')}|16|32|\.0)?",
         "[+-]?∞",  # .NET
         _word("na"),  # R
-        r"[+-]?1\.#[A-Za-z]{0,8}[0-9]{0,40}",  # Visual C++: 1.#IND, 1.#QNAN, 1.#INF00
+        # Visual C++: 1.#IND, 1.#QNAN, 1.#INF00, 1.#INFe+000; 1.$ with one digit; 1,#IND by the locale
+        rf"[+-]?1[.,](?:\$|#[A-Za-z]{{0,8}}[0-9]{{0,40}}(?:[eE]{_EXPONENT})?)",
     )
 )
 # Each text matches in one way only: trying several would hold up the whole server.

@@ -11,7 +11,7 @@ from fastapi.utils import generate_unique_id
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from optunapi.api.http.bodies import JsonBody
+from optunapi.api.http.bodies import NO_FIELDS, JsonBody
 from optunapi.api.http.openapi import Errors, Replies, refusals, request_body
 from optunapi.api.http.queries import KnownQuery
 from optunapi.errors import OptunAPIError
@@ -100,8 +100,8 @@ class HotRoute:
 class Routes:
     """The routes of one resource, under a prefix and a tag.
 
-    A route of v1 takes the query parameters that its handler declares, each once. A route of GET answers
-    HEAD as well.
+    A route of v1 takes the query parameters that its handler declares, each once, and DELETE no field of a
+    body that it does not declare. A route of GET answers HEAD as well.
     """
 
     def __init__(
@@ -148,7 +148,8 @@ class Routes:
             if method == "GET" and access.may_change and head is None:
                 raise TypeError(f"{handler.__name__} may change something: give it a `head`")
             for parameter in found:
-                if isinstance(parameter.dependency, JsonBody):
+                # To OpenAPI a body of DELETE means nothing: there the document has the query alone.
+                if isinstance(parameter.dependency, JsonBody) and method != "DELETE":
                     options["openapi_extra"] = request_body(parameter.dependency)
             known = [error for parameter in found for error in parameter.errors]
             if f"{self._prefix}{path}".startswith(f"{V1}/"):
@@ -156,6 +157,11 @@ class Routes:
                 # The access first, which the handler gets from there too: who may not call learns no more.
                 options["dependencies"] = [Depends(access), Depends(query)]
                 known += query.errors
+                if method == "DELETE" and not any(
+                    isinstance(p.dependency, JsonBody) for p in found
+                ):
+                    options["dependencies"].append(Depends(NO_FIELDS))
+                    known += NO_FIELDS.errors
             status = success_status(handler)
             success: dict[str, Any] = {"description": description}
             if model is not None:

@@ -56,8 +56,9 @@ Attrs = dict[str, Any]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Worker = Annotated[str, Field(min_length=1, max_length=255)]
 LeaseSeconds = Annotated[float, Field(gt=0, le=31_536_000)]
-LeaseId = Annotated[str, Field(min_length=1, max_length=255)]
-StudyUid = Annotated[str, Field(min_length=1, max_length=255)]
+# Any text: one that is no id of ours is a lease that the trial never had, or another study's uid.
+LeaseId = str
+StudyUid = str
 
 
 _RFC_3339 = re.compile(

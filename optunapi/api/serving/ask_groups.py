@@ -53,7 +53,7 @@ class AskGroups:
         study = self._catalog.served(name)
         if study is not None and study.is_awaiting_ask and name not in self._waiting:
             # After the tell is answered. An error is raised again by the ask itself.
-            asyncio.get_running_loop().call_soon(self._threads.submit, study.prepare)
+            asyncio.get_running_loop().call_soon(self._threads.submit, _prepare, study)
 
     async def _serve(self, name: str) -> None:
         loop = asyncio.get_running_loop()
@@ -84,6 +84,7 @@ class AskGroups:
         resolve: Callable[[Outcomes], None],
     ) -> None:
         """Serve a group, and call `resolve` on the loop once its commit is done or refused."""
+        request_id.set(calls[0].request_id)  # the thread has that of a group before
         try:
             # This follows the configuration file, which must not happen inside `one_commit`: it
             # waits for a commit.
@@ -100,6 +101,11 @@ class AskGroups:
             loop.call_soon_threadsafe(resolve, cast(Outcomes, [error] * len(calls)))
             return
         commit.notify(loop, partial(resolve, outcomes))
+
+
+def _prepare(study: Study) -> None:
+    request_id.set(None)  # it is for an ask that is not there yet
+    study.prepare()
 
 
 def _outcomes(study: Study, calls: list[Call[Any]]) -> tuple[Outcomes, Commit]:

@@ -17,7 +17,15 @@ from optunapi.api.http.replies import NO_STORE, Created, NoContent, Ok
 from optunapi.api.schemas.artifacts import ArtifactList, ArtifactReply, PruneReply, artifact_of
 from optunapi.api.serving.access import Manage, Read, Work
 from optunapi.api.serving.operations import in_study
-from optunapi.api.v1.parameters import TRIAL, Digits, Name, Number, Uid, v1_routes
+from optunapi.api.v1.parameters import (
+    TRIAL,
+    Digits,
+    Name,
+    Number,
+    OfStudy,
+    Uid,
+    v1_routes,
+)
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import ArtifactFiles, Commit, Upload
 from optunapi.engine.study import Study
@@ -197,12 +205,12 @@ async def delete_artifact(
     name: Name,
     n: Number,
     filename: Filename,
+    body: OfStudy,
     study_uid: Uid = None,
 ) -> NoContent:
     """Delete a file kept with a trial."""
-    removed = await dispatch.change(
-        name, in_study(study_uid, lambda study: study.artifacts.delete(n, filename)), scans=True
-    )
+    operation = in_study(study_uid, lambda study: study.artifacts.delete(n, filename))
+    removed = await dispatch.change(name, in_study(body.study_uid, operation), scans=True)
     await run_in_threadpool(files.remove, removed.ids)
     return NoContent()
 

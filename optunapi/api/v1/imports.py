@@ -1,6 +1,7 @@
 """Trials from elsewhere: finished ones, and those that `export` wrote, in any state."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -27,10 +28,15 @@ routes = v1_routes("queue")
 
 MAX_BYTES = 64 * 2**20
 LINES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
+JSON = "application/json"
+_LINE = re.compile(rb'\s*\{\s*"(?!items")')
 
 
 class ImportReader(JsonBody[ImportBody]):
-    """Reads the trials from a JSON body, or from lines of JSON, one trial each."""
+    """Reads the trials from a JSON body, or from lines of JSON, one trial each.
+
+    What does not say that it is JSON, and begins with a trial, is lines.
+    """
 
     also: Mapping[str, Any] = {
         LINES[0]: {
@@ -45,10 +51,10 @@ class ImportReader(JsonBody[ImportBody]):
         Raises: as `JsonBody`.
         """
         given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if given not in LINES:
-            return await super().__call__(request)
         content = await read_bytes(request, MAX_BYTES)
-        return await run_in_threadpool(self._parsed_lines, content)
+        # Programs that send a file often name no type, or a wrong one. A trial has no `items`.
+        is_lines = given in LINES or (given != JSON and _LINE.match(content) is not None)
+        return await run_in_threadpool(self._parsed_lines if is_lines else self._parsed, content)
 
     def _parsed_lines(self, content: bytes) -> ImportBody:
         lines = [(n, line) for n, line in enumerate(content.split(b"\n"), 1) if line.strip()]

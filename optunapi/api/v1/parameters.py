@@ -52,12 +52,14 @@ Limit = Annotated[Count, Query(description="How many at most.")]
 Page = Annotated[
     str | None, Query(max_length=1000, description="`next` of the page before.", alias="page")
 ]
-_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?([eE][ +-]?[0-9]{1,2})?")
 
 
 def _seconds(value: Any) -> Any:
-    if isinstance(value, str) and not _NUMBER.fullmatch(value):
-        raise ValueError("this is not a number of seconds, such as 30 or 0.5")
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value):
+            raise ValueError("this is not a number of seconds, such as 30 or 0.5")
+        return value.replace(" ", "+")  # as a plus in a URL is read
     return value
 
 
@@ -115,7 +117,7 @@ Name = Annotated[NewName, PathPart(pattern=NAME.pattern, errors=(StudyNotFound,)
 # Which study a request on a trial is about: in the body, or in the query where there is no JSON body.
 OfStudy = Annotated[TrialBody, Depends(JsonBody(TrialBody, optional=True))]
 Uid = Annotated[
-    StudyUid | None,
+    Annotated[StudyUid, Field(min_length=1, max_length=255)] | None,
     Query(
         description="The study's `uid`: the request is refused if another study has the name by now."
     ),

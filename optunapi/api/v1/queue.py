@@ -12,7 +12,7 @@ from optunapi.api.schemas.queue import PointBody, QueueBody, QueueReply
 from optunapi.api.schemas.trials import trial_of, trials_of
 from optunapi.api.serving.access import Manage
 from optunapi.api.serving.operations import in_study
-from optunapi.api.v1.parameters import Key, Name, Number, Uid, v1_routes
+from optunapi.api.v1.parameters import Key, Name, Number, OfStudy, Uid, v1_routes
 from optunapi.engine.trials.queue import QueuedPoint, check_first, grid_points
 from optunapi.errors import KeyReused, StudyFinished, StudyReplaced, TrialFinished, ValueInvalid
 
@@ -57,9 +57,12 @@ async def clear_queue(dispatch: Manage, name: Name) -> NoContent:
 
 
 @routes.add("DELETE", "/studies/{name}/queue/{n}", None, "Dequeued", StudyReplaced, TrialFinished)
-async def dequeue(dispatch: Manage, name: Name, n: Number, study_uid: Uid = None) -> NoContent:
+async def dequeue(
+    dispatch: Manage, name: Name, n: Number, body: OfStudy, study_uid: Uid = None
+) -> NoContent:
     """Take a trial out of the queue: it fails, reason `cancelled`."""
-    await dispatch.change(name, in_study(study_uid, lambda study: (None, study.queue.remove(n))))
+    operation = in_study(study_uid, lambda study: (None, study.queue.remove(n)))
+    await dispatch.change(name, in_study(body.study_uid, operation))
     return NoContent()
 
 

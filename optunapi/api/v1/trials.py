@@ -291,9 +291,11 @@ async def stop(dispatch: Manage, name: Name, n: Number, body: OfStudy) -> Ok:
     errors.StudyReplaced,
     errors.TrialFinished,
 )
-async def cancel_trial(dispatch: Manage, name: Name, n: Number, study_uid: Uid = None) -> Ok:
+async def cancel_trial(
+    dispatch: Manage, name: Name, n: Number, body: OfStudy, study_uid: Uid = None
+) -> Ok:
     """Fail an open trial, reason `cancelled`. Its worker learns of it at its next report or renewal."""
-    operation = in_study(study_uid, lambda study: study.cancel(n))
+    operation = in_study(body.study_uid, in_study(study_uid, lambda study: study.cancel(n)))
     return Ok(trial_of(await dispatch.change(name, operation)))
 
 
