@@ -13,7 +13,6 @@ from optunapi.engine.fork import Origin, fitting_history
 from optunapi.engine.identity import NewId
 from optunapi.engine.names import check_name
 from optunapi.engine.open_studies import OpenStudies
-from optunapi.engine.reports.importances import place_of
 from optunapi.engine.reports.pages import Cursor, Selection
 from optunapi.engine.reports.snapshot import Snapshot
 from optunapi.engine.spec.diff import differences
@@ -83,15 +82,24 @@ class Catalog:
         self.uploads.end_interrupted()
         self._look_at_files()
 
-    def find(self, name: str) -> Study | None:
+    def find(
+        self, name: str, *, check: Callable[[StudySpec], object] | None = None
+    ) -> Study | None:
         """The study, or None if it has a configuration and was never asked from.
+
+        A request has to be refused in the same way before the first ask: in place of the study,
+        `check` sees its specification before None is returned.
 
         Raises:
             StudyNotFound: there is neither a configuration nor a stored study of this name.
             ConfigInvalid: the study is not stored, and its configuration is not valid.
             DatabaseUnusable, StorageUnavailable: its database cannot be opened.
+            OptunAPIError: whatever `check` raises.
         """
-        return self._studies.find(name, create=False)
+        study = self._studies.find(name, create=False)
+        if study is None and check is not None:
+            check(self._studies.configured(name))
+        return study
 
     def served(self, name: str) -> Study | None:
         """The study if it is open. Uses no disk: a changed configuration is not noticed."""
@@ -145,21 +153,6 @@ class Catalog:
         if study is None:
             return (Snapshot(study=name, spec=self._studies.configured(name)),)
         return study.snapshot()
-
-    def importances(
-        self, name: str, objective: str | None
-    ) -> tuple[dict[str, float], *tuple[Commit, ...]]:
-        """Each parameter's importance for an objective; none in a study that was never asked from.
-
-        Raises:
-            StudyNotFound, ConfigInvalid: as `find`.
-            RequestInvalid: the study has no such objective.
-        """
-        study = self.find(name)
-        if study is None:
-            place_of(objective, self._studies.configured(name))
-            return ({},)
-        return study.importances(objective)
 
     def names(self) -> list[str]:
         """The sorted names of all studies, as URLs have them; some may turn out not to open."""

@@ -11,7 +11,7 @@ from optunapi.engine.fork import Origin, origin_of
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.importances import Importances, place_of
-from optunapi.engine.reports.pages import Cursor, Selection, page_of
+from optunapi.engine.reports.pages import Cursor, Selection, check_page, page_of
 from optunapi.engine.reports.snapshot import Snapshot, snapshot_of
 from optunapi.engine.space import Parameter
 from optunapi.engine.spec.diff import incompatibilities
@@ -42,7 +42,6 @@ from optunapi.engine.values import (
 from optunapi.errors import (
     ConfigInvalid,
     OptunAPIError,
-    RequestInvalid,
     SpecConflict,
     StudyBusy,
     StudyNotFound,
@@ -253,11 +252,8 @@ class Study:
             RequestInvalid: an order by value with several objectives, or no such `after`.
         """
         state = self._state
-        if "value" in selection.order and len(state.spec.objectives) > 1:
-            raise _invalid("order", "trials with several objectives have no order by value")
         with transitions.unit_after_deadlines(state) as unit:
-            if after is not None and not 0 <= after.number < state.store.n_trials(state.id):
-                raise _invalid("page", "this page is of another study: begin without `page`")
+            check_page(selection, after, state.spec, state.store.n_trials(state.id))
             found = page_of(state.store, state.id, selection, after, limit)
             views = [state.view(trial) for trial in found]
         return views, unit.commit
@@ -416,7 +412,3 @@ class Study:
         with state.unit() as unit:
             view = SpecView(spec=state.spec, source=state.source, versions=state.versions())
         return view, unit.commit
-
-
-def _invalid(parameter: str, reason: str) -> RequestInvalid:
-    return RequestInvalid(reason, errors=[{"location": ["query", parameter], "reason": reason}])

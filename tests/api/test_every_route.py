@@ -213,6 +213,44 @@ def test_an_objective_that_a_study_does_not_have_is_refused_before_the_first_tri
         wire.refused("GET", f"/studies/{name}/importances?objective=b", 422, "request-invalid")
 
 
+WORDS = ("", "0", "1", "-1", "x", "a", "b", "score", "running", "complete", "jsonl", "csv", "html")
+ORDERS = ("number", "-number", "value", "-value", "values", "score")
+
+
+@pytest.mark.parametrize("objectives", ["{score: minimize}", "{a: minimize, b: maximize}"])
+def test_a_query_is_refused_before_the_first_ask_as_after_it(wire: Wire, objectives: str) -> None:
+    name = wire.configure(f"objectives: {objectives}\n{CONFIG}")
+    urls = [
+        f"{route.path.replace('/m', f'/{name}', 1).removeprefix(V1)}?{query}={value}"
+        for route in GETS
+        if "/studies/m" in route.path
+        and "/trials/0" not in route.path
+        and "events" not in route.path
+        for query in route.names
+        for value in (*WORDS, *ORDERS)
+    ]
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for seen in (before, after):
+        for url in urls:
+            response = wire.request("GET", url)
+            seen[url] = response.json()["detail"] if response.is_error else response.status_code
+        wire.ask(name)
+    assert before == after
+    assert {200} < set(before.values())
+
+
+def test_a_page_of_a_study_that_was_deleted_is_refused_before_the_first_ask_too(wire: Wire) -> None:
+    name = wire.configure(CONFIG)
+    path = f"/studies/{name}/trials"
+    for number in range(2):
+        wire.tell(name, wire.ask(name)["number"], value=number)
+    page = wire.ok("GET", f"{path}?limit=1")["next"]
+    assert wire.request("DELETE", f"/studies/{name}").status_code == 204
+    refusal = wire.refused("GET", f"{path}?page={page}", 422, "request-invalid")
+    assert "of another study" in refusal["detail"]
+
+
 @pytest.mark.parametrize(
     "path",
     ["/optunapi/ping", "/optunapi/livez", "/optunapi/readyz", "/optunapi/hparams/m"],

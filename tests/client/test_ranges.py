@@ -71,7 +71,7 @@ def random_ranges(count: int, seed: int) -> Iterator[dict[str, Any]]:
                 yield {
                     "type": "float",
                     "low": low,
-                    "high": low + length * (size or 1),
+                    "high": round(low + length * (size or 1), 6),
                     "step": size,
                 }
             case 3:

@@ -57,7 +57,13 @@ class Dispatch:
 
     @overload
     def read(
-        self, place: str, operation: Operation[Value], *, absent: object = ..., scans: bool = ...
+        self,
+        place: str,
+        operation: Operation[Value],
+        *,
+        absent: object = ...,
+        check: Callable[[StudySpec], object] | None = ...,
+        scans: bool = ...,
     ) -> Awaitable[Value]: ...
 
     @overload
@@ -66,11 +72,18 @@ class Dispatch:
     ) -> Awaitable[Value]: ...
 
     def read(
-        self, place: Any, operation: Any, *, absent: Any = _UNSET, scans: bool = False
+        self,
+        place: Any,
+        operation: Any,
+        *,
+        absent: Any = _UNSET,
+        check: Callable[[StudySpec], object] | None = None,
+        scans: bool = False,
     ) -> Awaitable[Any]:
         """Return what an operation sees that changes nothing.
 
-        With `scans` the operation may look at every trial, so that it runs in a thread.
+        `check` refuses by the specification what the operation would refuse, where there is `absent`
+        alone. With `scans` the operation may look at every trial, so that it runs in a thread.
 
         Raises:
             StudyNotFound, ConfigInvalid: as `Catalog.find`.
@@ -80,7 +93,8 @@ class Dispatch:
         if place is CATALOG:
             return settled(in_thread, self._catalog, operation)
         if absent is not _UNSET:
-            return settled(in_thread, self._catalog, Call(place, operation, Catalog.find, absent))
+            find = partial(Catalog.find, check=check)
+            return settled(in_thread, self._catalog, Call(place, operation, find, absent))
         call = Call(place, operation, study_with_trials)
         return settled(in_thread, self._catalog, call) if scans else settled(self._on_loop, call)
 

@@ -10,6 +10,7 @@ from optunapi.api.serving.access import Read
 from optunapi.api.serving.dispatch import CATALOG
 from optunapi.api.v1.parameters import Name, v1_routes
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.reports.importances import place_of
 from optunapi.engine.reports.summary import Summary, summarise
 from optunapi.engine.store import Commit
 
@@ -36,5 +37,10 @@ async def importances(
     ] = None,
 ) -> Ok:
     """How much of an objective each parameter explains; empty while there are too few trials."""
-    found = await dispatch.read(CATALOG, lambda catalog: catalog.importances(name, objective))
+    found = await dispatch.read(
+        name,
+        lambda study: study.importances(objective),
+        absent={},
+        check=lambda spec: place_of(objective, spec),
+    )
     return Ok({"importances": found})

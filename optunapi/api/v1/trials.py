@@ -48,7 +48,7 @@ from optunapi.api.v1.parameters import (
 )
 from optunapi.api.v1.requests import distribution_of, request_of, result_of
 from optunapi.engine.catalog import Catalog, Place
-from optunapi.engine.reports.pages import OPEN, Cursor, Order, Selection
+from optunapi.engine.reports.pages import OPEN, Cursor, Order, Selection, check_page
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, TrialView
@@ -121,7 +121,10 @@ async def list_trials(
         states=states_of(state, frozenset(TrialState)), worker=worker, order=order
     )
     views = await dispatch.read(
-        name, lambda study: study.trials(selection, after=place, limit=limit + 1), absent=[]
+        name,
+        lambda study: study.trials(selection, after=place, limit=limit + 1),
+        absent=[],
+        check=lambda spec: check_page(selection, place, spec, 0),
     )
     items = [trial_of(view) for view in views[:limit]]
     if len(views) <= limit:

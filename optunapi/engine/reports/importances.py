@@ -20,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.documents.components import without_warnings
+from optunapi.engine.documents.document import quoted
 from optunapi.engine.space import has_plain_choices
 from optunapi.engine.spec.model import StudySpec
 from optunapi.errors import RequestInvalid, ValueInvalid
@@ -82,7 +83,7 @@ def place_of(objective: str | None, spec: StudySpec) -> int:
     if objective is None:
         return 0
     if objective not in names:
-        reason = f"the study's objectives are {', '.join(names)}"
+        reason = f"{quoted(objective)} is none of the study's objectives: {', '.join(names)}"
         errors = [{"location": ["query", "objective"], "reason": reason}]
         raise RequestInvalid(reason, errors=errors)
     return names.index(objective)

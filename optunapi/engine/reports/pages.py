@@ -12,8 +12,10 @@ from typing import Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.records import TrialRecord
+from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state.best import CHUNK, complete_by_value
 from optunapi.engine.store import Store
+from optunapi.errors import RequestInvalid
 
 Order = Literal["number", "-number", "value", "-value"]
 
@@ -50,6 +52,27 @@ class Cursor:
     def of(cls, trial: FrozenTrial) -> "Cursor":
         """The end of a page whose last trial is this one."""
         return cls(number=trial.number, by_number=not _has_order(trial))
+
+
+def check_page(selection: Selection, after: Cursor | None, spec: StudySpec, n_trials: int) -> None:
+    """Refuse a page that a study with this specification and so many trials cannot have.
+
+    Raises:
+        RequestInvalid: an order by value with several objectives, or no such `after`.
+    """
+    if "value" in selection.order and len(spec.objectives) > 1:
+        names = ", ".join(objective.name for objective in spec.objectives)
+        raise _invalid(
+            "order",
+            f"{selection.order!r} is for studies with one objective, and this one has {names}: order by "
+            "number or -number",
+        )
+    if after is not None and not 0 <= after.number < n_trials:
+        raise _invalid("page", "this page is of another study: begin without `page`")
+
+
+def _invalid(parameter: str, reason: str) -> RequestInvalid:
+    return RequestInvalid(reason, errors=[{"location": ["query", parameter], "reason": reason}])
 
 
 def page_of(
