@@ -24,6 +24,7 @@ to all studies of a server. The files from `values.py` on are what the folders s
     limits.py        the rules of max_trials, max_running and the other limits
     lifecycle.py     the states of a trial, and the rules of what a tell and a lease may do
     identity.py      which study it is: a uid, new each time a study of that name is made
+    metric_names.py  the objectives' names where Optuna keeps them
     leases.py        until when each running trial is leased
     names.py         what a study may be called, and how a URL names it
     store.py         what the engine needs of a storage, as a Protocol

@@ -268,6 +268,8 @@ class Catalog:
                     self._studies.create(name, spec)
                     return True
             present, reason = study.spec, ""
+        if study is not None:
+            spec = study.with_names_in_force(spec)
         if diff := differences(present, spec):
             raise SpecConflict(
                 f"there is a study of this name with another specification{reason}. In the "
@@ -306,7 +308,8 @@ class Catalog:
             study = self._studies.stored(name)
             present = self._studies.configured(name) if study is None else study.spec
             spec = _of_version(wanted, present, study) if isinstance(wanted, str) else wanted
-            if not (diff := differences(present, spec)):
+            named = spec if study is None else study.with_names_in_force(spec)
+            if not (diff := differences(present, named)):
                 return False
             if study is None or self._configs.find(name) is not None:
                 raise SpecConflict(

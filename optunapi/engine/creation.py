@@ -6,6 +6,7 @@ from optuna.trial import FrozenTrial
 
 from optunapi.engine.fork import Origin
 from optunapi.engine.identity import NewId, identify
+from optunapi.engine.metric_names import name_objectives
 from optunapi.engine.records import SPEC, STUDY, StudyRecord
 from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.model import StudySpec
@@ -41,6 +42,7 @@ def create_study(
     with store.unit() as unit:
         study_id = store.create_new_study(spec.directions, name)
         identify(store, study_id, name, new_id)
+        name_objectives(store, study_id, spec)
         store.set_study_system_attr(study_id, SPEC, spec.to_json())
         store.set_study_system_attr(study_id, STUDY, record.to_json())
         for key, value in user_attrs.items():

@@ -7,6 +7,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
+from optunapi.engine.overrides import limits_renamed
 from optunapi.engine.records import TRIAL, StudyRecord, TrialRecord, renumbered
 from optunapi.engine.space import fitted
 from optunapi.engine.spec.model import Objective, StudySpec
@@ -32,7 +33,11 @@ def origin_of(state: StudyState) -> Origin:
     return Origin(
         spec=state.spec,
         trials=state.store.get_all_trials(state.id, deepcopy=False),
-        record=state.record,
+        record=state.record.with_(
+            limits=limits_renamed(
+                state.record.limits, state.configured_spec.names, state.spec.names
+            )
+        ),
         user_attrs=state.store.get_study_user_attrs(state.id),
     )
 

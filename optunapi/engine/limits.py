@@ -146,7 +146,12 @@ def study_finished(reason: FinishedReason) -> StudyFinished:
 def meets_target(
     target: Mapping[str, float], objectives: Sequence[Objective], values: Sequence[float]
 ) -> bool:
-    """Whether a trial's values are as good as the target in every objective that the target names."""
+    """Whether a trial's values are as good as the target in every objective that the target names.
+
+    No value is as good as a target for an objective that the study does not have.
+    """
+    if not target.keys() <= {objective.name for objective in objectives}:
+        return False
     for objective, value in zip(objectives, values, strict=True):
         goal = target.get(objective.name)
         if goal is None:

@@ -14,6 +14,7 @@ from optunapi.engine.config_files import Config, ConfigFiles
 from optunapi.engine.creation import create_study
 from optunapi.engine.fork import Origin
 from optunapi.engine.identity import NewId, identify
+from optunapi.engine.metric_names import name_objectives
 from optunapi.engine.names import NAME, not_found, slug_in_file, slug_of
 from optunapi.engine.records import SPEC
 from optunapi.engine.samplers.native.engine import engine_of
@@ -192,7 +193,7 @@ class OpenStudies:
         if found is None:
             return None
         try:
-            study = self._study(name, stored.name, *found, _stored_spec(*found, config))
+            study = self._study(name, stored.name, *found, _stored_spec(*found))
             _apply(config, study)
         except BaseException:
             self._stores.release(stored.file)
@@ -205,6 +206,7 @@ class OpenStudies:
     ) -> Study:
         sampler, engine = spec.sampler["name"], engine_of(spec.problem)
         emit(StudyOpened(study=own_name, sampler=sampler, engine=engine))
+        name_objectives(store, study_id, spec)
         state = StudyState(
             store,
             study_id,
@@ -298,7 +300,7 @@ class OpenStudies:
 def _apply(config: Config | None, study: Study) -> None:
     study.rule_by_file(config is not None)
     if config is None:
-        study.follow(study.spec)  # an error in a file that is gone does not count
+        study.follow(study.configured_spec)  # an error in a file that is gone does not count
     else:
         config.apply(study)
 
@@ -309,17 +311,13 @@ def _precedence(study: StoredStudy) -> tuple[bool, bool, str, str]:
     return not is_own, slug_of(study.name) != study.name, study.name, study.file
 
 
-def _stored_spec(store: Store, study_id: int, config: Config | None) -> StudySpec:
+def _stored_spec(store: Store, study_id: int) -> StudySpec:
     """The specification that was in force when the study was last open.
 
-    A study that Optuna created has none: it is inferred from the trials, and the configuration names
-    the objectives.
+    A study that Optuna created has none: it is inferred from the trials.
     """
     stored = store.get_study_system_attrs(study_id).get(SPEC)
     if stored is not None:
         return stored_spec(stored)
-    names: list[str] = []
-    if config is not None and isinstance(config.content, StudySpec):
-        names = [objective.name for objective in config.content.objectives]
     trials = store.get_all_trials(study_id, deepcopy=False)
-    return spec_of_history(store.get_study_directions(study_id), trials, names)
+    return spec_of_history(store.get_study_directions(study_id), trials)

@@ -1,11 +1,11 @@
 """Settings made by hand, beside those of the specification: of the two, the later one counts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from optunapi.engine.records import StudyRecord
-from optunapi.engine.spec.model import Limits, StudySpec
+from optunapi.engine.spec.model import Limits, StudySpec, renamed
 
 SpecSource = Literal["file", "http", "optuna"]
 Source = Literal["file", "http", "optuna", "patch"]
@@ -14,6 +14,15 @@ Source = Literal["file", "http", "optuna", "patch"]
 def limits_in_force(spec: StudySpec, record: StudyRecord) -> Limits:
     """The limits that count."""
     return replace(spec.limits, **record.limits)
+
+
+def limits_renamed(
+    limits: Mapping[str, Any], names: Sequence[str], new_names: Sequence[str]
+) -> Mapping[str, Any]:
+    """Limits that were set by hand, with a target by the new names of the objectives."""
+    if "target" not in limits:
+        return limits
+    return {**limits, "target": renamed(limits["target"], names, new_names)}
 
 
 def lease_in_force(spec: StudySpec, record: StudyRecord) -> float | None:
@@ -45,10 +54,11 @@ def kept(record: StudyRecord, former: StudySpec, spec: StudySpec) -> dict[str, A
 
     They are returned as changes of the record.
     """
-    before, after = _settings(former), _settings(spec)
+    before, after = _settings(former.with_names(spec.names)), _settings(spec)
     changed = {name for name in after if before[name] != after[name]}
+    limits = {name: v for name, v in record.limits.items() if name not in changed}
     return {
-        "limits": {name: v for name, v in record.limits.items() if name not in changed},
+        "limits": limits_renamed(limits, former.names, spec.names),
         **{name: [] for name in _LISTED if name in changed},
     }
 

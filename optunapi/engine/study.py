@@ -220,6 +220,19 @@ class Study:
         """The specification in force."""
         return self._state.spec
 
+    @property
+    def configured_spec(self) -> StudySpec:
+        """The specification in force, its objectives named as in the configuration."""
+        return self._state.configured_spec
+
+    def with_names_in_force(self, spec: StudySpec) -> StudySpec:
+        """`spec`, its objectives renamed as those of the specification in force were, if it names them alike.
+
+        The names that Optuna shows may be set at any time: a configuration need not follow.
+        """
+        alike = spec.names == self.configured_spec.names
+        return spec.with_names(self.spec.names) if alike else spec
+
     def view(self) -> tuple[StudyView, Commit]:
         """The study as it is now."""
         with transitions.unit_after_deadlines(self._state) as unit:
@@ -318,6 +331,8 @@ class Study:
             if change.state == "finished":
                 for trial in state.running():
                     transitions.request_stop(state, trial, TrialRecord.of(trial))
+            if change.metric_names is not None:
+                state.set_metric_names(change.metric_names)
             if change.limits:
                 state.set_limits(change.limits)
             for name in ("lease_seconds", "description"):
@@ -348,13 +363,17 @@ class Study:
     def conflicts(self, spec: StudySpec) -> list[dict[str, Any]]:
         """Where `spec` does not fit the study's trials or the specification in force."""
         store, study_id = self._state.store, self._state.id
-        found = incompatibilities(self.spec, spec)
+        spec, present = self.with_names_in_force(spec), self.spec
+        is_unnamed = not self._state.is_configured and self._state.metric_names is None
+        if is_unnamed and len(spec.names) == len(present.names):
+            present = present.with_names(spec.names)
+        found = incompatibilities(present, spec)
         if not store.n_trials(study_id):  # its objectives alone are in the database
             return [conflict for conflict in found if conflict["key"] == "objectives"]
         known = {conflict["key"] for conflict in found}
         former = {p.name: store.distribution(study_id, p.name) for p in spec.parameters}
         history = StudySpec(
-            objectives=self.spec.objectives,
+            objectives=present.objectives,
             parameters=tuple(
                 Parameter(name=name, distribution=distribution)
                 for name, distribution in former.items()
@@ -392,7 +411,9 @@ class Study:
                     diff=diff,
                 )
 
-        if spec != self.spec:
+        if self._state.is_configured and spec.names == self.spec.names:
+            spec = spec.with_names(self.configured_spec.names)
+        if spec != self.configured_spec:
             self._sampling.follow(spec, check)
         if self._asking.conflict is not None:
             emit(ConfigFits(study=self.name))

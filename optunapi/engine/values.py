@@ -10,7 +10,7 @@ from optunapi.engine.leases import Lease
 from optunapi.engine.limits import FinishedReason
 from optunapi.engine.overrides import Source, SpecSource, sources
 from optunapi.engine.records import StudyRecord
-from optunapi.engine.spec.model import Limits, StudySpec
+from optunapi.engine.spec.model import Limits, StudySpec, default_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +118,8 @@ class StudyView:
     best: FrozenTrial | None = None
     config_error: str | None = None
     sampler_failure: str | None = None
+    metric_names: Sequence[str] | None = None
+    metric_names_error: str | None = None
     created_at: float | None = None
     last_activity_at: float | None = None
     source: SpecSource = "file"
@@ -135,6 +137,7 @@ def unasked_view(name: str, spec: StudySpec) -> StudyView:
         lease_seconds=spec.lease_seconds,
         description=spec.description,
         user_attrs=spec.user_attrs,
+        metric_names=None if spec.names == default_names(len(spec.names)) else spec.names,
     )
 
 
@@ -142,11 +145,12 @@ def unasked_view(name: str, spec: StudySpec) -> StudyView:
 class StudyChange:
     """A change of a study by hand.
 
-    None leaves the state as it is. Only the limits and attributes that are named change. `lease_seconds`
-    and `description` hold the new value, which may be None, or nothing.
+    None leaves the state and the objectives' names as they are. Only the limits and attributes that are
+    named change. `lease_seconds` and `description` hold the new value, which may be None, or nothing.
     """
 
     state: Literal["open", "paused", "finished"] | None = None
+    metric_names: Sequence[str] | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
     lease_seconds: Sequence[float | None] = ()
     description: Sequence[str | None] = ()
@@ -155,6 +159,7 @@ class StudyChange:
     def settings(self) -> dict[str, Any]:
         """Everything that changes but the state, by name."""
         found: dict[str, Any] = {"limits": self.limits, "user_attrs": self.user_attrs}
+        found["metric_names"] = self.metric_names
         found = {name: value for name, value in found.items() if value}
         for name in ("lease_seconds", "description"):
             if given := getattr(self, name):

@@ -19,6 +19,8 @@ STUDY_FIELDS = {
     "state",
     "finished_reason",
     "objectives",
+    "metric_names",
+    "metric_names_error",
     "parameters",
     "sampler",
     "pruner",
@@ -69,6 +71,8 @@ def test_a_new_study_has_every_field_with_its_default(wire: Wire) -> None:
         "state": "open",
         "finished_reason": None,
         "objectives": [{"name": "score", "direction": "minimize"}],
+        "metric_names": None,
+        "metric_names_error": None,
         "parameters": {
             "lr": {"type": "float", "low": 1e-5, "high": 0.01, "log": True, "step": None}
         },

@@ -48,6 +48,7 @@ class StudyPatch(Body):
     limits: LimitsPatch | None = None
     lease_seconds: LeaseSeconds | None = None
     description: Annotated[str, Field(max_length=100_000)] | None = None
+    metric_names: Annotated[list[str], Field(max_length=1000)] | None = None
     user_attrs: NewAttrs = Field(default_factory=dict)
 
 
@@ -70,6 +71,8 @@ STUDY = {
     "state": "open",
     "finished_reason": None,
     "objectives": [{"name": "score", "direction": "minimize"}],
+    "metric_names": None,
+    "metric_names_error": None,
     "parameters": {"lr": {"type": "float", "low": 1e-5, "high": 0.01, "log": True, "step": None}},
     "sampler": {"name": "tpe", "engine": "rustuna"},
     "pruner": {"name": "none"},
@@ -144,7 +147,9 @@ class SamplerReply(Reply):
 
 
 class StudyReply(Reply):
-    """A study."""
+    """A study. `metric_names` are the objectives' names that Optuna shows, null if nobody named them;
+    `metric_names_error` says why names that Optuna stored are not used.
+    """
 
     model_config = ConfigDict(json_schema_extra=example(**STUDY))
 
@@ -155,6 +160,8 @@ class StudyReply(Reply):
     state: Literal["open", "paused", "finished"]
     finished_reason: str | None
     objectives: list[ObjectiveReply]
+    metric_names: list[str] | None
+    metric_names_error: str | None
     parameters: dict[str, dict[str, Any]]
     sampler: SamplerReply
     pruner: dict[str, Any]
@@ -220,6 +227,8 @@ def study_of(view: StudyView) -> dict[str, Any]:
         "state": view.state,
         "finished_reason": view.finished_reason,
         "objectives": [{"name": o.name, "direction": o.direction} for o in spec.objectives],
+        "metric_names": view.metric_names and list(view.metric_names),
+        "metric_names_error": view.metric_names_error,
         "parameters": {p.name: parameter_to_wire(p) for p in spec.parameters},
         "sampler": sampler_of(view),
         "pruner": dict(spec.pruner),

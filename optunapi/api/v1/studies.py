@@ -28,6 +28,7 @@ from optunapi.api.serving.access import Manage, Read
 from optunapi.api.serving.dispatch import CATALOG, Dispatch
 from optunapi.api.v1.parameters import Count, Limit, Name, NewName, Page, v1_routes
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.metric_names import names_fault
 from optunapi.engine.spec.files import spec_from_yaml, yaml_of
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.read import spec_from_mapping
@@ -190,12 +191,16 @@ async def _spec(request: Request, *, or_version: bool = False) -> StudySpec | st
 
 
 def _change(patch: StudyPatch, spec: StudySpec) -> StudyChange:
+    if patch.metric_names is not None:
+        if fault := names_fault(patch.metric_names, len(spec.names)):
+            raise request_invalid(fault, "body", "metric_names")
+        spec = spec.with_names(patch.metric_names)  # a target of this request has the new names
     limits: dict[str, Any] = {}
     if patch.limits is not None:
         limits = patch.limits.model_dump(exclude_unset=True)
     target = limits.get("target")
     if target is not None:
-        names = [objective.name for objective in spec.objectives]
+        names = spec.names
         if not isinstance(target, dict) and len(names) == 1:
             target = {names[0]: target}
         limits["target"] = target
@@ -205,6 +210,7 @@ def _change(patch: StudyPatch, spec: StudySpec) -> StudyChange:
     given = patch.model_fields_set
     return StudyChange(
         state=patch.state,
+        metric_names=patch.metric_names,
         limits=limits,
         lease_seconds=[patch.lease_seconds] if "lease_seconds" in given else [],
         description=[patch.description] if "description" in given else [],

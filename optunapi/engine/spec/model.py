@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from optuna.study import StudyDirection
 
@@ -21,6 +21,13 @@ AvoidDuplicates = Literal["off", "running", "all"]
 AVOID_DUPLICATES: tuple[AvoidDuplicates, ...] = ("off", "running", "all")
 DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")
 DEFAULT_OBJECTIVE = "score"
+
+
+def default_names(n_objectives: int) -> list[str]:
+    """The names of objectives that nobody named: `score`, or `score_0`, `score_1` and so on."""
+    if n_objectives == 1:
+        return [DEFAULT_OBJECTIVE]
+    return [f"{DEFAULT_OBJECTIVE}_{i}" for i in range(n_objectives)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +98,30 @@ class StudySpec:
         """12 hexadecimal digits that differ where the study's trials would differ.
 
         They are the start of the SHA-256 of the specification as canonical JSON: without its
-        description, its user attributes and the order of its parameters, and without arguments of
-        the sampler and pruner that equal their default.
+        description, its user attributes, the names of its objectives and the order of its parameters,
+        and without arguments of the sampler and pruner that equal their default.
         """
-        found = comparable(self)
+        found = comparable(self.with_names(default_names(len(self.objectives))))
         del found["description"], found["user_attrs"]
         return hashlib.sha256(canonical_json(found).encode()).hexdigest()[:12]
+
+    @property
+    def names(self) -> list[str]:
+        """The objectives' names."""
+        return [objective.name for objective in self.objectives]
+
+    def with_names(self, names: Sequence[str]) -> Self:
+        """The specification with other names of the objectives, in their order."""
+        if list(names) == self.names:
+            return self
+        return replace(
+            self,
+            objectives=tuple(
+                replace(objective, name=name)
+                for objective, name in zip(self.objectives, names, strict=True)
+            ),
+            limits=replace(self.limits, target=renamed(self.limits.target, self.names, names)),
+        )
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -107,6 +132,16 @@ class StudySpec:
     def problem(self) -> Problem:
         """What a sampler needs to know."""
         return Problem(parameters=self.parameters, directions=self.directions, sampler=self.sampler)
+
+
+def renamed(
+    target: Mapping[str, float] | None, names: Sequence[str], new_names: Sequence[str]
+) -> Mapping[str, float] | None:
+    """A target by the new names of the objectives."""
+    if target is None:
+        return None
+    new = dict(zip(names, new_names, strict=True))
+    return {new.get(name, name): value for name, value in target.items()}
 
 
 def parameter_to_wire(parameter: Parameter) -> dict[str, Any]:

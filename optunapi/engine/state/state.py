@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.identity import NewId, stored_uid
 from optunapi.engine.limits import FinishedReason, Usage, finished_reason, meets_target
+from optunapi.engine.metric_names import METRIC_NAMES, metric_names_of, name_objectives
 from optunapi.engine.names import slug_of
 from optunapi.engine.overrides import (
     SpecSource,
@@ -24,11 +25,12 @@ from optunapi.engine.overrides import (
     kept,
     lease_in_force,
     limits_in_force,
+    limits_renamed,
     sources,
 )
 from optunapi.engine.records import SPEC, STUDY, StudyRecord, TrialRecord
 from optunapi.engine.spec.diff import differences
-from optunapi.engine.spec.model import StudySpec
+from optunapi.engine.spec.model import StudySpec, renamed
 from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.derived import Derived
 from optunapi.engine.state.feed import CommittedEvents, Feed, UnitChanges, UnitCommit, View
@@ -58,7 +60,9 @@ class StudyState:
 
     It is bound to the study with this `uid`, and raises StudyNotFound once that is gone, also if another
     one has its place. `clock` returns seconds since the epoch, `new_id` a random id. `spec`, `record`,
-    `limits` and `lease_seconds` are those in force; only the methods below change them.
+    `limits` and `lease_seconds` are those in force; only the methods below change them. In `spec` and
+    `limits` the objectives have the names that Optuna shows, which may be set at any time. In
+    `configured_spec` and `record` they have those of the configuration.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class StudyState:
         self.last_activity_at: float | None = None
         self.deadlines = Deadlines()
         self.new_id = new_id
+        self._read_names(store.get_study_system_attrs(study_id), spec)
         self._apply(spec, StudyRecord())
         self.configured: Mapping[str | None, frozenset[str]] = {}
         self.derived = Derived(spec, store, study_id, name)
@@ -207,6 +212,8 @@ class StudyState:
             slug=self.slug,
             uid=self.uid,
             spec=self.spec,
+            metric_names=self.metric_names,
+            metric_names_error=self.metric_names_fault,
             state=state,
             finished_reason=reason,
             limits=self.limits,
@@ -228,8 +235,12 @@ class StudyState:
         """Where the specification in force is from."""
         if self.has_file:
             return "file"
-        attrs = self.store.get_study_system_attrs(self.id)
-        return "http" if SPEC in attrs else "optuna"
+        return "http" if self.is_configured else "optuna"
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the study has a specification. One that Optuna made has none until it gets one here."""
+        return SPEC in self.store.get_study_system_attrs(self.id)
 
     def versions(self) -> list[Version]:
         """The specifications that were in force, the present one last."""
@@ -239,7 +250,8 @@ class StudyState:
         """The specification of this version, if it is in force or once was."""
         if version == self.spec.version:
             return self.spec
-        return former_spec(self.store, self.id, version)
+        former = former_spec(self.store, self.id, version)
+        return None if former is None else former.with_names(self.spec.names)
 
     def _status(
         self,
@@ -297,10 +309,11 @@ class StudyState:
 
     def set_spec(self, spec: StudySpec) -> None:
         """Put another specification in force. What it changes counts from now on, set by hand or not."""
-        former = self.spec
+        former = self.configured_spec
         changed = tuple(change["key"] for change in differences(former, spec))
         self.note(log.SpecChanged, spec_version=spec.version, changed=changed)
         store_spec(self.store, self.id, former, spec, self.clock())
+        name_objectives(self.store, self.id, spec)
         self._apply(spec, self.record)
         self.set_record(**kept(self.record, former, spec))
         self.set_user_attrs(
@@ -325,7 +338,7 @@ class StudyState:
     def set_record(self, **changes: Any) -> None:
         """Change the study's record."""
         self._has_changed_derived = True
-        self._apply(self.spec, self.record.with_(**changes))
+        self._apply(self.configured_spec, self.record.with_(**changes))
         self.store.set_study_system_attr(self.id, STUDY, self.record.to_json())
         self.last_activity_at = self.clock()
         if changes.keys() != {"first_ask_at"}:
@@ -333,8 +346,17 @@ class StudyState:
 
     def set_limits(self, changes: Mapping[str, Any]) -> None:
         """Set limits by hand; they take precedence over the specification's."""
+        changes = limits_renamed(changes, self.spec.names, self.configured_spec.names)
         self.set_record(limits={**self.record.limits, **changes})
         self.deadlines.set_timeouts(self.running(), self.limits.trial_timeout)
+
+    def set_metric_names(self, names: Sequence[str]) -> None:
+        """Name the objectives, as Optuna does."""
+        self._has_changed_derived = True
+        self.store.set_study_system_attr(self.id, METRIC_NAMES, list(names))
+        self._read_names(self.store.get_study_system_attrs(self.id), self.spec)
+        self._apply(self.configured_spec, self.record)
+        self._changes.study = True
 
     def set_user_attrs(self, user_attrs: Mapping[str, Any]) -> None:
         """Set attributes of the study."""
@@ -350,9 +372,16 @@ class StudyState:
         self.store.delete_study(self.id)
         self._changes.is_deleted = True
 
+    def _read_names(self, attrs: Mapping[str, Any], spec: StudySpec) -> None:
+        names, fault = metric_names_of(attrs, len(spec.objectives))
+        self.metric_names, self.metric_names_fault = names, fault
+
     def _apply(self, spec: StudySpec, record: StudyRecord) -> None:
-        self.spec, self.record = spec, record
-        self.limits = limits_in_force(spec, record)
+        self.configured_spec, self.record = spec, record
+        self.spec = spec.with_names(self.metric_names or spec.names)
+        limits = limits_in_force(spec, record)
+        target = renamed(limits.target, spec.names, self.spec.names)
+        self.limits = replace(limits, target=target)
         self.lease_seconds = lease_in_force(spec, record)
 
     # Changes of trials, to be made inside a unit. `transitions` has those that have a name.
@@ -479,7 +508,8 @@ class StudyState:
     def _derive(self) -> None:
         attrs = self.store.get_study_system_attrs(self.id)
         record = StudyRecord.of(attrs)
-        self._apply(self.spec, record)
+        self._read_names(attrs, self.spec)
+        self._apply(self.configured_spec, record)
         self.configured = names_by_version(attrs, self.spec)
         self.derived = Derived(self.spec, self.store, self.id, self.name)
         trials = self.store.get_all_trials(self.id, deepcopy=False)

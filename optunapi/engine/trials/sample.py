@@ -150,7 +150,7 @@ class Sampling:
         state = self._state
         policy = Policy.of(spec, state.store.n_trials(state.id))
         with self.lock:
-            former_spec, former_policy = state.spec, self.policy
+            former_spec, former_policy = state.configured_spec, self.policy
             try:
                 with state.unit() as unit:
                     check()

@@ -352,7 +352,8 @@ def sample_with(life: Life, sampler: BaseSampler) -> None:
     state, sampling = life.state, life.study._sampling
     if state.derived.native is not None:
         state.derived.native = None
-        state.spec = replace(state.spec, sampler={**state.spec.sampler, "engine": "optuna"})
+        optunas = {**state.spec.sampler, "engine": "optuna"}
+        state._apply(replace(state.configured_spec, sampler=optunas), state.record)
     sampling.policy = replace(sampling.policy, spec=state.spec, sampler=sampler)
 
 
