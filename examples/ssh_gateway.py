@@ -3,7 +3,7 @@
 The gateway has to show the host key that is in known_hosts; an unknown one is refused, with the line to add.
 When the SSH connection is lost, the tunnel reconnects on the same local port, and the client repeats the
 requests that were lost meanwhile: no trial is lost or told twice.
-Needs paramiko too: `pip install requests paramiko && pip install --no-deps optunapi`.
+Needs paramiko too: `pip install requests click rich paramiko && pip install --no-deps .` in a checkout.
 
     python examples/ssh_gateway.py user@gateway:22 private-host:8000 [--key ~/.ssh/id_ed25519]
 """

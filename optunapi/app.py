@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     catalog = new_catalog(settings)
     app = Application(
         title="OptunAPI",
+        version=version("optunapi"),
         description=DESCRIPTION,
         lifespan=lifespan(catalog, settings),
         docs_url=None,

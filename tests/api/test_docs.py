@@ -29,6 +29,11 @@ def test_a_page_loads_nothing_from_elsewhere(wire: Wire, page: str) -> None:
     assert "http" not in policy
 
 
+def test_the_document_has_the_version_that_the_server_runs(wire: Wire) -> None:
+    served = wire.client.get("/openapi.json").json()["info"]["version"]
+    assert served == wire.client.get("/optunapi/v1/version").json()["optunapi"]
+
+
 def test_the_assets_are_those_files_alone(wire: Wire) -> None:
     for path in ("", "/", "/../core.py", "/%2e%2e/core.py", "/none.js"):
         assert wire.client.get(f"/docs/assets{path}").status_code == 404

@@ -36,7 +36,7 @@ NAN, INF = math.nan, math.inf
 
 
 class Unprintable:
-    """An object of which nothing can be shown."""
+    """An object whose `repr` and `str` raise."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no repr")
