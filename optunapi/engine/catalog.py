@@ -1,7 +1,7 @@
 """The studies of one server: found, listed, created, forked, deleted and listened to by name."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,16 +158,13 @@ class Catalog:
         """The sorted names of all studies, as URLs have them; some may turn out not to open."""
         return self._studies.names()
 
-    def views(
-        self, *, after: str | None, state: str | None, limit: int
-    ) -> tuple[list[StudyView], list[Commit]]:
+    def views(self, *, after: str | None, state: str | None, limit: int) -> list[StudyView]:
         """At most `limit` studies in the order of their names, after `after`, in `state` if given.
 
         A study that cannot be opened has the reason in `config_error`. A configuration that was never
         valid is left out: `invalid_files` has it.
         """
-        found: list[StudyView] = []
-        commits: list[Commit] = []
+        found: list[tuple[str, StudyView, Sequence[Commit]]] = []
         stored = self._studies.all_stored()
         for name in sorted(self._configs.names() | stored.keys()):
             if after is not None and name <= after:
@@ -179,19 +176,22 @@ class Catalog:
             except (StudyNotFound, ConfigInvalid):
                 continue  # an invalid configuration, or a study that was deleted just now
             if state is None or view.state == state:
-                found.append(view)
-                commits += seen
-        return found, commits
+                found.append((name, view, seen))
+        return [
+            view
+            if (fault := _refusal(seen)) is None
+            else self._unread(name, stored.get(name), fault)
+            for name, view, seen in found
+        ]
 
     def trials(
         self, selection: Selection, *, after: Place | None, limit: int
-    ) -> tuple[list[tuple[str, TrialView]], list[Commit]]:
+    ) -> list[tuple[str, TrialView]]:
         """At most `limit` selected trials of all studies by study and number, each with its study's slug.
 
-        A study that cannot be opened is left out.
+        A study that cannot be opened, or what it shows not be written, is left out.
         """
         found: list[tuple[str, TrialView]] = []
-        commits: list[Commit] = []
         for name in sorted(self._studies.all_stored()):
             if after is not None and name < after.slug:
                 continue
@@ -209,9 +209,9 @@ class Catalog:
                 raise  # it may succeed if it is tried again
             except (StudyNotFound, ConfigInvalid, StorageUnavailable):
                 continue
-            found += [(name, view) for view in views]
-            commits.append(commit)
-        return found, commits
+            if _refusal([commit]) is None:
+                found += [(name, view) for view in views]
+        return found
 
     def _listed(
         self, name: str, stored: StoredStudy | None
@@ -229,13 +229,17 @@ class Catalog:
             # No study can break the list of the others.
             logger.exception("study %s cannot be listed", name)
             fault = "the server failed to open this study; its log has the details"
+        return (self._unread(name, stored, fault),)
+
+    def _unread(self, name: str, stored: StoredStudy | None, fault: str) -> StudyView:
+        """What is known of a study whose database cannot be used."""
         config = self._configs.find(name)
         spec = None if config is None else config.content
         view = unasked_view(name, spec if isinstance(spec, StudySpec) else UNKNOWN)
         if stored is not None:
             counts = {state: stored.counts.get(state.name, 0) for state in TrialState}
             view = replace(view, name=stored.name, counts=counts)
-        return (replace(view, config_error=fault),)
+        return replace(view, config_error=fault)
 
     def invalid_files(self) -> list[InvalidFile]:
         """The files of the config folder that are no study, and were none when they were last valid."""
@@ -427,6 +431,22 @@ class Catalog:
         self.uploads.close()
         self._studies.close()
         self._stores.close()
+
+
+def _refusal(commits: Sequence[Commit]) -> str | None:
+    """Why what rests on these commits may not be shown; None once they are done.
+
+    Raises:
+        Superseded, StorageClosed: another attempt may succeed.
+    """
+    try:
+        for commit in commits:
+            commit.result()
+    except (Superseded, StorageClosed):
+        raise
+    except StorageUnavailable as error:
+        return error.detail
+    return None
 
 
 def _of_version(version: str, present: StudySpec, study: Study | None) -> StudySpec:

@@ -15,6 +15,7 @@ from optunapi.errors import DatabaseUnusable, StorageClosed, StorageUnavailable,
 
 __all__ = [
     "CLOSED",
+    "SQLITE_ERRORS",
     "DatabaseOwned",
     "DatabaseUnusable",
     "StorageClosed",
@@ -29,6 +30,8 @@ PASSING = {
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL),
     *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
 }
+# SQLite's message may quote a damaged file: where that is no text, sqlite3 cannot decode the message.
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 LASTING = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP}
 DAMAGED_SECONDS = 3600  # a damaged file is replaced by hand, if at all
 
@@ -54,6 +57,8 @@ def refusal_of(
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
     reason = error.strerror if isinstance(error, OSError) else str(error).partition("\n")[0]
+    if isinstance(error, UnicodeDecodeError):
+        code, reason = sqlite3.SQLITE_CORRUPT, "its schema is not text"
     if code == sqlite3.SQLITE_CORRUPT:
         detail = f"{file} is damaged ({reason}): put a backup in its place"
         return StorageUnavailable(detail, retry_after=DAMAGED_SECONDS)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from optuna.storages import RDBStorage
 
-from optunapi.storage.errors import DatabaseUnusable, refusal_of
+from optunapi.storage.errors import SQLITE_ERRORS, DatabaseUnusable, refusal_of
 from optunapi.storage.tables.any_version import contents
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import version_of, versions
@@ -37,7 +37,7 @@ def upgrade(path: Path) -> Path | None:
     with _owned(path.parent / "server", f"the folder {path.parent.name}/"), _owned(path, path.name):
         try:
             return _upgrade(path)
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_ERRORS, OSError) as error:
             raise refusal_of(path.name, error, "cannot be upgraded") from error
 
 

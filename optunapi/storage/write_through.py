@@ -1,7 +1,6 @@
 """`open_storage(url)`: studies in memory, written through to Optuna's tables."""
 
 import copy
-import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Container, Sequence
@@ -16,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optunapi.storage.commits import Commit
 from optunapi.storage.encoding import Distributions
-from optunapi.storage.errors import CLOSED, StorageClosed, refusal_of
+from optunapi.storage.errors import CLOSED, SQLITE_ERRORS, StorageClosed, refusal_of
 from optunapi.storage.memory.editor import Editor
 from optunapi.storage.memory.model import Memory
 from optunapi.storage.memory.trials import TrialChanges
@@ -117,7 +116,7 @@ class WriteThroughStorage(BaseStorage):
             connection.rollback()
             pending = Pending(memory)
             self._writer = Writer(database, connection, memory, pending, distributions)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             connection.close()
             raise refusal_of(database.name, error, "cannot be read") from error
         except BaseException:

@@ -120,6 +120,42 @@ def test_a_look_at_an_empty_file_leaves_it_empty(home: Path) -> None:
         assert list(listed(wire)) == ["m"]
 
 
+def test_a_file_whose_damage_is_no_text_neither_stops_the_server_nor_goes_unnamed(
+    home: Path,
+) -> None:
+    path = stored(home, "rotten.db", "rotten")
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE studies", b"CREATE \x95ABLE studies"))
+    stored(home, "sound.db", "sound")
+    before = path.read_bytes()
+    with wire_of(home) as wire:
+        assert "rotten.db is damaged" in listed(wire)["rotten"]["config_error"]
+        assert listed(wire)["sound"]["config_error"] is None
+        wire.refused("GET", "/studies/rotten", 503, "storage-unavailable")
+        assert wire.ask("sound")["number"] == 3
+    assert path.read_bytes() == before
+
+
+def test_a_study_that_can_be_read_but_not_written_breaks_no_list(home: Path) -> None:
+    path = stored(home, "rotten.db", "rotten")
+    with closing(sqlite3.connect(path)) as connection:
+        ((page,),) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE type = 'index' AND "
+            "tbl_name = 'study_system_attributes' AND sql IS NULL"
+        )
+        ((size,),) = connection.execute("PRAGMA page_size")
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(content)
+    stored(home, "sound.db", "sound")
+    with wire_of(home) as wire:
+        # Its uid cannot be written, on which all that is shown of it rests.
+        assert "malformed" in listed(wire)["rotten"]["config_error"]
+        assert listed(wire)["sound"]["config_error"] is None
+        assert wire.ask("sound")["number"] == 3
+        items = wire.ok("GET", "/trials?state=complete")["items"]
+        assert {trial["study"] for trial in items} == {"sound"}
+
+
 def test_a_damaged_study_is_listed_with_the_reason_and_the_others_are_served(home: Path) -> None:
     path = stored(home, "cut.db", "cut", n_trials=300)
     os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)

@@ -32,7 +32,6 @@ from optunapi.engine.metric_names import names_fault
 from optunapi.engine.spec.files import spec_from_yaml, yaml_of
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.read import spec_from_mapping
-from optunapi.engine.store import Commit
 from optunapi.engine.values import StudyChange
 from optunapi.errors import RequestInvalid, SpecConflict, StudyBusy
 
@@ -54,12 +53,12 @@ async def list_studies(
     scope = f"studies {state}"
     after = cursor_of(page_token, scope, str)
 
-    def views(catalog: Catalog) -> tuple[dict[str, Any], *tuple[Commit, ...]]:
-        found, commits = catalog.views(after=after, state=state, limit=limit + 1)
+    def views(catalog: Catalog) -> tuple[dict[str, Any]]:
+        found = catalog.views(after=after, state=state, limit=limit + 1)
         items = [study_of(view) for view in found[:limit]]
         last = found[limit - 1].slug if len(found) > limit else None
         invalid = catalog.invalid_files() if after is None else []
-        return {**page(items, scope, last), "invalid": list(map(invalid_of, invalid))}, *commits
+        return ({**page(items, scope, last), "invalid": list(map(invalid_of, invalid))},)
 
     return Ok(await dispatch.read(CATALOG, views))
 

@@ -149,15 +149,15 @@ async def list_trials_of_all_studies(
     place = cursor_of(page_token, scope, str, str, int)
     selection = Selection(states=states_of(state, OPEN), worker=worker)
 
-    def listed(catalog: Catalog) -> tuple[dict[str, Any], *tuple[Commit, ...]]:
+    def listed(catalog: Catalog) -> tuple[dict[str, Any]]:
         after = None if place is None else Place(*place)
-        found, commits = catalog.trials(selection, after=after, limit=limit + 1)
+        found = catalog.trials(selection, after=after, limit=limit + 1)
         items = [trial_of(view) for _, view in found[:limit]]
         last = None
         if len(found) > limit:
             slug, view = found[limit - 1]
             last = [slug, view.study_uid, view.trial.number]
-        return page(items, scope, last), *commits
+        return (page(items, scope, last),)
 
     return Ok(await dispatch.read(CATALOG, listed))
 

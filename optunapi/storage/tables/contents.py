@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from optunapi.errors import OptunAPIError
-from optunapi.storage.errors import DatabaseUnusable, refusal_of
+from optunapi.storage.errors import SQLITE_ERRORS, DatabaseUnusable, refusal_of
 from optunapi.storage.tables.schema import is_current
 
 LOCKED_SECONDS = 0.2  # how long a look waits for a file that another process has locked
@@ -60,7 +60,7 @@ def contents_of(path: Path) -> Contents:
             return _contents(connection, path.name)
     except FileNotFoundError:
         return Contents()
-    except (sqlite3.Error, OSError) as error:
+    except (*SQLITE_ERRORS, OSError) as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
             return Contents(studies={path.stem: {}})  # opening it undoes what a killed writer left
         return Contents(fault=refusal_of(path.name, error))
@@ -80,6 +80,6 @@ def _contents(connection: sqlite3.Connection, file: str) -> Contents:
                 "LEFT JOIN trials USING (study_id) GROUP BY study_name, state"
             ):
                 counts[str(name)] |= {} if state is None else {str(state): n_trials}
-        except sqlite3.Error:
+        except SQLITE_ERRORS:
             counts.clear()  # the tables are not Optuna's
         return Contents(studies=counts, fault=fault)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from optunapi.storage.errors import DatabaseUnusable, refusal_of
+from optunapi.storage.errors import SQLITE_ERRORS, DatabaseUnusable, refusal_of
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import prepare
 
@@ -123,7 +123,7 @@ class Database:
             connection.execute("ROLLBACK")
             connection.execute("PRAGMA busy_timeout=0")
             self._inode = _inode(self._path)
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_ERRORS, OSError) as error:
             raise refusal_of(self.name, error) from error
         return Connection(connection)
 

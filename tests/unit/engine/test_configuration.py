@@ -234,7 +234,7 @@ def test_a_file_that_was_never_valid_is_no_study(home: Home) -> None:
     for call in (lambda: home.ask("m"), lambda: home.view("m"), lambda: home.catalog.find("m")):
         with pytest.raises(ConfigInvalid):
             call()
-    assert home.catalog.views(after=None, state=None, limit=9)[0] == []
+    assert home.catalog.views(after=None, state=None, limit=9) == []
 
 
 def test_a_study_without_file_or_trials_is_not_found(home: Home) -> None:
