@@ -231,6 +231,31 @@ class StudyFinished(StudyEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialsQueued(StudyEvent):
+    """So many trials were put into the queue by hand."""
+
+    message = "trials queued"
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialsImported(StudyEvent):
+    """So many trials came from elsewhere."""
+
+    message = "trials imported"
+    trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactsPruned(StudyEvent):
+    """So many old files were deleted, which had `size` bytes."""
+
+    message = "artifacts pruned"
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyDeleted(StudyEvent):
     """A study was deleted with its trials."""
 

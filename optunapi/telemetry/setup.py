@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 
 from optunapi.telemetry.emit import is_new
 from optunapi.telemetry.format import FORMATS
@@ -40,6 +41,8 @@ def set_up(*, form: str, level: str | None, access_lines: bool) -> None:
     # uvicorn makes no lines for a logger that leads to no handler.
     access.propagate = access_lines
     logging.captureWarnings(True)
+    # Optuna warns each time that such a study is read; its trials are served as they are.
+    warnings.filterwarnings("ignore", "Choices for a categorical distribution should be a tuple")
 
 
 def _is_default(handler: logging.Handler) -> bool:

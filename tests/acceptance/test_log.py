@@ -149,6 +149,25 @@ def everything(call: Caller, worker: str, reason: str) -> Iterator[Expected]:
     yield line("late result kept", request, trial=4, kept_as=6)
     call("POST", f"{trials}/5/tell", json={"value": 3})
 
+    request, _ = call(
+        "POST", f"/studies/{name}/queue", 201, json={"items": [{"params": {"x": 1}}] * 2}
+    )
+    yield line("trials queued", request, trials=2)
+    point = {"params": {"x": 1}, "skip_if_exists": True}
+    call("POST", f"/studies/{name}/queue", 201, json=point)
+    request, _ = call("POST", f"{trials}/1/retry", 201)
+    yield line("trials queued", request, trials=1)
+    item = {"params": {"x": 1}, "value": 1}
+    request, _ = call("POST", f"/studies/{name}/import", 201, json={"items": [item] * 3})
+    yield line("trials imported", request, trials=3)
+    call("PUT", f"{trials}/0/artifacts/model", 201, content=b"12345")
+    request, _ = call("DELETE", f"/studies/{name}/artifacts?older_than=0")
+    yield line("artifacts pruned", request, files=1, size=5)
+    call("DELETE", f"/studies/{name}/artifacts?older_than=0")
+    for number in (7, 8, 9):
+        request, _ = call("DELETE", f"/studies/{name}/queue/{number}", 204)
+        yield line("trial cancelled", request, trial=number)
+
     request, _ = call("PATCH", f"/studies/{name}", json={"state": "finished"})
     yield line("study finished", request, reason="stopped")
     request, _ = call("DELETE", f"/studies/{name}", 204)

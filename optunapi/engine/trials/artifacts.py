@@ -18,6 +18,7 @@ from optunapi.engine.state.best import best_of
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit, Upload
 from optunapi.errors import ArtifactNotFound, TooLarge
+from optunapi.telemetry.events import ArtifactsPruned
 
 ARTIFACT = "artifacts:"  # Optuna's prefix of the system attribute, followed by the artifact's id
 FILENAME = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]{0,254}")
@@ -203,7 +204,10 @@ class Artifacts:
                 if old:
                     self._remove(trial, old)
                     removed += old
-        return Removed(artifacts=tuple(removed)), unit.commit
+            pruned = Removed(artifacts=tuple(removed))
+            if removed:
+                state.note(ArtifactsPruned, files=len(removed), size=pruned.size)
+        return pruned, unit.commit
 
     def all(self) -> Removed:
         """Every artifact of the study. Call it in the unit that deletes the study."""

@@ -28,6 +28,7 @@ from optunapi.engine.store import Commit
 from optunapi.engine.trials.artifacts import Artifact
 from optunapi.engine.trials.idempotency import remember, trials_of_key
 from optunapi.errors import Superseded, ValueInvalid
+from optunapi.telemetry.events import TrialsImported
 
 LATEST = 253_402_214_400.0  # a datetime can hold this in any time zone
 STEPS = range(2**63)  # those of a column of SQLite
@@ -108,6 +109,8 @@ def import_trials(
                 for place, template in enumerate(templates)
             ]
             remember(state, trials[:1], key, digest)
+            if trials:
+                state.note(TrialsImported, trials=len(trials))
     return len(items), unit.commit
 
 

@@ -21,6 +21,7 @@ from optunapi.engine.trials.equal_points import KnownPoints
 from optunapi.engine.trials.idempotency import remember, trials_of_key
 from optunapi.engine.values import TrialView
 from optunapi.errors import StudyBusy, TrialFinished, TrialNotFound, TrialWaiting, ValueInvalid
+from optunapi.telemetry.events import TrialsQueued
 
 MAX_POINTS = 10_000
 
@@ -129,6 +130,7 @@ class Queue:
                 point = _retried(state.spec, trial)
                 self._check_room(1)
                 again = transitions.enqueue(state, point, retry_of=number)
+                self._note(1)
                 found = remember(state, [again], key, digest)
             view = state.view(found[0])
         return view, unit.commit
@@ -167,7 +169,12 @@ class Queue:
             else:
                 trial = found[source] if isinstance(source, int) else source
             found.append(trial)
+        self._note(sources.count(None))
         return found
+
+    def _note(self, count: int) -> None:
+        if count:
+            self._state.note(TrialsQueued, trials=count)
 
     def _check_room(self, count: int) -> None:
         state = self._state
