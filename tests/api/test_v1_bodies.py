@@ -255,6 +255,32 @@ def test_an_error_says_where_it_is(refused: Refused) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("distribution", "place", "reason"),
+    [
+        ({"type": "int", "low": 1.5, "high": 3}, ["low"], "it should be a valid integer"),
+        ({"type": "int", "low": 1}, ["high"], "it is missing"),
+        (
+            {"type": "categorical", "choices": ["a", [1]]},
+            ["choices", 1],
+            "a parameter's value is a text, a number, a boolean or null",
+        ),
+        ({"type": "nope"}, ["type"], "it should be one of 'float', 'int', 'categorical'"),
+        ({"low": 1, "high": 2}, ["type"], "it is missing"),
+        ({"type": "float", "low": 0, "high": 1, "lo": 1}, ["lo"], None),
+        ([], [], None),
+    ],
+)
+def test_an_error_in_one_of_several_forms_is_where_the_body_has_it(
+    refused: Refused, distribution: Any, place: list[Any], reason: str | None
+) -> None:
+    body = {"name": "p", "distribution": distribution}
+    document = refused("POST", f"{TRIAL}/suggest", 422, "request-invalid", json=body)
+    (error,) = document["errors"]
+    assert error["location"] == ["body", "distribution", *place]
+    assert reason in (None, error["reason"])
+
+
 def test_many_errors_do_not_make_a_reply_larger_than_the_request(wire: Wire, study: str) -> None:
     content = json.dumps({"values": ["1"] * 200_000}).encode()
     response = wire.request("POST", f"/studies/{study}/trials/1/tell", content=content)

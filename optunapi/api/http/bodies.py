@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -22,6 +22,10 @@ MAX_DEPTH = 64  # below the limits of Pydantic, the JSON encoder and Optuna
 MAX_ERRORS = 100
 TOO_DEEP = f"the body is nested deeper than {MAX_DEPTH} levels"
 UNKNOWN_FIELD = "there is no such field"
+NO_FORM = (
+    "union_tag_invalid",
+    "union_tag_not_found",
+)  # the `type` of one of several forms is wrong
 READS_BODY = (JsonInvalid, TooLarge, RequestInvalid)
 
 Model = TypeVar("Model", bound="Body")
@@ -69,7 +73,7 @@ class JsonBody(Generic[Model]):
         try:
             return self.model.model_validate(data)
         except ValidationError as error:
-            raise _invalid_fields(error, self.model) from None
+            raise _invalid_fields(error, self.model, data) from None
 
 
 # For a route that has no body: one with fields, such as a filter that belongs in the query, is refused.
@@ -81,9 +85,9 @@ def request_invalid(reason: str, *location: str) -> RequestInvalid:
     return RequestInvalid(reason, errors=[{"location": list(location), "reason": reason}])
 
 
-def _invalid_fields(error: ValidationError, model: type[Body]) -> RequestInvalid:
+def _invalid_fields(error: ValidationError, model: type[Body], data: Any) -> RequestInvalid:
     found = [
-        {"location": ["body", *_without_tags(item["loc"])], "reason": reason_of(item)}
+        {"location": ["body", *_place_of(item, data)], "reason": reason_of(item)}
         for item in islice(
             error.errors(include_url=False, include_context=False, include_input=False), MAX_ERRORS
         )
@@ -96,9 +100,16 @@ def _invalid_fields(error: ValidationError, model: type[Body]) -> RequestInvalid
     return RequestInvalid(f"the request's {where}: {first['reason']}", errors=found)
 
 
-def _without_tags(location: Sequence[Any]) -> list[Any]:
-    """The parts that are in the body; the tag of one of several forms, which Pydantic adds, has a NUL."""
-    return [part for part in location if not str(part).startswith("\0")]
+def _place_of(item: Mapping[str, Any], data: Any) -> list[Any]:
+    """Where in the body an error is, without the tags that Pydantic adds for one of several forms."""
+    found, location = [], item["loc"]
+    for part in location:
+        if isinstance(data, list) or (isinstance(data, dict) and part in data):
+            data = data[part]
+        elif part != location[-1] or str(part).startswith("\0"):
+            continue  # what is not there can only be the last: a field that is missing
+        found.append(part)
+    return [*found, "type"] if item["type"] in NO_FORM else found
 
 
 def reason_of(item: Mapping[str, Any]) -> str:
@@ -106,6 +117,9 @@ def reason_of(item: Mapping[str, Any]) -> str:
     if item["type"] == "extra_forbidden":
         return UNKNOWN_FIELD
     message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] in NO_FORM:
+        _, _, tags = message.partition("expected tags: ")
+        return f"it should be one of {tags}" if tags else "it is missing"
     return message.replace("Input should be", "it should be", 1).replace(
         "Field required", "it is missing"
     )
