@@ -95,7 +95,7 @@ class Client:
                 objective names its parameters as it runs (define-by-run).
             direction: `minimize` or `maximize`, or Optuna's StudyDirection. A direction in the spec
                 replaces the default, and then no other direction can be given.
-            directions: One for each of several objectives, which are then called value_0, value_1 …
+            directions: One for each of several objectives; `set_metric_names` names them.
             load_if_exists: Whether to return an existing study with the same spec; if no spec is given,
                 with the same directions.
 
@@ -159,6 +159,6 @@ def _objectives(directions: Sequence[StudyDirection]) -> dict[str, Any]:
         return {"direction": directions[0].word}
     return {
         "objectives": [
-            {"name": f"value_{n}", "direction": each.word} for n, each in enumerate(directions)
+            {"name": f"score_{n}", "direction": each.word} for n, each in enumerate(directions)
         ]
     }

@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,12 @@ class Study:
         return self.directions[0]
 
     @property
+    def metric_names(self) -> list[str] | None:
+        """The names of the objectives, now; None if nobody named them."""
+        names = self.document().get("metric_names")
+        return None if names is None else list(names)
+
+    @property
     def state(self) -> str:
         """`open`, `paused` or `finished`, now."""
         return str(self.document()["state"])
@@ -108,6 +114,19 @@ class Study:
     def set_user_attr(self, key: str, value: Any) -> None:
         """Set an attribute of the study. What JSON cannot hold is kept as by `Trial.set_user_attr`."""
         self._change({"user_attrs": attributes(self, {key: value})})
+
+    def set_metric_names(self, metric_names: Sequence[str]) -> None:
+        """Name the objectives, in their order; `target` and `importances` go by these names.
+
+        Raises:
+            ValueError: there is not one name for each objective.
+            BadRequest: a name is empty or there twice, for example.
+        """
+        if len(metric_names) != len(self.directions):
+            raise ValueError(
+                f"{len(metric_names)} names for {len(self.directions)} objective(s): give one for each"
+            )
+        self._change({"metric_names": list(metric_names)})
 
     def set_description(self, description: str | None) -> None:
         """Say what the study is about."""

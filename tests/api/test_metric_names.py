@@ -5,9 +5,10 @@ from typing import Any
 import optuna
 import pytest
 
-from optunapi.engine.metric_names import METRIC_NAMES
 from optunapi.engine.records import SPEC
 from tests.api.wire import SPACE, Wire
+
+METRIC_NAMES = "study:metric_names"  # where Optuna keeps them, in a system attribute
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 

@@ -202,6 +202,23 @@ def test_numbers_of_any_library_are_values(study: Study, value: Any) -> None:
     assert study.ask().tell(value).values == [3.0]
 
 
+def test_metric_names_are_as_in_optuna(client: Client, make_study: MakeStudy) -> None:
+    spec = {"objectives": {"loss": "minimize", "acc": "maximize"}, "parameters": {}}
+    assert make_study(spec).metric_names == ["loss", "acc"]
+    assert make_study().metric_names is None
+    directions = ["minimize", "maximize"]
+    study = client.create_study("metric-names", directions=directions)
+    assert study.metric_names is None
+    study.set_metric_names(("loss", "acc"))
+    again = client.create_study("metric-names", directions=directions)
+    assert again.metric_names == ["loss", "acc"]
+    with pytest.raises(ValueError, match=r"1 names for 2 objective\(s\)"):
+        study.set_metric_names(["loss"])
+    with pytest.raises(OptunAPIError, match='two objectives called "loss"'):
+        study.set_metric_names(["loss", "loss"])
+    assert study.metric_names == ["loss", "acc"]
+
+
 @pytest.mark.parametrize(
     "number", [np.float32, np.longdouble, np.array, torch.tensor, Decimal, Fraction]
 )
