@@ -138,7 +138,6 @@ def test_a_distribution_that_cannot_be_is_refused(
         {"name": "y", "distribution": {"type": "categorical", "choices": []}},
         {"name": "y", "distribution": {"type": "categorical", "choices": [[1]]}},
         {"name": "y", "distribution": {"type": "categorical", "choices": "ab"}},
-        {"name": "y", "distribution": UNIT, "lease": ""},
     ],
     ids=lambda body: str(body)[:60],
 )
