@@ -19,6 +19,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.documents.document import Document, quoted
+from optunapi.engine.documents.numbers import number_of
 from optunapi.engine.samplers.checks import suits
 from optunapi.engine.space import Parameter, allowed, fitted
 from optunapi.engine.spec.distributions import distribution_to_wire
@@ -206,17 +207,23 @@ def _as_fixed(name: str, distribution: BaseDistribution, value: Any) -> Any:
     found = fitted(distribution, value)
     if found is not None:
         return found[0]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(distribution, CategoricalDistribution) or not is_number:
+    number = None if isinstance(distribution, CategoricalDistribution) else _as_number(value)
+    if number is None or not math.isfinite(number):
         pass
     elif not isinstance(distribution, IntDistribution):
-        if math.isfinite(value):
-            return float(value)
-    elif value == math.floor(value):
-        return int(value)
+        return float(number)
+    elif number == math.floor(number):
+        return int(number)
     raise ValueInvalid(
         f"{quoted(name)} was fixed at {quoted(value)}, which is not {allowed(distribution)}"
     )
+
+
+def _as_number(value: Any) -> float | None:
+    """The number of a value that was fixed before its parameter was known, as Optuna reads it."""
+    if isinstance(value, str):
+        return number_of(value)
+    return value if isinstance(value, int | float) else None
 
 
 def _refuse_unsuited(spec: StudySpec, name: str, distribution: BaseDistribution) -> None:

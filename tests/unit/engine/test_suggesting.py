@@ -474,10 +474,30 @@ def test_what_the_queue_fixed_is_given_also_by_optuna_itself(new_life: NewLife) 
 
 
 @pytest.mark.parametrize(
+    ("value", "distribution", "number"),
+    [
+        (True, UNIT, 1.0),
+        (False, IntDistribution(0, 1), 0),
+        ("0.5", UNIT, 0.5),
+        ("1e-3", FloatDistribution(1e-5, 1, log=True), 0.001),
+        ("1e1", IntDistribution(0, 99), 10),
+    ],
+)
+def test_a_fixed_value_that_optuna_takes_for_a_number_is_that_number(
+    new_life: NewLife, value: Any, distribution: BaseDistribution, number: float
+) -> None:
+    life = define_by_run(new_life)
+    life.ask(params={"x": value})
+    found = suggest(life, 0, "x", distribution)
+    assert (type(found), found) == (type(number), number)
+    assert distribution.to_internal_repr(value) == number  # as Optuna reads it
+
+
+@pytest.mark.parametrize(
     ("value", "distribution"),
     [
-        ("0.5", UNIT),
-        (True, UNIT),
+        ("half", UNIT),
+        ("1e400", UNIT),
         (None, UNIT),
         (1.5, IntDistribution(0, 2)),
         ("c", CategoricalDistribution(["a", "b"])),
