@@ -182,6 +182,19 @@ def test_nobody_changes_a_trial_of_another_study_than_is_meant(
         wire.refused(method, at(name, 0, route), 409, "study-replaced", **options)
 
 
+@pytest.mark.parametrize("route", ["", "/artifacts", "/artifacts/model.pt"])
+def test_nobody_reads_a_trial_of_another_study_than_is_meant(wire: Wire, route: str) -> None:
+    name = wire.put()
+    uid = wire.ask(name)["study_uid"]
+    remake(wire, name)
+    present = wire.ask(name)["study_uid"]
+    wire.ok("PUT", at(name, 0, "/artifacts/model.pt"), content=b"new")
+    path = at(name, 0, route)
+    wire.refused("GET", f"{path}?study_uid={uid}", 409, "study-replaced")
+    assert wire.request("HEAD", f"{path}?study_uid={uid}").status_code == 409
+    assert wire.request("GET", f"{path}?study_uid={present}").status_code == 200
+
+
 def test_nobody_dequeues_a_trial_of_another_study_than_is_meant(wire: Wire) -> None:
     name = wire.put(enqueue=[{"x": 1}])
     uid = wire.study(name)["uid"]

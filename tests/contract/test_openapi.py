@@ -70,9 +70,9 @@ REFUSALS: dict[str, set[str]] = {
     "importances": ON_STUDY,
     "export": ON_STUDY,
     "prune_artifacts": ON_STUDY | READS_BODY | CHANGES,
-    "list_artifacts": ON_TRIAL,
+    "list_artifacts": ON_TRIAL | {"study-replaced"},
     "put_artifact": CHANGES_TRIAL | {"too-large"},
-    "get_artifact": ON_TRIAL | {"artifact-not-found"},
+    "get_artifact": ON_TRIAL | {"artifact-not-found", "study-replaced"},
     "delete_artifact": CHANGES_TRIAL | READS_BODY | {"artifact-not-found"},
     "ask": ON_STUDY
     | READS_BODY
@@ -88,7 +88,7 @@ REFUSALS: dict[str, set[str]] = {
     },
     "list_trials": ON_STUDY,
     "cancel_trials": ON_STUDY | READS_BODY | CHANGES,
-    "get_trial": ON_TRIAL,
+    "get_trial": ON_TRIAL | {"study-replaced"},
     "change_trial": CHANGES_TRIAL | READS_BODY,
     "cancel_trial": CHANGES_TRIAL | READS_BODY | {"trial-finished"},
     "retry": CHANGES_TRIAL

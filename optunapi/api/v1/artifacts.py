@@ -166,6 +166,7 @@ async def put_artifact(
     None,
     "",
     ArtifactNotFound,
+    StudyReplaced,
     replies=GIVEN,
     response_class=StreamingResponse,
 )
@@ -175,16 +176,14 @@ async def get_artifact(
     name: Name,
     n: Number,
     filename: Filename,
+    study_uid: Uid = None,
     known: Annotated[
         str | None,
         Header(alias="If-None-Match", description="The ETag of the bytes that are there."),
     ] = None,
 ) -> Response:
     """A file kept with a trial."""
-
-    def find(study: Study) -> tuple[Artifact, Commit]:
-        return study.artifacts.find(n, filename)
-
+    find = in_study(study_uid, lambda study: study.artifacts.find(n, filename))
     artifact = await dispatch.read(name, find)
     headers = _headers(artifact)
     if "ETag" in headers and _names(known, headers["ETag"]):
@@ -215,10 +214,13 @@ async def delete_artifact(
     return NoContent()
 
 
-@routes.add("GET", ARTIFACTS, ArtifactList, "The files")
-async def list_artifacts(dispatch: Read, files: Files, name: Name, n: Number) -> Ok:
+@routes.add("GET", ARTIFACTS, ArtifactList, "The files", StudyReplaced)
+async def list_artifacts(
+    dispatch: Read, files: Files, name: Name, n: Number, study_uid: Uid = None
+) -> Ok:
     """The files kept with a trial."""
-    present = await dispatch.read(name, lambda study: study.artifacts.of_trial(n))
+    operation = in_study(study_uid, lambda study: study.artifacts.of_trial(n))
+    present = await dispatch.read(name, operation)
     sized = await run_in_threadpool(_with_sizes, present, files)
     return Ok({"items": [artifact_of(artifact) for artifact in sized]})
 

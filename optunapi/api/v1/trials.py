@@ -162,10 +162,11 @@ async def list_trials_of_all_studies(
     return Ok(await dispatch.read(CATALOG, listed))
 
 
-@routes.add("GET", TRIAL_ITSELF, TrialReply, "The trial")
-async def get_trial(dispatch: Read, name: Name, n: Number) -> Ok:
+@routes.add("GET", TRIAL_ITSELF, TrialReply, "The trial", errors.StudyReplaced)
+async def get_trial(dispatch: Read, name: Name, n: Number, study_uid: Uid = None) -> Ok:
     """One trial."""
-    return Ok(trial_of(await dispatch.read(name, lambda study: study.trial(n))))
+    operation = in_study(study_uid, lambda study: study.trial(n))
+    return Ok(trial_of(await dispatch.read(name, operation)))
 
 
 @routes.add(
