@@ -119,15 +119,14 @@ class TrialHandle:
     def call(self, method: str, *path: str, **options: Any) -> Any:
         """Send a request about the trial; see `Connection.call`.
 
-        A request that changes something names the study, which may have been made again.
+        It names the study, which may have been made again.
 
         Raises:
             StudyReplaced: another study has its name.
         """
         named = {} if self.held.study_uid is None else {"study_uid": self.held.study_uid}
-        if method != "GET":
-            place = "body" if "body" in options else "query"
-            options[place] = {**options.get(place, {}), **named}
+        place = "body" if "body" in options else "query"
+        options[place] = {**options.get(place, {}), **named}
         return self.study_handle.connection.call(method, *self.held.path, *path, **options)
 
     def call_with_lease(self, verb: str, body: Mapping[str, Any], *fields: str) -> Any:
