@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from optunapi.folders import folder_of
+
 PACKAGE = Path(__file__).resolve().parent
 PREFIX = "OPTUNAPI_"
 # Variables that the server does not read: the client's, and those of the project's own tests.
@@ -35,13 +37,7 @@ def default_home() -> Path:
 
 def _folder(given: object) -> Path:
     """The absolute path of a folder, which need not exist if the folder that it is in does."""
-    text = str(given)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
-        raise ValueError(f"{text!r} is a URL, which is not supported: write the path of a folder")
-    try:
-        path = Path(text).expanduser().absolute()
-    except RuntimeError:
-        raise ValueError(f"{text!r} begins with a user who is not known: write a path") from None
+    path = folder_of(str(given))
     if not _is_folder(path) and not _is_folder(path.parent):
         raise ValueError(f"there is no folder {str(path.parent)!r}: {_how_to_create(path.parent)}")
     return path

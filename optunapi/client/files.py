@@ -70,7 +70,11 @@ def save_export(connection: Connection, study: str, file_format: str, path: Path
     """
     part = path.parent / f".optunapi-{uuid.uuid4().hex}.part"
     try:
-        with part.open("xb") as file:
+        file = part.open("xb")
+    except OSError as error:  # the user knows no such name
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    try:
+        with file:
 
             def attempt() -> None:
                 file.seek(0)

@@ -34,6 +34,7 @@ from optunapi.errors import (
     TrialNotFound,
     TryLater,
 )
+from optunapi.folders import folder_of
 
 FORMAT = 1
 KINDS = {"study": str, "number": int, "params": dict, "created_at": str | None, "body": dict}
@@ -99,9 +100,16 @@ class KeptTell:
 
 
 def spool_folder() -> Path:
-    """Return `$OPTUNAPI_SPOOL`, or a folder in the user's state directory."""
+    """Return `$OPTUNAPI_SPOOL`, or a folder in the user's state directory.
+
+    Raises:
+        ValueError: the variable is not the path of a folder.
+    """
     if given := os.environ.get("OPTUNAPI_SPOOL"):
-        return Path(given)
+        try:
+            return folder_of(given)  # the program may change its current folder
+        except ValueError as error:
+            raise ValueError(f"OPTUNAPI_SPOOL: {error}") from None
     windows = sys.platform == "win32"
     if not (state := os.environ.get("LOCALAPPDATA" if windows else "XDG_STATE_HOME")):
         state = os.path.expanduser("~/AppData/Local" if windows else "~/.local/state")

@@ -88,7 +88,7 @@ def test_an_export_replaces_a_file_and_takes_the_usual_permissions(
     assert len(lines(path)) == 4
     (tmp_path / "new").touch()
     assert path.stat().st_mode == (tmp_path / "new").stat().st_mode
-    with pytest.raises(OSError, match="no-such-folder"):
+    with pytest.raises(FileNotFoundError, match=r"no-such-folder/trials\.jsonl"):
         full.export(tmp_path / "no-such-folder" / "trials.jsonl")
 
 

@@ -174,6 +174,8 @@ def test_a_later_process_delivers_a_result_whose_server_and_trainer_have_ended(
     ("settings", "folder"),
     [
         ({"OPTUNAPI_SPOOL": "/a/b", "XDG_STATE_HOME": "/c"}, "/a/b"),
+        ({"OPTUNAPI_SPOOL": "~/kept", "HOME": "/d"}, "/d/kept"),
+        ({"OPTUNAPI_SPOOL": "kept"}, f"{Path.cwd()}/kept"),
         ({"XDG_STATE_HOME": "/c"}, "/c/optunapi/spool"),
         ({"HOME": "/d"}, "/d/.local/state/optunapi/spool"),
     ],
@@ -186,6 +188,17 @@ def test_results_are_kept_where_the_user_says_or_in_the_state_directory(
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     assert spool_folder() == Path(folder)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "gs://bucket", "file:///x"])
+def test_a_url_is_no_folder_for_results_and_the_client_says_so_when_it_is_made(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("OPTUNAPI_SPOOL", url)
+    with pytest.raises(
+        ValueError, match=f"OPTUNAPI_SPOOL: '{url}' is a URL, which is not supported"
+    ):
+        Client("http://head:8000")
 
 
 def test_each_server_has_a_spool_folder_of_its_own(server: Server, tmp_path: Path) -> None:
