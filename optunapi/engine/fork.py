@@ -8,7 +8,15 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from optunapi.engine.overrides import limits_renamed
-from optunapi.engine.records import TRIAL, StudyRecord, TrialRecord, renumbered
+from optunapi.engine.records import (
+    FIRST_FAILED,
+    RETRIED,
+    TRIAL,
+    StudyRecord,
+    TrialRecord,
+    renumbered,
+    retries_renumbered,
+)
 from optunapi.engine.space import fitted
 from optunapi.engine.spec.model import Objective, StudySpec
 from optunapi.engine.state.state import StudyState
@@ -138,13 +146,14 @@ def _template(
     )
     template.system_attrs = {
         key: value
-        for key, value in trial.system_attrs.items()
+        for key, value in retries_renumbered(trial.system_attrs, numbers).items()
         # Files stay with the trial to which they were uploaded.
-        if key != TRIAL and not key.startswith(ARTIFACT) and (notes_hold or _is_constraint(key))
+        if key != TRIAL and not key.startswith(ARTIFACT) and (notes_hold or _is_kept(key))
     } | record.attrs()
     return template
 
 
-def _is_constraint(key: str) -> bool:
-    """Whether Optuna keeps constraints there: all together, or one of `Trial.set_constraint`."""
-    return key == "constraints" or key.startswith("constraints:")
+def _is_kept(key: str) -> bool:
+    """Whether Optuna keeps there what holds in any space: which trials were retried, or constraints."""
+    is_constraint = key == "constraints" or key.startswith("constraints:")
+    return is_constraint or key in (FIRST_FAILED, RETRIED)

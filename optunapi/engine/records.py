@@ -8,6 +8,10 @@ from optuna.trial import FrozenTrial
 
 TRIAL = "optunapi:trial"
 CONSTRAINT = "constraints:"  # where Optuna's `Trial.set_constraint` keeps one, followed by its name
+FIRST_FAILED = (
+    "failed_trial"  # where Optuna's `RetryFailedTrialCallback` keeps the first one retried
+)
+RETRIED = "retry_history"  # and all of them, the latest last
 SPEC = "optunapi:spec"
 VERSIONS = "optunapi:versions"  # what was in force, and since when
 SPEC_OF = "optunapi:spec:"  # followed by a version: its specification
@@ -72,6 +76,42 @@ class TrialRecord:
 
 
 _DEFAULTS = vars(TrialRecord())
+
+
+def retry_of(record: TrialRecord, system_attrs: Mapping[str, Any]) -> int | None:
+    """The number of the failed trial that a trial repeats, whether Optuna repeats it or this server."""
+    if record.retry_of is not None:
+        return record.retry_of
+    retried = _retried(system_attrs)
+    return retried[-1] if retried else None
+
+
+def retry_attrs(failed: FrozenTrial) -> dict[str, Any]:
+    """The system attributes by which Optuna knows a trial that repeats a failed one."""
+    return _retry_attrs([*_retried(failed.system_attrs), failed.number])
+
+
+def retries_renumbered(
+    system_attrs: Mapping[str, Any], numbers: Mapping[int | None, int]
+) -> dict[str, Any]:
+    """System attributes in another study, where the trials that were retried have other numbers.
+
+    Trials that are not there are not named any more.
+    """
+    retried = [numbers[number] for number in _retried(system_attrs) if number in numbers]
+    rest = {k: v for k, v in system_attrs.items() if k not in (FIRST_FAILED, RETRIED)}
+    return rest | _retry_attrs(retried)
+
+
+def _retry_attrs(retried: Sequence[int]) -> dict[str, Any]:
+    return {FIRST_FAILED: retried[0], RETRIED: list(retried)} if retried else {}
+
+
+def _retried(system_attrs: Mapping[str, Any]) -> list[int]:
+    found = system_attrs.get(RETRIED)
+    return (
+        [n for n in found if type(n) is int and 0 <= n < 2**53] if isinstance(found, list) else []
+    )
 
 
 def constraint_attrs(

@@ -26,7 +26,7 @@ from optunapi.api.schemas.fields import (
     time_of,
 )
 from optunapi.engine.leases import Lease
-from optunapi.engine.records import TrialRecord
+from optunapi.engine.records import TrialRecord, retry_of
 from optunapi.engine.spec.distributions import distribution_to_wire
 from optunapi.engine.state.templates import given_params
 from optunapi.engine.values import Told, TrialView
@@ -328,7 +328,7 @@ def trial_of(view: TrialView) -> dict[str, Any]:
         "lease": lease_of(view.lease),
         "stop_requested": record.stop_requested,
         "fail_reason": record.fail_reason,
-        "retry_of": record.retry_of,
+        "retry_of": retry_of(record, trial.system_attrs),
         "spec_version": record.spec_version,
         "created_at": time_of(record.created_at or trial.datetime_start),
         "started_at": time_of(trial.datetime_start),

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.leases import lease_id
 from optunapi.engine.lifecycle import CANCELLED, LEASE_EXPIRED, STOPPED, TIMEOUT
-from optunapi.engine.records import TrialRecord
+from optunapi.engine.records import TrialRecord, retry_attrs
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.state.templates import waiting_trial
 from optunapi.engine.store import Unit
@@ -32,12 +32,15 @@ def enqueue(
     point: Mapping[str, Any],
     user_attrs: Mapping[str, Any] | None = None,
     *,
-    retry_of: int | None = None,
+    failed: FrozenTrial | None = None,
 ) -> FrozenTrial:
-    """Add a waiting trial with these parameters fixed."""
+    """Add a waiting trial with these parameters fixed, which repeats the `failed` one if given."""
     template, record = waiting_trial(point, state.spec, state.clock())
     template.user_attrs = dict(user_attrs or {})
-    return state.add(template, record.with_(retry_of=retry_of))
+    if failed is not None:
+        template.system_attrs |= retry_attrs(failed)
+        record = record.with_(retry_of=failed.number)
+    return state.add(template, record)
 
 
 def start_new(

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optunapi.engine.documents.document import quoted
 from optunapi.engine.leases import Lease
 from optunapi.engine.lifecycle import Result, check_values, filled_in
-from optunapi.engine.records import TrialRecord, constraint_attrs, renumbered
+from optunapi.engine.records import TrialRecord, constraint_attrs, renumbered, retries_renumbered
 from optunapi.engine.space import allowed, fitted
 from optunapi.engine.spec.model import StudySpec, canonical_json
 from optunapi.engine.spec.points import checked_params, of_item
@@ -165,6 +165,7 @@ def _renumbered(template: Template, numbers: Mapping[int | None, int]) -> Templa
     if template.number is None:
         return template
     template.trial.user_attrs = renumbered(template.trial.user_attrs, numbers)
+    template.trial.system_attrs = retries_renumbered(template.trial.system_attrs, numbers)
     named = {
         name: numbers.get(value)
         for name in ("late", "retry_of")

@@ -129,7 +129,7 @@ class Queue:
                 self._check_failed(trial)
                 point = _retried(state.spec, trial)
                 self._check_room(1)
-                again = transitions.enqueue(state, point, retry_of=number)
+                again = transitions.enqueue(state, point, failed=trial)
                 self._note(1)
                 found = remember(state, [again], key, digest)
             view = state.view(found[0])
