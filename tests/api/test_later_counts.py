@@ -116,11 +116,9 @@ class LaterCounts(RuleBasedStateMachine):
     # The model
 
     def fits(self, document: Document) -> bool:
-        """Whether the study can have this specification: a parameter's kind never changes."""
-        new = _kind(document)
-        return new is None or (
-            _kind(self.spec) in (None, new) and (self.kind is None or self.kind == new)
-        )
+        """Whether the study can have this specification: with trials, a parameter's kind is fixed."""
+        kinds = {_kind(self.spec), self.kind, _kind(document)} - {None}
+        return not self.n_trials or _kind(document) is None or len(kinds) == 1
 
     def follow(self, document: Document) -> None:
         """Another specification: what it changes counts from now on."""
