@@ -1,6 +1,7 @@
 """Files of OptunAPI 0.1 are read with its meaning. The model here is its reading, written anew."""
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,26 @@ def test_a_number_beyond_floats_is_an_error_wherever_it_is_written(text: str) ->
     with pytest.raises(ConfigInvalid) as caught:
         spec_from_yaml(text)
     assert len(caught.value.extra["errors"]) == 1
+
+
+@pytest.mark.parametrize("digits", [300, 350, 399, 500])
+def test_a_quoted_integer_of_any_length_is_read_or_refused(digits: int) -> None:
+    for values in (f"[1, '{'9' * digits}']", f"[adam, 0_{'9' * digits}, 1e400]"):
+        with suppress(ConfigInvalid):
+            spec_from_yaml(f"x: {{type: categorical, choices: {values}}}")
+
+
+@pytest.mark.parametrize("number", ["1e-3", "1e-5", "2E+30", "08", "1e0"])
+def test_the_number_that_a_notice_advises_is_one_to_yaml(tmp_path: Path, number: str) -> None:
+    file = tmp_path / "advice.yaml"
+    entry = "parameters: {x: {type: categorical, choices: [adam, %s]}}\nuser_attrs: {a: [{b: %s}], c: '1e-3'}"
+    file.write_text(entry % (number, number))
+    _, notices = read_with_notices(file)
+    assert [each["key"] for each in notices] == ["user_attrs.a.0.b", "parameters.x.choices.1"]
+    for each in notices:
+        advised = each["reason"].split("; ")[-1].removesuffix(" is the number")
+        file.write_text(entry % (advised, advised))
+        assert isinstance(yaml.safe_load(advised), int | float)
 
 
 def test_a_choice_that_is_written_twice_in_two_ways_is_told_which_number_it_is() -> None:

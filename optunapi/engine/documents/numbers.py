@@ -26,9 +26,36 @@ def spelled_number(node: Node) -> int | float | None:
     return number_of(node.data) if is_text else None
 
 
+def in_yaml(number: float) -> str:
+    """A number as YAML reads it: Python's 1e-05, which has no point, is a text there."""
+    text = repr(number)
+    return text if "." in text else text.replace("e", ".0e")
+
+
+def note_text(node: Node, why: str = "") -> None:
+    """Add a notice if a text without quotes spells a number."""
+    number = spelled_number(node)
+    if number is not None and node.is_plain and not _is_infinite(number):
+        node.note(
+            f"{node.data} is read as a text{why}. Put it in quotes if you mean the text; "
+            f"{in_yaml(number)} is the number"
+        )
+
+
+def note_texts(node: Node) -> None:
+    """Add such a notice for each text at any depth below a node."""
+    for each in (*node.all_entries().values(), *node.items()):
+        note_text(each)
+        note_texts(each)
+
+
+def _is_infinite(number: float) -> bool:
+    return isinstance(number, float) and math.isinf(number)  # isinf refuses large integers
+
+
 def note_number(node: Node, number: float, for_text: str) -> None:
     """Add a notice that a text is read as a number; an error if that is beyond the largest float."""
-    if math.isinf(number):
+    if _is_infinite(number):
         node.refuse(f"{node.data} is beyond {sys.float_info.max}, the largest number")
     else:
         node.note(f"{node.data} is read as the number {number!r}: {for_text}")
@@ -53,9 +80,5 @@ def with_numbers(node: Node) -> list[Any]:
             item.data if each is None else each for item, each in zip(items, found, strict=True)
         ]
     for item in spelled:
-        if item.is_plain:
-            item.note(
-                f"{item.data} is read as a text: not every value beside it is a number. Put it in "
-                f"quotes if you mean the text; {spelled_number(item)!r} is the number"
-            )
+        note_text(item, ": not every value beside it is a number")
     return [item.data for item in items]

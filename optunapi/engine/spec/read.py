@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 
 from optunapi.engine.documents.document import Document, Node, quoted
 from optunapi.engine.documents.fields import Count, Positive, Scalar, Seconds, Text, one_of
-from optunapi.engine.documents.numbers import note_number, spelled_number
+from optunapi.engine.documents.numbers import note_number, note_texts, spelled_number
 from optunapi.engine.pruners.registry import read_pruner
 from optunapi.engine.samplers.make import read_sampler
 from optunapi.engine.space import Parameter, fitted_node, fitted_point, misfits
@@ -118,6 +118,8 @@ def _read_long(root: Node) -> StudySpec:
     given = {name: node for name, node in root.entries().items() if not node.is_empty}
     limits = {name: given[name].read(type_) for name, type_ in _LIMITS.items() if name in given}
     found = {name: given[name].read(type_) for name, type_ in _PLAIN.items() if name in given}
+    if "user_attrs" in found:
+        note_texts(given["user_attrs"])
     if "lease" in found:
         found["lease_seconds"] = found.pop("lease")
     section = root["parameters"]
