@@ -69,7 +69,7 @@ def name_fault(name: str) -> str | None:
     if not name or name != name.strip():
         return f"{quoted(name)} is not a name: it is empty, or begins or ends with a space"
     if len(name) > LONGEST_NAME:
-        return f"a name may have {LONGEST_NAME} characters; this one has {len(name)}"
+        return f"{quoted(name)} is too long: a name may have {LONGEST_NAME} characters, not {len(name)}"
     if not name.isprintable():
         return f"{quoted(name)} is not a name: it holds a character that cannot be printed"
     return None

@@ -124,8 +124,8 @@ def refuse_raised(node: Node, arguments: Mapping[str, Any], error: Exception) ->
     entries = node.entries()
     named = [name for name in arguments if name in entries and name in str(error)]
     place = entries[max(named, key=len)] if named else node
-    reason = str(error).strip().replace("``", "`")
-    place.refuse(reason or f"Optuna refuses it ({type(error).__name__})")
+    reason = str(error).strip().replace("``", "`") or type(error).__name__
+    place.refuse(f"Optuna refuses {place.shown()}: {reason}" if named else reason)
 
 
 class _WithoutWarnings:

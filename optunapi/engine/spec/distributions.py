@@ -175,18 +175,21 @@ def _fits(
     log: bool = False,
 ) -> bool:
     """Whether bounds, step and log go together; notes why not."""
+    least, most = entries["low"].shown(), entries["high"].shown()
     if low > high:
-        entries["low"].refuse(f"{low} is above `high`, {high}")
+        entries["low"].refuse(f"{least} is above `high`, {most}")
     elif not math.isfinite(float(high) - float(low)):
-        entries["high"].refuse(f"the range from {low} to {high} is too wide for a float")
+        entries["high"].refuse(f"the range from {least} to {most} is too wide for a float")
     elif low < high and float(low) == float(high):
-        reason = f"{low} and {high} are the same float, and Optuna keeps parameters as floats"
+        reason = f"{least} and {most} are the same float, and Optuna keeps parameters as floats"
         entries["high"].refuse(f"{reason}: widen the range")
     elif log and low <= 0:
-        least = "at least 1" if whole else "above 0"
-        entries["low"].refuse(f"{low} is too low: `log: true` needs `low` {least}")
+        needed = "at least 1" if whole else "above 0"
+        entries["low"].refuse(f"{least} is too low: `log: true` needs `low` {needed}")
     elif step and log and not (whole and step == 1):
-        entries["step"].refuse("`step` and `log: true` exclude each other: leave out one of them")
+        entries["step"].refuse(
+            f"`step: {entries['step'].shown()}` and `log: true` exclude each other: leave out one of them"
+        )
     elif step and not whole and (fault := _too_many(low, high, step)):
         entries["step"].refuse(fault)
     else:
@@ -223,7 +226,8 @@ def _integers(
 ) -> BaseDistribution | None:
     last = low + (high - low) // step * step
     if last != high and not rounds:
-        reason = f"{step} does not fit from {low} to {high}: make `high` {last} or {last + step}"
-        entries["step"].refuse(reason)
+        least, most, width = (entries[key].shown() for key in ("low", "high", "step"))
+        near = f"make `high` {quoted(last)} or {quoted(last + step)}"
+        entries["step"].refuse(f"{width} does not fit from {least} to {most}: {near}")
         return None
     return IntDistribution(low, last, log=log, step=step)

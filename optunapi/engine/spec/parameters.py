@@ -98,7 +98,7 @@ def _read_when(
             reason = f"there is no parameter {quoted(name)}. Allowed is an earlier parameter"
             entry.refuse(f"{reason}: {earlier}")
         elif entry.data == []:
-            entry.refuse(f"there is no value of {quoted(name)}: at least one is needed")
+            entry.refuse(f"[] has no value of {quoted(name)}: at least one is needed")
         if distribution is None:
             continue
         values: list[Scalar] = []
