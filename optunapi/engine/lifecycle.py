@@ -23,6 +23,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.engine.documents.document import quoted
 from optunapi.engine.leases import lease_id
 from optunapi.engine.records import TrialRecord
 from optunapi.errors import (
@@ -86,7 +87,8 @@ def check_values(result: Result, n_objectives: int) -> None:
         return
     if len(values) != n_objectives:
         raise ValueInvalid(
-            f"the study has {n_objectives} objective(s), {len(values)} value(s) given"
+            f"the study has {n_objectives} objective(s), and `values` has {len(values)}: "
+            f"{quoted(list(values))}"
         )
     if not all(map(math.isfinite, values)):
         raise ValueInvalid("every value must be finite: tell fail for a training that diverged")

@@ -27,7 +27,7 @@ def check_name(name: str) -> None:
         NameInvalid: the name is empty, too long, or has other characters.
     """
     if not NAME.fullmatch(name):
-        raise NameInvalid(f"a study's name {NAME_RULE}")
+        raise NameInvalid(f"{quoted(name)} cannot be a study's name, which {NAME_RULE}")
 
 
 def slug_of(name: str) -> str:

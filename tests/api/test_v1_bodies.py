@@ -258,14 +258,18 @@ def test_an_error_says_where_it_is(refused: Refused) -> None:
 @pytest.mark.parametrize(
     ("distribution", "place", "reason"),
     [
-        ({"type": "int", "low": 1.5, "high": 3}, ["low"], "it should be a valid integer"),
+        ({"type": "int", "low": 1.5, "high": 3}, ["low"], "it should be a valid integer, not 1.5"),
         ({"type": "int", "low": 1}, ["high"], "it is missing"),
         (
             {"type": "categorical", "choices": ["a", [1]]},
             ["choices", 1],
-            "a parameter's value is a text, a number, a boolean or null",
+            "a parameter's value is a text, a number, a boolean or null: [1]",
         ),
-        ({"type": "nope"}, ["type"], "it should be one of 'float', 'int', 'categorical'"),
+        (
+            {"type": "nope"},
+            ["type"],
+            "it should be one of 'float', 'int', 'categorical', not \"nope\"",
+        ),
         ({"low": 1, "high": 2}, ["type"], "it is missing"),
         ({"type": "float", "low": 0, "high": 1, "lo": 1}, ["lo"], None),
         ([], [], None),

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from optunapi.api.schemas.fields import Body
-from optunapi.engine.documents.document import nearest
+from optunapi.engine.documents.document import nearest, quoted
 from optunapi.errors import JsonInvalid, RequestInvalid, TooLarge
 
 DEFAULT_MAX_BYTES = 2**20
@@ -88,9 +88,7 @@ def request_invalid(reason: str, *location: str) -> RequestInvalid:
 def _invalid_fields(error: ValidationError, model: type[Body], data: Any) -> RequestInvalid:
     found = [
         {"location": ["body", *_place_of(item, data)], "reason": reason_of(item)}
-        for item in islice(
-            error.errors(include_url=False, include_context=False, include_input=False), MAX_ERRORS
-        )
+        for item in islice(error.errors(include_url=False, include_context=False), MAX_ERRORS)
     ]
     for each in found:
         if each["reason"] == UNKNOWN_FIELD and len(each["location"]) == 2:
@@ -104,7 +102,8 @@ def _place_of(item: Mapping[str, Any], data: Any) -> list[Any]:
     """Where in the body an error is, without the tags that Pydantic adds for one of several forms."""
     found, location = [], item["loc"]
     for part in location:
-        if isinstance(data, list) or (isinstance(data, dict) and part in data):
+        is_item = isinstance(data, list) and isinstance(part, int)
+        if is_item or (isinstance(data, dict) and part in data):
             data = data[part]
         elif part != location[-1] or str(part).startswith("\0"):
             continue  # what is not there can only be the last: a field that is missing
@@ -113,16 +112,20 @@ def _place_of(item: Mapping[str, Any], data: Any) -> list[Any]:
 
 
 def reason_of(item: Mapping[str, Any]) -> str:
-    """The message of one of Pydantic's errors, without the prefix that it puts before ours."""
+    """The message of one of Pydantic's errors with the value, without the prefix that it puts before ours."""
     if item["type"] == "extra_forbidden":
         return UNKNOWN_FIELD
-    message = str(item["msg"]).removeprefix("Value error, ")
+    message, value = str(item["msg"]).removeprefix("Value error, "), item["input"]
     if item["type"] in NO_FORM:
         _, _, tags = message.partition("expected tags: ")
-        return f"it should be one of {tags}" if tags else "it is missing"
-    return message.replace("Input should be", "it should be", 1).replace(
-        "Field required", "it is missing"
-    )
+        return (
+            f"it should be one of {tags}, not {quoted(value['type'])}" if tags else "it is missing"
+        )
+    if item["type"] == "missing":
+        return "it is missing"
+    if item["type"] == "value_error":
+        return f"{message}: {quoted(value)}"
+    return f"{message.replace('Input should be', 'it should be', 1)}, not {quoted(value)}"
 
 
 async def read_bytes(request: Request, max_bytes: int = 0) -> bytes:

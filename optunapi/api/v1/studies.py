@@ -28,6 +28,7 @@ from optunapi.api.serving.access import Manage, Read
 from optunapi.api.serving.dispatch import CATALOG, Dispatch
 from optunapi.api.v1.parameters import Count, Limit, Name, NewName, Page, v1_routes
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.documents.document import quoted
 from optunapi.engine.metric_names import names_fault
 from optunapi.engine.spec.files import spec_from_yaml, yaml_of
 from optunapi.engine.spec.model import StudySpec
@@ -204,7 +205,9 @@ def _change(patch: StudyPatch, spec: StudySpec) -> StudyChange:
             target = {names[0]: target}
         limits["target"] = target
         if not isinstance(target, dict) or not target or not set(target) <= set(names):
-            reason = f"a target is a number for objectives of the study: {', '.join(names)}"
+            reason = (
+                f"{quoted(target)} is not a number for objectives of the study: {', '.join(names)}"
+            )
             raise request_invalid(reason, "body", "limits", "target")
     given = patch.model_fields_set
     return StudyChange(

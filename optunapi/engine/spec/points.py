@@ -28,7 +28,7 @@ def checked_params(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]
     """
     if reasons := misfits(spec.parameters, params):
         raise ValueInvalid(
-            "; ".join(reasons.values()),
+            "; ".join(f"{name}: {reason}" for name, reason in reasons.items()),
             errors=[{"location": ["params", name], "reason": why} for name, why in reasons.items()],
         )
     return fitted_point(spec.parameters, params)

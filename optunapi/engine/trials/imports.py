@@ -187,7 +187,8 @@ def _restored(spec: StudySpec, item: ExportedTrial) -> Template:
         raise ValueInvalid("a complete trial has `values`")
     if trial.values is not None and len(trial.values) != len(spec.objectives):
         raise ValueInvalid(
-            f"the study has {len(spec.objectives)} objective(s), {len(trial.values)} value(s) given"
+            f"the study has {len(spec.objectives)} objective(s), and `values` has {len(trial.values)}: "
+            f"{quoted(list(trial.values))}"
         )
     started, finished = item.started_at, item.finished_at
     trial.datetime_start = None if started is None else datetime.fromtimestamp(started)
