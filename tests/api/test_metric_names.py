@@ -164,7 +164,14 @@ def test_a_target_means_the_same_objective_after_a_change_of_names(wire: Wire) -
     "names",
     [
         *(["", "acc"], ["loss", "loss"], ["loss"], ["a", "b", "c"], [], [" loss", "acc"]),
-        *(["loss", None], [1, 2], [["loss"], {}], ["x" * 300, "acc"], ["new\nline", "acc"]),
+        *(
+            ["loss", None],
+            [1, 2],
+            [["loss"], {}],
+            ["x" * 300, "acc"],
+            ["new\nline", "acc"],
+            ["\ud800", "acc"],
+        ),
         *("loss", {"loss": "acc"}, 7, True, 0.5, {}, ""),
     ],
 )
