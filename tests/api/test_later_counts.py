@@ -92,6 +92,7 @@ class LaterCounts(RuleBasedStateMachine):
         self.ids: dict[str, str] = {}
         self.kind: str | None = None  # of the parameter that the trials have
         self.holds_asks = False
+        self.is_open = True
         self.n_trials = 0
 
     def teardown(self) -> None:
@@ -131,7 +132,8 @@ class LaterCounts(RuleBasedStateMachine):
         self.last_of[_version(document)] = self.spec = document
 
     def notice(self) -> None:
-        """What the server does when it finds the file changed."""
+        """What the server does when it looks at the file."""
+        self.is_open = True
         if self.file == self.read:
             return
         self.read = copy.deepcopy(self.file)
@@ -228,12 +230,15 @@ class LaterCounts(RuleBasedStateMachine):
     @precondition(lambda self: self.n_trials)
     @rule(number=st.integers(0, 9))
     def tell(self, number: int) -> None:
+        if not self.is_open:  # a tell looks at the file only to open the study
+            self.notice()
         self.wire.tell("m", number % self.n_trials, value=0.5)
 
     @rule()
     def restart(self) -> None:
         self.server.close()
         self.start()
+        self.is_open = False
 
     def in_force(self, name: str) -> Any:
         return self.by_hand.get(name, self.spec[name])
