@@ -285,6 +285,23 @@ def test_an_error_in_one_of_several_forms_is_where_the_body_has_it(
     assert reason in (None, error["reason"])
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "place"),
+    [
+        ("PATCH", "/studies/{s}", {"limits": {"target": [None, None]}}, ["limits", "target"]),
+        ("POST", "/studies/{s}/import", {"items": [[1]]}, ["items", 0]),
+        ("POST", "/studies/{s}/import", {"items": [None]}, ["items", 0]),
+        ("POST", "/studies/{s}/import", {"items": [{"values": {"0": 1}}]}, ["items", 0, "values"]),
+        ("POST", f"{TRIAL}/suggest", {"name": "p", "distribution": [1]}, ["distribution"]),
+    ],
+)
+def test_a_list_where_an_object_is_meant_is_refused_where_it_is(
+    refused: Refused, method: str, path: str, body: dict[str, Any], place: list[Any]
+) -> None:
+    document = refused(method, path, 422, "request-invalid", json=body)
+    assert any(error["location"][1:][: len(place)] == place for error in document["errors"])
+
+
 def test_many_errors_do_not_make_a_reply_larger_than_the_request(wire: Wire, study: str) -> None:
     content = json.dumps({"values": ["1"] * 200_000}).encode()
     response = wire.request("POST", f"/studies/{study}/trials/1/tell", content=content)
