@@ -76,7 +76,7 @@ async def look(dispatch: Work, request: Request) -> NoBody:
     """What HEAD gets of hparams: whether there is such a study. It asks for no trial."""
     name = request.scope["path_params"]["model_name"]
     _ask_request(request)
-    await dispatch.read(CATALOG, lambda catalog: catalog.view(name))
+    await dispatch.read(CATALOG, lambda catalog: catalog.view(name), about=name)
     return NoBody()
 
 

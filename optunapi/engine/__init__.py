@@ -27,5 +27,6 @@ to all studies of a server. The files from `values.py` on are what the folders s
     metric_names.py  the objectives' names where Optuna keeps them
     leases.py        until when each running trial is leased
     names.py         what a study may be called, and how a URL names it
+    named_locks.py   a lock for each name
     store.py         what the engine needs of a storage, as a Protocol
 """

@@ -4,8 +4,8 @@ Each look-up compares the study's configuration file with the one applied last, 
 one before the study is used.
 """
 
-import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from optuna.trial import FrozenTrial
@@ -15,6 +15,7 @@ from optunapi.engine.creation import create_study
 from optunapi.engine.fork import Origin
 from optunapi.engine.identity import NewId, identify
 from optunapi.engine.metric_names import name_objectives
+from optunapi.engine.named_locks import NamedLocks
 from optunapi.engine.names import NAME, not_found, slug_in_file, slug_of
 from optunapi.engine.records import SPEC
 from optunapi.engine.samplers.native.engine import engine_of
@@ -56,13 +57,11 @@ class OpenStudies:
         self._has_ended_events = False
         self._n_closed = 0
         self._is_shut_down = False
-        # Opening one study may be slow and must not delay the others. A lock for each name would let
-        # requests for names that do not exist fill the memory.
-        self._locks = [threading.Lock() for _ in range(256)]
+        self._locks = NamedLocks()
 
-    def lock(self, name: str) -> threading.Lock:
+    def lock(self, name: str) -> AbstractContextManager[None]:
         """The study's lock: opening, creating and closing it exclude each other."""
-        return self._locks[hash(name) % len(self._locks)]
+        return self._locks.hold(name)
 
     def get(self, name: str) -> Study | None:
         """The study if it is open. Uses no disk: a changed configuration is not noticed."""
@@ -266,9 +265,11 @@ class OpenStudies:
             except StudyNotFound:
                 study.feed.close()
                 continue
-            if study.idle_for() >= idle_seconds:
+            if study.idle_for() >= idle_seconds and not self._locks.is_held(name):
                 self._close_idle(name, study, idle_seconds)
         for name in [name for name in list(self._feeds) if name not in self._open]:
+            if self._locks.is_held(name):
+                continue  # opening it may take long, and the other studies have deadlines
             with self.lock(name):
                 feed = self._feeds.get(name)
                 if feed is not None and name not in self._open and not feed.has_listeners:

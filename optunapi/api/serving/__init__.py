@@ -6,6 +6,7 @@ parts.
     access.py          who may call a handler, as the type of its first parameter; the checks are in security/
     dispatch.py        read, change, ask, sample: what runs on the event loop, what in a thread
     operations.py      operations on a study, and their value once it is committed
+    openings.py        opening a study once for all who wait for it, in threads of their own
     ask_groups.py      asks that share one thread and one commit
     sampling_slots.py  how many threads may sample at once
     long_poll.py       asks that wait in line until a trial or a place is free

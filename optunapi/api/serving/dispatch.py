@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, cast, overload
 
 from optunapi.api.serving.ask_groups import AskGroups
 from optunapi.api.serving.long_poll import LongPoll, Patience
+from optunapi.api.serving.openings import Openings
 from optunapi.api.serving.operations import (
     Call,
     Operation,
@@ -53,7 +54,8 @@ class Dispatch:
         self._catalog = catalog
         self._groups = AskGroups(catalog)
         self._slots = SamplingSlots()
-        self._long_poll = LongPoll(catalog)
+        self._openings = Openings(catalog)
+        self._long_poll = LongPoll(catalog, self._openings)
 
     @overload
     def read(
@@ -68,7 +70,11 @@ class Dispatch:
 
     @overload
     def read(
-        self, place: Literal[_Special.CATALOG], operation: Work[Value]
+        self,
+        place: Literal[_Special.CATALOG],
+        operation: Work[Value],
+        *,
+        about: str | None = ...,
     ) -> Awaitable[Value]: ...
 
     def read(
@@ -79,11 +85,13 @@ class Dispatch:
         absent: Any = _UNSET,
         check: Callable[[StudySpec], object] | None = None,
         scans: bool = False,
+        about: str | None = None,
     ) -> Awaitable[Any]:
         """Return what an operation sees that changes nothing.
 
         `check` refuses by the specification what the operation would refuse, where there is `absent`
-        alone. With `scans` the operation may look at every trial, so that it runs in a thread.
+        alone. With `scans` the operation may look at every trial, so that it runs in a thread. An
+        operation on the catalog may be `about` one study, which is opened before.
 
         Raises:
             StudyNotFound, ConfigInvalid: as `Catalog.find`.
@@ -91,12 +99,12 @@ class Dispatch:
             OptunAPIError: whatever the operation raises.
         """
         if place is CATALOG:
-            return settled(in_thread, self._catalog, operation)
+            return settled(self._in_thread, about, operation)
         if absent is not _UNSET:
             find = partial(Catalog.find, check=check)
-            return settled(in_thread, self._catalog, Call(place, operation, find, absent))
+            return settled(self._in_thread, place, Call(place, operation, find, absent))
         call = Call(place, operation, study_with_trials)
-        return settled(in_thread, self._catalog, call) if scans else settled(self._on_loop, call)
+        return settled(self._in_thread, place, call) if scans else settled(self._on_loop, call)
 
     @overload
     async def change(
@@ -111,7 +119,13 @@ class Dispatch:
     ) -> Value: ...
 
     @overload
-    async def change(self, place: Literal[_Special.CATALOG], operation: Work[Value]) -> Value: ...
+    async def change(
+        self,
+        place: Literal[_Special.CATALOG],
+        operation: Work[Value],
+        *,
+        about: str | None = ...,
+    ) -> Value: ...
 
     async def change(
         self,
@@ -122,6 +136,7 @@ class Dispatch:
         scans: bool = False,
         check: Callable[[StudySpec], object] | None = None,
         draw_ahead: bool = False,
+        about: str | None = None,
     ) -> Any:
         """Return the value of an operation once its changes are committed.
 
@@ -134,7 +149,9 @@ class Dispatch:
         """
         if check is not None:
             find = partial(Catalog.for_ask, check=check)
-            return await settled(in_thread, self._catalog, Call(place, operation, find))
+            return await settled(self._in_thread, place, Call(place, operation, find))
+        if place is CATALOG:
+            return await settled(self._in_thread, about, operation)
         value = await self.read(place, operation, absent=absent, scans=scans)
         if draw_ahead:
             self._groups.draw_ahead(place)
@@ -183,7 +200,12 @@ class Dispatch:
                         return outcome_of(study, call.operation)
             except StudyNotFound:
                 pass  # deleted meanwhile: there may be another of its name
-        return await in_thread(self._catalog, call)
+        return await self._in_thread(call.name, call)
+
+    async def _in_thread(self, name: str | None, work: Work[Value]) -> Outcome[Value]:
+        if name is not None:
+            await self._openings.of(name)
+        return await in_thread(self._catalog, work)
 
     async def _in_group(self, call: Call[Value]) -> Outcome[Value]:
         study = self._catalog.served(call.name)
@@ -194,5 +216,6 @@ class Dispatch:
         return await self._in_slot(call)
 
     async def _in_slot(self, call: Call[Value]) -> Outcome[Value]:
+        await self._openings.of(call.name)  # before it holds a slot that other studies may need
         async with self._slots.of(call.name):
             return await in_thread(self._catalog, call)

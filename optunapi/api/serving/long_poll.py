@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from starlette.types import Receive
 
+from optunapi.api.serving.openings import Openings
 from optunapi.api.serving.operations import Call, Outcome, in_thread, settled
 from optunapi.api.serving.wakeups import Wakeup, watched
 from optunapi.engine.catalog import Catalog
@@ -56,8 +57,9 @@ class _Waiting:
 class LongPoll:
     """The lines of one server's studies. To be used on its event loop alone."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, openings: Openings) -> None:
         self._catalog = catalog
+        self._openings = openings
         self._lines: dict[Line, list[Wakeup]] = {}
 
     async def ask(
@@ -145,6 +147,7 @@ class LongPoll:
             stop()
 
     async def _listen(self, name: str, wakeup: Wakeup) -> tuple[Feed, Listener]:
+        await self._openings.of(name)
         return await settled(
             in_thread, self._catalog, lambda catalog: (catalog.listen(name, wakeup),)
         )

@@ -25,7 +25,7 @@ async def summary(dispatch: Read, name: Name) -> Ok:
         snapshot, *commits = catalog.snapshot(name)
         return summarise(snapshot), *commits
 
-    return Ok(summary_of(await dispatch.read(CATALOG, figures)))
+    return Ok(summary_of(await dispatch.read(CATALOG, figures, about=name)))
 
 
 @routes.add("GET", "/studies/{name}/importances", ImportancesReply, "A number for each parameter")

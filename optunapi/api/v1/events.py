@@ -57,7 +57,7 @@ async def events(
     """What happens in a study, as server-sent events, each when it is committed."""
     wakeup = Wakeup()
     feed, stop = await dispatch.read(
-        CATALOG, lambda catalog: (catalog.listen(name, wakeup, keep_events=True),)
+        CATALOG, lambda catalog: (catalog.listen(name, wakeup, keep_events=True),), about=name
     )
     return _stream(feed, stop, wakeup, last_event_id)
 

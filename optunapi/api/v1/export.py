@@ -66,7 +66,7 @@ async def export(
     ] = "jsonl",
 ) -> StreamingResponse:
     """All trials of a study, as they are at one moment."""
-    snapshot = await dispatch.read(CATALOG, lambda catalog: catalog.snapshot(name))
+    snapshot = await dispatch.read(CATALOG, lambda catalog: catalog.snapshot(name), about=name)
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{name}.{file_format}"'}
     content = _csv(snapshot) if file_format == "csv" else _jsonl(snapshot)
     return StreamingResponse(content, headers=headers, media_type=MEDIA[file_format])

@@ -79,7 +79,7 @@ async def list_studies(
 async def create_study(dispatch: Manage, request: Request, name: NewName) -> Created | Ok:
     """Create a study, or see that it is there with this specification."""
     spec = await _spec(request)
-    created = await dispatch.change(CATALOG, lambda catalog: (catalog.put(name, spec),))
+    created = await dispatch.change(CATALOG, lambda catalog: (catalog.put(name, spec),), about=name)
     content = await _study(dispatch, name)
     return Created(content) if created else Ok(content)
 
@@ -112,7 +112,7 @@ async def delete_study(
     force: Annotated[bool, Query(description="Delete also while trials run.")] = False,
 ) -> NoContent:
     """Remove a study and its trials for good; its configuration file stays."""
-    await dispatch.change(CATALOG, lambda catalog: (catalog.delete(name, force=force),))
+    await dispatch.change(CATALOG, lambda catalog: (catalog.delete(name, force=force),), about=name)
     return NoContent()
 
 
@@ -123,7 +123,7 @@ async def fork_study(
     """A new study with this one's specification, or that of a configuration file of the new name,
     and the finished trials that fit it.
     """
-    await dispatch.change(CATALOG, lambda catalog: (catalog.fork(name, forked.name),))
+    await dispatch.change(CATALOG, lambda catalog: (catalog.fork(name, forked.name),), about=name)
     return Created(await _study(dispatch, forked.name))
 
 
@@ -139,7 +139,7 @@ async def best_trials(
 @routes.add("GET", "/studies/{name}/spec", SpecReply, "The specification", replies=SHOWN_SPEC)
 async def get_spec(dispatch: Read, request: Request, name: Name) -> Ok | Response:
     """The specification in force, and which were in force before; as YAML if that is accepted first."""
-    view = await dispatch.read(CATALOG, lambda catalog: catalog.spec_view(name))
+    view = await dispatch.read(CATALOG, lambda catalog: catalog.spec_view(name), about=name)
     accepted = request.headers.get("accept", "").split(",")[0].partition(";")[0].strip().lower()
     if accepted in YAML:
         return Response(yaml_of(view.spec), media_type=YAML[0], headers=NO_STORE)
@@ -158,12 +158,12 @@ async def get_spec(dispatch: Read, request: Request, name: Name) -> Ok | Respons
 async def set_spec(dispatch: Manage, request: Request, name: Name) -> Ok:
     """Put another specification in force, or go back to an earlier one. Trials that ran are kept."""
     wanted = await _spec(request, or_version=True)
-    await dispatch.change(CATALOG, lambda catalog: (catalog.set_spec(name, wanted),))
+    await dispatch.change(CATALOG, lambda catalog: (catalog.set_spec(name, wanted),), about=name)
     return Ok(await _study(dispatch, name))
 
 
 async def _study(dispatch: Dispatch, name: str) -> dict[str, Any]:
-    return study_of(await dispatch.read(CATALOG, lambda catalog: catalog.view(name)))
+    return study_of(await dispatch.read(CATALOG, lambda catalog: catalog.view(name), about=name))
 
 
 @overload
