@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from optunapi.storage import stores
+from optunapi.storage import open_storage
 from optunapi.storage.tables import sqlite
 from tests.api.wire import SPACE, wire_of
 from tests.support import until
@@ -42,13 +42,13 @@ def locked(database: Path) -> Iterator[None]:
 def openings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The databases that were opened, or tried, each as often as that happened."""
     found: list[str] = []
-    really_open = stores.open_storage
+    really_open = open_storage
 
     def noted(url: str, **options: bool) -> object:
         found.append(url.rsplit("/", 1)[1])
         return really_open(url, **options)
 
-    monkeypatch.setattr(stores, "open_storage", noted)
+    monkeypatch.setattr("optunapi.storage.stores.open_storage", noted)
     return found
 
 

@@ -37,7 +37,7 @@ BODIES: dict[str, Any] = {
 
 
 def body_of(method: str, path: str) -> Any:
-    return SPACE if method == "PUT" else BODIES.get(path) if method != "GET" else None
+    return SPACE if method == "PUT" else BODIES.get(path) if method in {"POST", "PATCH"} else None
 
 
 # Names
