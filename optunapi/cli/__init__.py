@@ -22,7 +22,7 @@ import click
 from optunapi.cli.artifacts import artifacts
 from optunapi.cli.check import check
 from optunapi.cli.demo import demo
-from optunapi.cli.output import json_option
+from optunapi.cli.output import Commands, json_option
 from optunapi.cli.reach import server_options
 from optunapi.cli.serve import serve
 from optunapi.cli.studies import fork
@@ -31,7 +31,7 @@ from optunapi.cli.tunnel import tunnel
 from optunapi.cli.upgrade import upgrade
 
 
-@click.group("optunapi", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("optunapi", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="optunapi", message="%(prog)s %(version)s")
 @server_options
 @json_option

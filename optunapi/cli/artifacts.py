@@ -49,7 +49,7 @@ def prune(study: str, older_than: float, keep_best: int) -> None:
     """
     if server := server_given():
         query = {"older_than": older_than, "keep_best": keep_best}
-        pruned = at_server(server, "DELETE", "studies", study, "artifacts", params=query)
+        pruned = at_server(server, "DELETE", "studies", study, "artifacts", query=query)
     else:
         pruned = _here(study, older_than, keep_best)
     if wants_json():

@@ -28,6 +28,12 @@ class CommandFailed(click.ClickException):
     exit_code = Exit.REFUSED
 
 
+class Interrupted(CommandFailed):
+    """Ctrl-C ended the command."""
+
+    exit_code = Exit.INTERRUPTED
+
+
 class ServerUnreachable(CommandFailed):
     """No server answers."""
 
@@ -38,6 +44,17 @@ class Forbidden(CommandFailed):
     """The server or the gateway does not permit it."""
 
     exit_code = Exit.NOT_PERMITTED
+
+
+class Commands(click.Group):
+    """A group of commands that Ctrl-C ends with the exit code that a shell expects."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
 
 
 def json_option(function: Decorated) -> Decorated:

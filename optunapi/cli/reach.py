@@ -4,12 +4,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 import click
 
 from optunapi.cli.output import CommandFailed, Forbidden, ServerUnreachable
-from optunapi.errors import AccessDenied, OptunAPIError, ServerUnavailable
+from optunapi.errors import (
+    AccessDenied,
+    ConfigInvalid,
+    OptunAPIError,
+    ServerUnavailable,
+    in_one_line,
+)
 
 if TYPE_CHECKING:
     from optunapi.client.client import Client
@@ -48,7 +53,7 @@ def server_given() -> "Server | None":
 
     An option takes precedence over the environment, and the environment over the default profile.
     """
-    from optunapi.client.profiles import named_server
+    from optunapi.client.profiles import named_server, token_in
 
     meta = click.get_current_context().meta
     url, profile, token_file = (
@@ -57,33 +62,34 @@ def server_given() -> "Server | None":
     if url is not None and profile is not None:
         raise click.UsageError("--url and --profile name a server each: give one of them.")
     try:
-        token = None if token_file is None else Path(token_file).expanduser().read_text().strip()
+        token = None if token_file is None else token_in(Path(token_file).expanduser())
         return named_server(url, token, profile)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
 
 
 @contextmanager
-def client_of_server() -> Iterator["Client"]:
-    """Return a client of the server that is named, else of the one at `LOCAL`, which tries things once.
+def client_of_server(server: "Server | None" = None) -> Iterator["Client"]:
+    """Return a client of a server, else of the one that is named, else of that at `LOCAL`.
+
+    It tries things once.
 
     Raises:
         CommandFailed: a request in the block is refused; the message has code and detail.
         ServerUnreachable: no server answers.
-        click.UsageError: a file in the block cannot be read or written.
+        click.UsageError: the URL is none, or a file in the block cannot be read or written.
     """
     from optunapi.client.client import Client
     from optunapi.client.profiles import LOCAL
 
-    server = server_given()
+    server = server or server_given()
     url, token = (LOCAL, None) if server is None else (server.url, server.token)
     try:
         yield Client(url, token, timeout=TIMEOUT_SECONDS, retry_for=0)
     except ServerUnavailable as error:
         raise ServerUnreachable(error.detail) from None
     except OptunAPIError as error:
-        failure = Forbidden if isinstance(error, AccessDenied) else CommandFailed
-        raise failure(f"{error.code}: {error.detail}") from None
+        raise _refused(error) from None
     except (OSError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
@@ -91,36 +97,16 @@ def client_of_server() -> Iterator["Client"]:
 def at_server(server: "Server", method: str, *path: str, **options: Any) -> Any:
     """Send a request to a server's v1 routes and return the JSON reply.
 
-    Raises:
-        CommandFailed: the server refused it; the message has code and detail.
-        ServerUnreachable: no server answers.
+    Raises: as `client_of_server`.
     """
-    import requests
+    with client_of_server(server) as client:
+        return client.connection.call(method, *path, **options)
 
-    url = server.url
-    headers = {"Authorization": f"Bearer {server.token}"} if server.token else {}
-    place = "/".join(quote(part, safe="") for part in path)
-    try:
-        response = requests.request(
-            method,
-            f"{url.rstrip('/')}/optunapi/v1/{place}",
-            timeout=TIMEOUT_SECONDS,
-            allow_redirects=False,
-            headers=headers,
-            **options,
-        )
-    except requests.RequestException as error:
-        raise ServerUnreachable(f"{url} cannot be reached: {error}") from None
-    try:
-        content = response.json()
-    except ValueError:
-        content = None
-    if response.ok and content is not None:
-        return content
-    if not isinstance(content, dict) or "code" not in content:
-        raise CommandFailed(f"{url} answers {response.status_code}, but is not an OptunAPI server")
-    failure = Forbidden if response.status_code in (401, 403) else CommandFailed
-    raise failure(f"{content['code']}: {content['detail']}")
+
+def _refused(error: OptunAPIError) -> CommandFailed:
+    errors = error.extra.get("errors") if isinstance(error, ConfigInvalid) else None
+    failure = Forbidden if isinstance(error, AccessDenied) else CommandFailed
+    return failure(f"{error.code}: {in_one_line(errors) if errors else error.detail}")
 
 
 @contextmanager
@@ -144,6 +130,6 @@ def catalog_here() -> Iterator["Catalog"]:
     try:
         yield catalog
     except OptunAPIError as error:
-        raise CommandFailed(f"{error.code}: {error.detail}") from None
+        raise _refused(error) from None
     finally:
         catalog.close()

@@ -27,7 +27,7 @@ def fork(old: str, new: str) -> None:
     if server is None:
         study = _here(old, new)
     else:
-        study = at_server(server, "POST", "studies", old, "fork", json={"name": new})
+        study = at_server(server, "POST", "studies", old, "fork", body={"name": new})
     if wants_json():
         print_json(study)
         return

@@ -56,6 +56,11 @@ class Client:
         return f"Client({self.url!r})"
 
     @property
+    def connection(self) -> Connection:
+        """The way to the server, for requests that no method here sends."""
+        return self._connection
+
+    @property
     def url(self) -> str:
         """The server's URL."""
         return self._connection.url

@@ -96,13 +96,23 @@ def _read_profile(name: str | None, token: str | None) -> Server | None:
     if own is not None:
         _warn_if_readable(path)
     elif "token_file" in found:
-        own = _token_in(Path(found["token_file"]).expanduser())
+        token_file = Path(found["token_file"]).expanduser()
+        _warn_if_readable(token_file)
+        own = token_in(token_file)
     return Server(url=found["url"], token=token or own)
 
 
-def _token_in(path: Path) -> str:
-    _warn_if_readable(path)
-    token = path.read_text(encoding="utf-8").strip()
+def token_in(path: Path) -> str:
+    """Return the token that a file contains.
+
+    Raises:
+        ValueError: it contains none.
+        OSError: it cannot be read.
+    """
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text: it should contain a token") from None
     if not token:
         raise ValueError(f"{path} is empty: it should contain a token")
     return token

@@ -140,7 +140,7 @@ def test_a_refusal_is_one_line_with_its_code_here_and_there(
 def test_an_address_where_no_server_answers_is_unreachable(run: Run) -> None:
     result = run("fork", "old", "new", "--url", f"http://127.0.0.1:{free_port()}")
     assert result.exit_code == 3
-    assert "cannot be reached" in result.stderr
+    assert "was not reached" in result.stderr
 
 
 def test_a_server_of_another_program_is_recognised(run: Run) -> None:
@@ -151,7 +151,7 @@ def test_a_server_of_another_program_is_recognised(run: Run) -> None:
         other.shutdown()
         thread.join()
     assert result.exit_code == 1
-    assert "is not an OptunAPI server" in result.stderr
+    assert "is not the reply of an OptunAPI server" in result.stderr
 
 
 @pytest.mark.parametrize("age", ["", "30", "1.5h", "2d"])
