@@ -1,7 +1,8 @@
 """The studies of one server: found, listed, created, forked, deleted and listened to by name."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,7 +142,8 @@ class Catalog:
         study = self.find(name)
         if study is None:
             return (unasked_view(name, self._studies.configured(name)),)
-        return study.view()
+        with _still_there():
+            return study.view()
 
     def snapshot(self, name: str) -> tuple[Snapshot, *tuple[Commit, ...]]:
         """The study with all its trials at this moment, asked from or not.
@@ -152,7 +154,8 @@ class Catalog:
         study = self.find(name)
         if study is None:
             return (Snapshot(study=name, spec=self._studies.configured(name)),)
-        return study.snapshot()
+        with _still_there():
+            return study.snapshot()
 
     def names(self) -> list[str]:
         """The sorted names of all studies, as URLs have them; some may turn out not to open."""
@@ -204,7 +207,8 @@ class Catalog:
                 # A study made anew under this name begins with its first trial.
                 is_begun = after is not None and (name, study.uid) == (after.slug, after.uid)
                 cursor = Cursor(number=after.number, by_number=True) if after and is_begun else None
-                views, commit = study.trials(selection, after=cursor, limit=limit - len(found))
+                with _still_there():
+                    views, commit = study.trials(selection, after=cursor, limit=limit - len(found))
             except (Superseded, StorageClosed):
                 raise  # it may succeed if it is tried again
             except (StudyNotFound, ConfigInvalid, StorageUnavailable):
@@ -221,12 +225,15 @@ class Catalog:
             return (unasked_view(name, self._studies.configured(name)),)
         try:
             return self.view(name)
+        except (Superseded, StorageClosed):
+            raise  # it may succeed if it is tried again
         except (DatabaseUnusable, StorageUnavailable) as error:
             fault = error.detail
         except (StudyNotFound, ConfigInvalid):
             raise
         except Exception:
-            # No study can break the list of the others.
+            # Whatever is wrong with one study, or with our code for it, the list has the others. Nothing is
+            # hidden: a request for the study itself raises the error, and the log has it here.
             logger.exception("study %s cannot be listed", name)
             fault = "the server failed to open this study; its log has the details"
         return (self._unread(name, stored, fault),)
@@ -293,7 +300,8 @@ class Catalog:
             spec = self._studies.configured(name)
             version = Version(spec_version=spec.version, since=None, first_trial=0)
             return (SpecView(spec=spec, source="file", versions=[version]),)
-        return study.spec_view()
+        with _still_there():
+            return study.spec_view()
 
     def set_spec(self, name: str, wanted: StudySpec | str) -> bool:
         """Put another specification in force, or the former one of a version; see `Study.follow`.
@@ -352,8 +360,9 @@ class Catalog:
         study = self.find(name)
         if study is None:
             return Origin(spec=self._studies.configured(name))
-        origin, commit = study.origin()
-        commit.result()
+        with _still_there():
+            origin, commit = study.origin()
+            commit.result()
         return origin
 
     def delete(self, name: str, *, force: bool) -> bool:
@@ -431,6 +440,19 @@ class Catalog:
         self.uploads.close()
         self._studies.close()
         self._stores.close()
+
+
+@contextmanager
+def _still_there() -> Iterator[None]:
+    """A block that uses a study just found. If it was deleted meanwhile, there may be another of its name.
+
+    Raises:
+        Superseded: it was deleted; another attempt finds what is there now.
+    """
+    try:
+        yield
+    except StudyNotFound as error:
+        raise Superseded(error.detail) from error
 
 
 def _refusal(commits: Sequence[Commit]) -> str | None:
