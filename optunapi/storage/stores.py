@@ -13,7 +13,7 @@ from optunapi.errors import OptunAPIError, StorageUnavailable
 from optunapi.storage.errors import DatabaseUnusable, StorageClosed, refusal_of
 from optunapi.storage.tables.contents import Contents, contents_of, signature_of
 from optunapi.storage.tables.ownership import Ownership
-from optunapi.storage.tables.schema import prepare_first
+from optunapi.storage.tables.schema import prepare_first, url_of
 from optunapi.storage.write_through import WriteThroughStorage, open_storage
 from optunapi.telemetry.emit import emit
 from optunapi.telemetry.events import FileRepaired, FileUnusable
@@ -208,7 +208,7 @@ class StudyFiles:
             found = self._files.setdefault(file, _File(self._folder / file))
         with found.lock:
             if found.storage is None:
-                found.storage = open_storage(f"sqlite:///{found.path}")
+                found.storage = open_storage(str(url_of(found.path)))
             found.n_users += 1
             return found.storage
 

@@ -21,7 +21,7 @@ from optunapi.storage.memory.model import Memory
 from optunapi.storage.memory.trials import TrialChanges
 from optunapi.storage.pending import Pending
 from optunapi.storage.tables.loading import Loader
-from optunapi.storage.tables.sqlite import Database
+from optunapi.storage.tables.sqlite import Database, log_kept, path_of
 from optunapi.storage.units import Unit, Units
 from optunapi.storage.writer import Writer
 
@@ -38,12 +38,13 @@ def open_storage(url: str, *, create: bool = True) -> "WriteThroughStorage":
         DatabaseOwned: another process has it open, or this one.
         DatabaseUnusable: it cannot be opened; the message says what to do.
     """
-    database = Database(url, create=create)
-    try:
-        storage = WriteThroughStorage(database)
-    except BaseException:
-        database.close()
-        raise
+    with log_kept(path_of(url)):
+        database = Database(url, create=create)
+        try:
+            storage = WriteThroughStorage(database)
+        except BaseException:
+            database.close()
+            raise
     with _open_lock:
         _open[storage.url] = storage
     return storage

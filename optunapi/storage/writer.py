@@ -252,18 +252,18 @@ class Writer:
         """
         self._connection.close()
         self._connection = self._database.connect()
-        self._database.flush(self._connection)
-        self._connection.begin(write=True)
-        self._connection.execute(self._database.statements.rewrite_version, [()])
-        self._connection.commit()
-        self._connection.begin(write=False)
         if suspects is None:
+            # Read before anything is written: another file may have been put in the place, a damaged one.
+            self._connection.begin(write=False)
             everything = self._loader.everything(self._connection)
+            self._connection.rollback()
             with self._memory.lock:
                 self._memory.reset(*everything)
-        else:
-            self._take_in_foreign_writes(suspects)
-        self._connection.rollback()
+        self._database.flush(self._connection)
+        self._connection.begin(write=True)
+        self._take_in_foreign_writes(suspects or set())
+        self._connection.execute(self._database.statements.rewrite_version, [()])
+        self._connection.commit()
         with self._memory.lock:
             self._memory.refuse(None)
 

@@ -110,6 +110,24 @@ def test_a_file_that_is_no_database_is_listed_with_the_reason_and_not_touched(ho
     assert sorted(os.listdir(home / "db")) == ["folder.db", "link.db", "other.db", "text.db"]
 
 
+@pytest.mark.parametrize("name", ["feature%2Fx", "a?b", "a#b", "100%", "%41", "a b+c", "ü;&='"])
+def test_a_path_is_a_path_whatever_characters_it_has(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    home, elsewhere = tmp_path / name, tmp_path_factory.mktemp("elsewhere")
+    for folder in ("db", "config"):
+        (home / folder).mkdir(parents=True)
+    (elsewhere / "db").mkdir()
+    stored(elsewhere, "m.db", "m").rename(home / "db" / f"{name}.db")
+    (home / "config" / "n.yaml").write_text(LINE)
+    for number in range(2):
+        with wire_of(home) as wire:
+            assert wire.ask("n")["number"] == number
+            assert wire.ask("m")["number"] == 3 + number
+    assert os.listdir(tmp_path) == [name]
+    assert sorted(os.listdir(home / "db")) == sorted([f"{name}.db", "n.db"])
+
+
 def test_a_look_at_an_empty_file_leaves_it_empty(home: Path) -> None:
     (home / "db" / "m.db").touch()
     with wire_of(home) as wire:

@@ -50,17 +50,31 @@ def contents_of(path: Path) -> Contents:
             return Contents(fault=DatabaseUnusable(f"{path.name} is not a file", file=path.name))
         if not path.stat().st_size:
             return Contents()
-        # Only SQLite may open the file: closing it any other way would drop the locks that this process has
-        # on it, and another process would delete the log that is being written.
-        # With no log to read, SQLite need not make the two files that a database in WAL mode has.
-        is_closed = not any(os.path.exists(f"{path}{log}") for log in ("-wal", "-journal"))
-        mode = "mode=ro&immutable=1" if is_closed else "mode=ro"
-        location = f"{path.as_uri()}?{mode}"
-        with closing(sqlite3.connect(location, uri=True, timeout=LOCKED_SECONDS)) as connection:
-            return _contents(connection, path.name)
+        log, memory, journal = (
+            os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-shm", "-journal")
+        )
+        if not (log and memory):
+            # Without the log, SQLite does not make the two files that a database in WAL mode has.
+            found = _look(path, "mode=ro&immutable=1")
+            # What a killed writer left, a log alone or a journal, cannot be read without a change. It hardly
+            # ever holds the schema: of a file that will be refused it stays.
+            if not (log or journal) or isinstance(found.fault, DatabaseUnusable):
+                return found
+        return _look(path, "mode=ro")
     except FileNotFoundError:
         return Contents()
-    except (*SQLITE_ERRORS, OSError) as error:
+    except OSError as error:
+        return Contents(fault=refusal_of(path.name, error))
+
+
+def _look(path: Path, mode: str) -> Contents:
+    # Only SQLite may open the file: closing it any other way would drop the locks that this process has on
+    # it, and another process would delete the log that is being written.
+    location = f"{path.as_uri()}?{mode}"
+    try:
+        with closing(sqlite3.connect(location, uri=True, timeout=LOCKED_SECONDS)) as connection:
+            return _contents(connection, path.name)
+    except SQLITE_ERRORS as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
             return Contents(studies={path.stem: {}})  # opening it undoes what a killed writer left
         return Contents(fault=refusal_of(path.name, error))

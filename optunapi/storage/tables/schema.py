@@ -12,7 +12,7 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import RDBStorage
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
 from optunapi.errors import OptunAPIError
@@ -42,12 +42,17 @@ def prepare(path: Path) -> Statements:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rwc", uri=True)) as connection:
             if not is_current(connection, path.name):
                 connection.executescript(_script())
-        return _statements_for(create_engine(f"sqlite:///{path}", poolclass=NullPool))
+        return _statements_for(create_engine(url_of(path), poolclass=NullPool))
     except OptunAPIError:
         raise
     except Exception as error:  # of SQLAlchemy, sqlite3, Alembic or Optuna
         cause = error.__cause__
         raise refusal_of(path.name, cause if isinstance(cause, Exception) else error) from error
+
+
+def url_of(path: Path) -> URL:
+    """The URL of a SQLite file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path))
 
 
 def is_current(connection: sqlite3.Connection, file: str) -> bool:

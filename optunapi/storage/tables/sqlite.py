@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from optunapi.storage.errors import SQLITE_ERRORS, DatabaseUnusable, refusal_of
 from optunapi.storage.tables.ownership import Ownership
-from optunapi.storage.tables.schema import prepare
+from optunapi.storage.tables.schema import prepare, url_of
 
 BUSY_SECONDS = 10.0
 POLL_SECONDS = 0.001
@@ -26,16 +27,21 @@ class Connection:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._has_log = False
         self._data_version: int | None = None
 
     def begin(self, *, write: bool) -> bool:
         """Begin a transaction; True if others committed since the last one began here.
 
-        With `write`, nobody else can commit until it ends.
+        With `write`, nobody else can commit until it ends. The first such transaction puts the file in WAL
+        mode: until then the file is as it was.
         """
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
+                if write and not self._has_log:
+                    self._connection.execute("PRAGMA journal_mode=WAL").fetchone()
+                    self._has_log = True
                 self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
                 break
             except sqlite3.OperationalError as error:
@@ -78,7 +84,7 @@ class Connection:
 
 
 class Database:
-    """A SQLite file in Optuna's schema and in WAL mode. This process owns it until `close`.
+    """A SQLite file in Optuna's schema. This process owns it until `close`.
 
     A file that is absent is created, with Optuna's schema, unless `create` is False.
 
@@ -90,7 +96,7 @@ class Database:
 
     def __init__(self, url: str, *, create: bool) -> None:
         self._path = path = path_of(url)
-        self.url = f"sqlite:///{path}"
+        self.url = str(url_of(path))
         self.name = path.name
         if not (create or path.is_file()):
             raise DatabaseUnusable(f"there is no database {path.name}")
@@ -115,14 +121,17 @@ class Database:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            connection.execute("PRAGMA journal_mode=WAL").fetchone()
-            connection.execute("PRAGMA synchronous=FULL")
-            # A read-only file is opened, and even locked, without complaint: writing raises.
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(self.statements.rewrite_version)
-            connection.execute("ROLLBACK")
-            connection.execute("PRAGMA busy_timeout=0")
-            self._inode = _inode(self._path)
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+                # A read-only file is opened, and even locked, without complaint: writing raises.
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(self.statements.rewrite_version)
+                connection.execute("ROLLBACK")
+                connection.execute("PRAGMA busy_timeout=0")
+                self._inode = _inode(self._path)
+            except BaseException:
+                connection.close()
+                raise
         except (*SQLITE_ERRORS, OSError) as error:
             raise refusal_of(self.name, error) from error
         return Connection(connection)
@@ -147,6 +156,23 @@ class Database:
     def close(self) -> None:
         """Let another process open the file."""
         self._ownership.release()
+
+
+@contextmanager
+def log_kept(path: Path) -> Iterator[None]:
+    """Keep the log that a killed process left until the block ends: of a refused file it stays for good.
+
+    SQLite moves the log into the file, and removes it, when the last connection to the file is closed. It
+    leaves the log if that connection cannot write, so the block has one that is closed last.
+    """
+    with ExitStack() as stack:
+        if os.path.exists(f"{path}-wal"):
+            with suppress(
+                *SQLITE_ERRORS
+            ):  # opening the file in the block says what is wrong with it
+                reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+                stack.enter_context(closing(reader)).execute("SELECT * FROM sqlite_master").close()
+        yield
 
 
 def path_of(url: str) -> Path:
