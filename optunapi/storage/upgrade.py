@@ -118,7 +118,7 @@ def _migrate(url: str) -> None:
     # Where the root logger has no handler, Alembic gives it one that writes to stderr.
     logging.root.addHandler(silent)
     try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        with warnings.catch_warnings(action="ignore"):  # of old distributions, and large values
             storage = RDBStorage(url, skip_compatibility_check=True, skip_table_creation=True)
             try:
                 storage.upgrade()
