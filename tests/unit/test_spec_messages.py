@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -109,6 +110,15 @@ def random_values(dice: random.Random) -> Iterator[Any]:
         yield dice.choice([word, number, [word, number], {word: number}, [[word]], {"type": word}])
 
 
+def forms(value: Any) -> Iterator[str]:
+    """How an error may show a value: as it is, as a name, or as the number that it spells."""
+    yield quoted(value)
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        yield quoted(str(value))
+        with suppress(ValueError, OverflowError):
+            yield str(float(value))
+
+
 def names_key_and_value(path: tuple[Any, ...], wrong: Any, errors: list[dict[str, Any]]) -> bool:
     """Whether an error is at the changed value, or beside it, and shows it or a part of it."""
     place = {str(part) for part in path[:2]}
@@ -116,7 +126,7 @@ def names_key_and_value(path: tuple[Any, ...], wrong: Any, errors: list[dict[str
     if path[0] == "parameters":  # another part of the file may rest on a parameter
         near = near or errors
     said = " ".join(error["reason"] for error in near)
-    return any(quoted(part) in said for part in (wrong, *parts(wrong))) or (
+    return any(form in said for part in (wrong, *parts(wrong)) for form in forms(part)) or (
         # What is wrong is that something is not there.
         any(words in said for words in MISSING)
     )
