@@ -117,6 +117,7 @@ def forms(value: Any) -> Iterator[str]:
         yield quoted(str(value))
         with suppress(ValueError, OverflowError):
             yield str(float(value))
+            yield str(value).strip()
 
 
 def names_key_and_value(path: tuple[Any, ...], wrong: Any, errors: list[dict[str, Any]]) -> bool:
