@@ -1,7 +1,8 @@
-"""The studies that are in memory: opened on first use, closed when idle.
+"""The studies that are in memory: opened on first use, closed when idle or to make room.
 
-Each look-up compares the study's configuration file with the one applied last, and applies a changed
-one before the study is used.
+A bounded number is open, since each has files open and its trials in memory. What a closed study's file
+does not hold is kept here: until when its trials are leased. Each look-up compares the study's
+configuration file with the one applied last, and applies a changed one before the study is used.
 """
 
 from collections.abc import Sequence
@@ -14,10 +15,12 @@ from optunapi.engine.config_files import Config, ConfigFiles
 from optunapi.engine.creation import create_study
 from optunapi.engine.fork import Origin
 from optunapi.engine.identity import NewId, identify
+from optunapi.engine.leases import Leases
 from optunapi.engine.metric_names import name_objectives
 from optunapi.engine.named_locks import NamedLocks
 from optunapi.engine.names import NAME, not_found, slug_in_file, slug_of
 from optunapi.engine.records import SPEC
+from optunapi.engine.room import room_for_studies
 from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.model import StudySpec
@@ -27,9 +30,11 @@ from optunapi.engine.state.state import Clock, StudyState
 from optunapi.engine.store import Store, StoredStudy, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import Removed
-from optunapi.errors import StorageUnavailable, StudyNotFound
+from optunapi.errors import ConfigInvalid, StorageUnavailable, StudyNotFound
 from optunapi.telemetry.emit import emit
 from optunapi.telemetry.events import StudyOpened, StudyUnavailable
+
+WOKEN_A_SWEEP = 16
 
 
 class _Open(NamedTuple):
@@ -38,6 +43,14 @@ class _Open(NamedTuple):
     study: Study
     config: Config | None
     file: str
+
+
+class _Resting(NamedTuple):
+    """What is kept of a study that was closed with running trials: it is opened again when one is due."""
+
+    uid: str
+    leases: Leases
+    due: float | None
 
 
 class OpenStudies:
@@ -51,7 +64,9 @@ class OpenStudies:
         self._stores = stores
         self._clock = clock
         self._new_id = new_id
+        self.max_open = room_for_studies()
         self._open: dict[str, _Open] = {}
+        self._resting: dict[str, _Resting] = {}
         self._feeds: dict[str, Feed] = {}
         self.all_events = Feed(first_id=int(clock() * 1e6))
         self._has_ended_events = False
@@ -167,6 +182,7 @@ class OpenStudies:
         history: Sequence[FrozenTrial] = (),
     ) -> Study:
         """A new study; see `create_study`."""
+        self._make_room()
         now, (store, file) = self._clock(), self._stores.for_new(name)
         try:
             study_id = create_study(
@@ -184,6 +200,7 @@ class OpenStudies:
     def _load(self, name: str, stored: StoredStudy, config: Config | None) -> Study | None:
         if stored.fault is not None:
             raise stored.fault.again()
+        self._make_room()
         try:
             found = self._stores.use(stored)
         except StorageUnavailable as error:
@@ -205,18 +222,21 @@ class OpenStudies:
     ) -> Study:
         sampler, engine = spec.sampler["name"], engine_of(spec.problem)
         emit(StudyOpened(study=own_name, sampler=sampler, engine=engine))
+        uid = identify(store, study_id, name, self._new_id)
+        rested = self._resting.pop(name, None)
         name_objectives(store, study_id, spec)
         state = StudyState(
             store,
             study_id,
             name=own_name,
             slug=name,
-            uid=identify(store, study_id, name, self._new_id),
+            uid=uid,
             spec=spec,
             clock=self._clock,
             new_id=self._new_id,
             feed=self.feed(name),
             all_events=self.all_events,
+            leases=rested.leases if rested is not None and rested.uid == uid else None,
         )
         return Study(state)
 
@@ -266,7 +286,8 @@ class OpenStudies:
                 study.feed.close()
                 continue
             if study.idle_for() >= idle_seconds and not self._locks.is_held(name):
-                self._close_idle(name, study, idle_seconds)
+                self._close(name, study, idle_seconds)
+        self._wake_due()
         for name in [name for name in list(self._feeds) if name not in self._open]:
             if self._locks.is_held(name):
                 continue  # opening it may take long, and the other studies have deadlines
@@ -277,15 +298,53 @@ class OpenStudies:
         n_closed, self._n_closed = self._n_closed, 0
         return n_closed
 
-    def _close_idle(self, name: str, study: Study, idle_seconds: float) -> None:
+    def _make_room(self) -> None:
+        """Close what was not used for the longest time until another study may be opened.
+
+        Studies with listeners stay open, since they follow it. The caller may hold a study's lock.
+        """
+        if len(self._open) < self.max_open:
+            return
+        by_use = sorted(self._open.items(), key=lambda item: item[1].study.last_use)
+        for name, (study, _, _) in by_use:
+            if len(self._open) < self.max_open:
+                return
+            # A lock that is held is not waited for: its holder may be here too, and wait for ours.
+            if not study.feed.has_listeners and not self._locks.is_held(name):
+                self._close(name, study)
+
+    def _close(self, name: str, study: Study, idle_seconds: float | None = None) -> None:
+        """Close a study, if it is idle still; without `idle_seconds`, if it has no listeners still."""
         with self.lock(name):
-            # It may have been used, or closed, since it was looked at.
-            if self.get(name) is study and study.idle_for() >= idle_seconds:
+            if idle_seconds is not None:
+                may_close = study.idle_for() >= idle_seconds
+            else:
+                may_close = not study.feed.has_listeners
+            if self.get(name) is study and may_close:
+                try:
+                    leases, due = study.rest()
+                except (StorageUnavailable, StudyNotFound):
+                    return  # the next request for the study deals with it
                 file = self._open[name].file
+                if len(leases) or due is not None:
+                    self._resting[name] = _Resting(study.uid, leases, due)
                 self._forget(name)
                 # A request that found the study just before gets StorageClosed: it looks the study
                 # up again, which opens it.
                 self._stores.release(file)
+
+    def _wake_due(self) -> None:
+        """Open studies whose leases or time-outs are due, a few at a time: others need the room too."""
+        now = self._clock()
+        due = [name for name, each in list(self._resting.items()) if each.due and each.due <= now]
+        for name in due[:WOKEN_A_SWEEP]:
+            try:
+                study = self.find(name, create=False)
+                if study is not None:
+                    study.apply_deadlines()
+            except (ConfigInvalid, StorageUnavailable, StudyNotFound):
+                pass  # the next request for the study reports it
+            self._resting.pop(name, None)
 
     def _forget(self, name: str) -> None:
         del self._open[name]

@@ -8,6 +8,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from optunapi.engine.fork import Origin, origin_of
+from optunapi.engine.leases import Leases
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.importances import Importances, place_of
@@ -113,6 +114,17 @@ class Study:
     def idle_for(self) -> float:
         """Seconds since the last change; 0 while there is a lease, a time-out or a listener."""
         return self._state.idle_for()
+
+    @property
+    def last_use(self) -> float:
+        """When it was opened or changed last, in seconds since the epoch."""
+        return self._state.last_use
+
+    def rest(self) -> tuple[Leases, float | None]:
+        """Its leases, and when the first lease or time-out is due: for when it is opened again."""
+        with self._state.unit():
+            deadlines = self._state.deadlines
+            return deadlines.leases, deadlines.next()
 
     # The life of a trial
 

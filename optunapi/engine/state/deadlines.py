@@ -12,8 +12,8 @@ from optunapi.engine.records import TrialRecord
 class Deadlines:
     """The leases and time-outs of one study's running trials."""
 
-    def __init__(self) -> None:
-        self.leases = Leases()
+    def __init__(self, leases: Leases | None = None) -> None:
+        self.leases = leases or Leases()
         self.timeouts = DueTimes()
 
     def begin(self, number: int, record: TrialRecord, timeout: float | None, now: float) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Unpack
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.identity import NewId, stored_uid
+from optunapi.engine.leases import Leases
 from optunapi.engine.limits import FinishedReason, Usage, finished_reason, meets_target
 from optunapi.engine.metric_names import METRIC_NAMES, metric_names_of, name_objectives
 from optunapi.engine.names import slug_of
@@ -78,6 +79,7 @@ class StudyState:
         new_id: NewId,
         feed: Feed | None = None,
         all_events: Feed | None = None,
+        leases: Leases | None = None,
     ) -> None:
         self.store = store
         self.id = study_id
@@ -93,7 +95,7 @@ class StudyState:
         self.relative: dict[int, Relative] = {}  # of open trials, see `trials.suggest`
         self.opened_at = clock()
         self.last_activity_at: float | None = None
-        self.deadlines = Deadlines()
+        self.deadlines = Deadlines(leases)
         self.new_id = new_id
         self._read_names(store.get_study_system_attrs(study_id), spec)
         self._apply(spec, StudyRecord())
@@ -291,7 +293,12 @@ class StudyState:
         """Seconds since the last change; 0 while there is a lease, a time-out or a listener."""
         if len(self.deadlines) or self.feed.has_listeners:
             return 0.0
-        return self.clock() - max(self.opened_at, self.last_activity_at or 0.0)
+        return self.clock() - self.last_use
+
+    @property
+    def last_use(self) -> float:
+        """When it was opened or changed last."""
+        return max(self.opened_at, self.last_activity_at or 0.0)
 
     def due_in(self) -> float | None:
         """Seconds until time alone may change what an ask gets, or None if it does not."""
