@@ -22,6 +22,19 @@ def scaled(usual: int, soak: int) -> int:
     return soak if SOAK else usual
 
 
+@contextmanager
+def in_zone(zone: str) -> Iterator[None]:
+    """Run the block with the local time of another zone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            yield
+        finally:
+            patch.undo()
+            time.tzset()
+
+
 def missing(reason: str) -> NoReturn:
     """Skip a test that needs a component that is missing; fail it with OPTUNAPI_REQUIRE_ALL=1."""
     if os.environ.get("OPTUNAPI_REQUIRE_ALL") == "1":

@@ -17,7 +17,7 @@ from optunapi.client.optuna_types.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optunapi.client.optuna_types.frozen import FrozenTrial, local_time
+from optunapi.client.optuna_types.frozen import FrozenTrial, time_of
 from optunapi.client.optuna_types.scalars import number_of, shown, unwrapped
 from optunapi.client.trial_handle import TrialHandle
 from optunapi.errors import ValueInvalid
@@ -77,7 +77,7 @@ class Trial:
     @property
     def datetime_start(self) -> datetime | None:
         """When this attempt began: naive, local time."""
-        return local_time(self._handle.document["started_at"])
+        return time_of(self._handle.document["started_at"])
 
     @property
     def attempt(self) -> int:

@@ -6,7 +6,7 @@ The encodings are those of Optuna 5.0:
 - A parameter is a float, its distribution's internal representation.
 - An infinite objective or intermediate value is null, with a type beside it.
 - An attribute is JSON as Python writes it, with NaN and Infinity.
-- A time is in UTC, where a FrozenTrial has local time.
+- A time is in UTC, where a FrozenTrial has local time: see `local_times`.
 """
 
 import copy
@@ -29,6 +29,7 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.local_times import local_time, utc_time
 from optunapi.steps import high_to_write, last_step
 
 STATES: Mapping[str, TrialState] = {state.name: state for state in TrialState}
@@ -62,20 +63,22 @@ _NOT_FINITE: Mapping[str, float] = {"INF_POS": math.inf, "INF_NEG": -math.inf, "
 
 def to_utc(time: datetime | None) -> datetime | None:
     """A FrozenTrial's naive local time as naive UTC."""
-    return None if time is None else time.astimezone(UTC).replace(tzinfo=None)
+    return None if time is None else utc_time(time).replace(tzinfo=None)
 
 
 def to_local(time: datetime | None) -> datetime | None:
     """The inverse of `to_utc`."""
-    return None if time is None else time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+    return None if time is None else local_time(time.replace(tzinfo=UTC))
 
 
 class LocalTimes:
-    """`to_local` for very many times, most of them close to the one before: it remembers the offset."""
+    """`to_local` for very many times, most of them close to the one before: it remembers offsets."""
 
     def __init__(self) -> None:
-        self._offsets: dict[datetime, timedelta] = {}  # by quarter of an hour
-        self._quarter, self._offset = datetime.max, timedelta()  # the latest one
+        self._offsets: dict[
+            datetime, tuple[timedelta, int]
+        ] = {}  # and the fold, by quarter of an hour
+        self._quarter, self._offset, self._fold = datetime.max, timedelta(), 0  # the latest one
 
     def of(self, time: datetime | None) -> datetime | None:
         """The local time of a naive UTC time."""
@@ -83,15 +86,16 @@ class LocalTimes:
             return None
         if not _NO_TIME <= time - self._quarter < _QUARTER:
             self._find_offset(time)
-        return time + self._offset
+        local = time + self._offset
+        return local.replace(fold=1) if self._fold else local
 
     def _find_offset(self, time: datetime) -> None:
         minute = time.minute - time.minute % 15  # clocks change at quarters of an hour
         quarter = time.replace(minute=minute, second=0, microsecond=0)
         if quarter not in self._offsets:
-            local = quarter.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
-            self._offsets[quarter] = local - quarter
-        self._quarter, self._offset = quarter, self._offsets[quarter]
+            local = local_time(quarter.replace(tzinfo=UTC))
+            self._offsets[quarter] = local - quarter, local.fold
+        self._quarter, (self._offset, self._fold) = quarter, self._offsets[quarter]
 
 
 def normal_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +17,7 @@ from optuna.trial import create_trial
 from optunapi.api.v1.export import CHUNK, FORMULA, cell_of
 from tests.api.conftest import Refused
 from tests.api.wire import SPACE, Wire
-from tests.support import scaled
+from tests.support import in_zone, scaled
 
 
 def export(wire: Wire, name: str, file_format: str) -> httpx.Response:
@@ -153,21 +152,14 @@ def test_a_parameter_that_only_the_queue_has_gets_a_column(wire: Wire) -> None:
     assert row["params_late"] == "null"
 
 
-def test_the_duration_counts_an_hour_that_the_clock_was_set_back(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "America/New_York")
-    time.tzset()
-    try:
+def test_the_duration_counts_an_hour_that_the_clock_was_set_back(wire: Wire) -> None:
+    with in_zone("America/New_York"):
         name = wire.put()
         item = {"params": {"x": 1, "n": 1}, "value": 1, "started_at": "2026-11-01T05:30:00Z"}
         items = [{**item, "finished_at": "2026-11-01T07:30:00.250Z"}]
         wire.ok("POST", f"/studies/{name}/import", json={"items": items})
         (row,) = table(wire, name)
         assert row["duration"] == "7200.25"
-    finally:
-        monkeypatch.undo()
-        time.tzset()
 
 
 def read_cell(cell: str) -> Any:

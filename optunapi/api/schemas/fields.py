@@ -15,6 +15,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from optunapi.local_times import utc_time
+
 Scalar = str | int | float | bool | None
 
 
@@ -110,9 +112,7 @@ def time_of(value: datetime | float | None) -> str | None:
     """A time as RFC 3339 in UTC, from seconds since the epoch or from Optuna's local naive time."""
     if value is None:
         return None
-    moment = (
-        value.astimezone(UTC) if isinstance(value, datetime) else datetime.fromtimestamp(value, UTC)
-    )
+    moment = utc_time(value) if isinstance(value, datetime) else datetime.fromtimestamp(value, UTC)
     # Milliseconds are easier to read, but what is shown must be what is stored.
     digits = "microseconds" if moment.microsecond % 1000 else "milliseconds"
     return moment.isoformat(timespec=digits).replace("+00:00", "Z")

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -22,6 +21,7 @@ from optunapi.api.serving.dispatch import CATALOG
 from optunapi.api.v1.parameters import Name, v1_routes
 from optunapi.engine.reports.snapshot import Snapshot
 from optunapi.engine.values import TrialView
+from optunapi.local_times import time_between
 
 routes = v1_routes("studies")
 
@@ -143,11 +143,8 @@ class Columns:
         values = dict(zip(self.objectives, trial.values or (), strict=False))
         last = {name: shown[name] for name in LAST_COLUMNS if shown.get(name) is not None}
         if trial.datetime_start is not None and trial.datetime_complete is not None:
-            # Optuna's times are local ones: where the clock is set back, their difference is wrong.
-            began, ended = (
-                each.astimezone(UTC) for each in (trial.datetime_start, trial.datetime_complete)
-            )
-            last["duration"] = (ended - began).total_seconds()
+            took = time_between(trial.datetime_start, trial.datetime_complete)
+            last["duration"] = took.total_seconds()
         return [
             cell_of(trial.number),
             shown["state"],

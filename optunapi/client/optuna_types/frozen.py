@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from optunapi.client.optuna_types.distributions import Distribution
 from optunapi.client.optuna_types.states import TrialState
+from optunapi.local_times import local_time, time_between
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +57,8 @@ class FrozenTrial:
                 int(step): math.nan if value is None else value
                 for step, value in document["intermediate_values"].items()
             },
-            datetime_start=local_time(document["started_at"]),
-            datetime_complete=local_time(document["finished_at"]),
+            datetime_start=time_of(document["started_at"]),
+            datetime_complete=time_of(document["finished_at"]),
             constraints=document["constraints"],
             user_attrs=document["user_attrs"],
             worker=document["worker"],
@@ -90,11 +91,9 @@ class FrozenTrial:
         """The time from start to end, if the trial is finished."""
         if self.datetime_start is None or self.datetime_complete is None:
             return None
-        return self.datetime_complete - self.datetime_start
+        return time_between(self.datetime_start, self.datetime_complete)
 
 
-def local_time(text: str | None) -> datetime | None:
+def time_of(text: str | None) -> datetime | None:
     """Return a time on the wire as Optuna has it: naive and local."""
-    if text is None:
-        return None
-    return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
+    return None if text is None else local_time(datetime.fromisoformat(text))

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from statistics import fmean, median
 
 from optuna.trial import FrozenTrial, TrialState
@@ -12,6 +13,7 @@ from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.snapshot import Snapshot
 from optunapi.engine.state.best import is_feasible
 from optunapi.engine.state.tally import counts_as_failure
+from optunapi.local_times import time_between
 
 MAX_CURVE_POINTS = 500
 MAX_REASONS = 100
@@ -83,9 +85,11 @@ def summarise(snapshot: Snapshot) -> Summary:
         if trial.state != TrialState.FAIL or counts_as_failure(trial, TrialRecord.of(trial))
     ]
     durations = [
-        trial.duration.total_seconds()
+        time_between(trial.datetime_start, trial.datetime_complete).total_seconds()
         for trial in finished
-        if trial.state == TrialState.COMPLETE and trial.duration is not None
+        if trial.state == TrialState.COMPLETE
+        and trial.datetime_start is not None
+        and trial.datetime_complete is not None
     ]
     best = snapshot.best[0] if snapshot.best and len(snapshot.spec.objectives) == 1 else None
     return Summary(
@@ -125,7 +129,7 @@ def _best_curve(snapshot: Snapshot, finished: Iterable[FrozenTrial]) -> list[Imp
         return []
     sign = 1.0 if snapshot.spec.objectives[0].direction == "minimize" else -1.0
     complete = [
-        (trial.datetime_complete, trial.number, trial.values[0])
+        (trial.datetime_complete.timestamp(), trial.number, trial.values[0])
         for trial in finished
         if trial.state == TrialState.COMPLETE
         and trial.datetime_complete is not None
@@ -135,7 +139,7 @@ def _best_curve(snapshot: Snapshot, finished: Iterable[FrozenTrial]) -> list[Imp
     curve: list[Improvement] = []
     for time, number, value in sorted(complete):
         if not curve or sign * value < sign * curve[-1].value:
-            curve.append(Improvement(number=number, value=value, finished_at=time.timestamp()))
+            curve.append(Improvement(number=number, value=value, finished_at=time))
     if len(curve) <= MAX_CURVE_POINTS:
         return curve
     # Evenly spaced, with the first point and the last, which is the best.
@@ -147,7 +151,8 @@ def _time_to(best: FrozenTrial, trials: Iterable[FrozenTrial]) -> float | None:
     starts = [trial.datetime_start for trial in trials if trial.datetime_start is not None]
     if best.datetime_complete is None or not starts:
         return None
-    return (best.datetime_complete - min(starts)).total_seconds()
+    first = min(starts, key=datetime.timestamp)
+    return time_between(first, best.datetime_complete).total_seconds()
 
 
 def _workers(snapshot: Snapshot) -> list[Worker]:

@@ -523,9 +523,12 @@ class StudyState:
         for trial in trials:
             self._count(None, trial)
         times = [
-            t for trial in trials for t in (trial.datetime_start, trial.datetime_complete) if t
+            t.timestamp()
+            for trial in trials
+            for t in (trial.datetime_start, trial.datetime_complete)
+            if t
         ]
-        self.last_activity_at = max(times).timestamp() if times else record.created_at
+        self.last_activity_at = max(times, default=record.created_at)
         former, self.deadlines = self.deadlines.leases, Deadlines()
         for trial in self.running():
             known, timeout = former.get(trial.number), self.limits.trial_timeout

@@ -140,12 +140,18 @@ def assert_database_equals_memory(storage: WriteThroughStorage) -> None:
 
 
 def plain(trial: FrozenTrial) -> dict[str, str]:
-    """A trial as text, in which NaN equals NaN and 1, 1.0 and True differ."""
+    """A trial as text, in which NaN equals NaN and 1, 1.0 and True differ.
+
+    Times are without the fold, which Optuna drops when it reads them.
+    """
     plain = {
         key: sorted(value.items()) if isinstance(value, dict) and key != "_params" else value
         for key, value in vars(trial).items()
     }
-    return {key: repr(value) for key, value in plain.items()}
+    return {
+        key: repr(value.replace(fold=0) if isinstance(value, datetime) else value)
+        for key, value in plain.items()
+    }
 
 
 def assert_kept_is_true(storage: WriteThroughStorage, study_id: int) -> None:

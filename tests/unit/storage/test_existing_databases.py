@@ -3,7 +3,6 @@
 import gc
 import math
 import os
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from optunapi.errors import StorageUnavailable
 from optunapi.storage import DatabaseUnusable, WriteThroughStorage, open_storage
 from optunapi.storage.encoding import LocalTimes, to_local
 from optunapi.storage.tables.schema import KNOWN_VERSIONS
+from tests.support import in_zone
 from tests.unit.storage.support import (
     MINIMIZE,
     assert_database_equals_memory,
@@ -68,12 +68,9 @@ def written_by_optuna(url: str) -> None:
 
 
 @pytest.fixture
-def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", request.param)
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def zone(request: pytest.FixtureRequest) -> Iterator[None]:
+    with in_zone(request.param):
+        yield
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/St_Johns"], indirect=True)
