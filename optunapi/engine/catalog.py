@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -257,7 +257,8 @@ class Catalog:
         """Log what is wrong with files that nobody asked for yet."""
         self._looked_at = self._clock()
         self._configs.invalid(LOOK_SECONDS)
-        self._studies.all_stored()
+        with suppress(StorageUnavailable):  # the next request for a study reports it
+            self._studies.all_stored()
 
     def put(self, name: str, spec: StudySpec) -> bool:
         """Create a study with this specification; False if there already is one with the same.

@@ -30,7 +30,7 @@ from optunapi.engine.state.state import Clock, StudyState
 from optunapi.engine.store import Store, StoredStudy, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import Removed
-from optunapi.errors import ConfigInvalid, StorageUnavailable, StudyNotFound
+from optunapi.errors import ConfigInvalid, StorageClosed, StorageUnavailable, StudyNotFound
 from optunapi.telemetry.emit import emit
 from optunapi.telemetry.events import StudyOpened, StudyUnavailable
 
@@ -125,12 +125,8 @@ class OpenStudies:
 
     def stored(self, name: str) -> Study | None:
         """The study with its configuration as it is now; None if it is not stored."""
+        self._close_gone(name)
         found = self._open.get(name)
-        if found is not None and found.study.is_gone():  # another process deleted it
-            self._forget(name)
-            found.study.feed.close()
-            self._stores.release(found.file)
-            found = None
         config = self._configs.find(name)
         if found is None:
             stored = self._stored(name)
@@ -280,11 +276,14 @@ class OpenStudies:
         for name, (study, _, _) in list(self._open.items()):
             try:
                 study.apply_deadlines()
+            except (StudyNotFound, StorageClosed):
+                study.feed.close()
+                if not self._locks.is_held(name):
+                    with self.lock(name):
+                        self._close_gone(name)
+                continue
             except StorageUnavailable:
                 continue  # the next request for the study reports it
-            except StudyNotFound:
-                study.feed.close()
-                continue
             if study.idle_for() >= idle_seconds and not self._locks.is_held(name):
                 self._close(name, study, idle_seconds)
         self._wake_due()
@@ -345,6 +344,14 @@ class OpenStudies:
             except (ConfigInvalid, StorageUnavailable, StudyNotFound):
                 pass  # the next request for the study reports it
             self._resting.pop(name, None)
+
+    def _close_gone(self, name: str) -> None:
+        """Close the study if another process deleted it, or its file is gone."""
+        found = self._open.get(name)
+        if found is not None and found.study.is_gone():
+            self._forget(name)
+            found.study.feed.close()
+            self._stores.release(found.file)
 
     def _forget(self, name: str) -> None:
         del self._open[name]

@@ -44,6 +44,7 @@ from optunapi.errors import (
     ConfigInvalid,
     OptunAPIError,
     SpecConflict,
+    StorageClosed,
     StudyBusy,
     StudyNotFound,
     in_one_line,
@@ -91,10 +92,10 @@ class Study:
         return self._state.reloads()
 
     def is_gone(self) -> bool:
-        """Whether the study was deleted."""
+        """Whether the study was deleted, or its database was closed: look it up again."""
         try:
             self._state.reloads()
-        except StudyNotFound:
+        except (StudyNotFound, StorageClosed):
             return True
         return False
 

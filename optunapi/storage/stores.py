@@ -49,6 +49,7 @@ class StudyFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._called = f"the folder {folder.name}/"
         self._ownership: Ownership | None = None
         self._files: dict[str, _File] = {}
         self._lock = threading.Lock()  # for the dictionary; opening a file is slow
@@ -62,17 +63,17 @@ class StudyFiles:
             DatabaseOwned: another process is; the message names it.
             DatabaseUnusable, StorageUnavailable: the folder cannot be created or written.
         """
-        called = f"the folder {self._folder.name}/"
         try:
             self._folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise refusal_of(called, error, "cannot be created") from error
-        self._ownership = Ownership(self._folder / "server", called)
+            raise refusal_of(self._called, error, "cannot be created") from error
+        self._ownership = Ownership(self._folder / "server", self._called)
         if not self._paths():
             prepare_first()  # else the first request, and all that come meanwhile, would wait for it
 
     def stored(self) -> list[StoredStudy]:
         """The studies of every file, as the files are now. A file that cannot be read may be one."""
+        self._own()
         paths = self._paths()
         names = {path.name for path in paths}
         for known in (self._known, self._logged):
@@ -82,12 +83,18 @@ class StudyFiles:
 
     def of_file_named(self, name: str) -> StoredStudy | None:
         """The study that has the name of its file, as the file is now; None if there is none."""
+        self._own()
         found = self._studies(self._folder / f"{name}{SUFFIX}")
         return next((study for study in found if study.name == name), None)
 
     def use(self, study: StoredStudy) -> tuple[WriteThroughStorage, int] | None:
         """The study's storage and its id there; None if it is gone. Call `release` after the last use."""
-        storage = self._open(study.file)
+        try:
+            storage = self._open(study.file, create=False)
+        except DatabaseUnusable:
+            if (self._folder / study.file).exists():
+                raise
+            return None
         try:
             return storage, storage.get_study_id_from_name(study.name)
         except BaseException as error:
@@ -99,7 +106,7 @@ class StudyFiles:
     def for_new(self, name: str) -> tuple[WriteThroughStorage, str]:
         """The storage for a new study, and its file, which is created; `release` is due as for `use`."""
         file = f"{name}{SUFFIX}"
-        return self._open(file), file
+        return self._open(file, create=True), file
 
     def release(self, file: str) -> None:
         """End one use of a file, and close it if that was the last; the next use opens it."""
@@ -118,17 +125,40 @@ class StudyFiles:
             found.n_users -= 1
 
     def unavailable(self) -> str | None:
-        """Why some open file cannot be read and written now, or None."""
-        storages = [each.storage for each in list(self._files.values())]
-        return next((reason for each in storages if each and (reason := each.unavailable)), None)
+        """Why no file of the folder can be written now, or None; a single file does not count."""
+        try:
+            self._own().try_to_write()
+        except StorageUnavailable as error:
+            return error.detail
+        except OSError as error:
+            return refusal_of(self._called, error, "cannot be written").detail
+        return None
 
     def close(self) -> None:
         """Close every file, and give up the folder."""
         for found in list(self._files.values()):
             with found.lock:
                 self._close(found)
-        if self._ownership is not None:
-            self._ownership.release()
+        with self._lock:
+            ownership, self._ownership = self._ownership, None
+        if ownership is not None:
+            ownership.release()
+
+    def _own(self) -> Ownership:
+        """The ownership of the folder that is in its place now: another one becomes ours too.
+
+        Raises:
+            StorageUnavailable: there is no folder, it cannot be written, or another process owns it.
+        """
+        with self._lock:
+            if self._ownership is None:
+                raise StorageClosed("the folder is not open")
+            if not self._ownership.is_held:
+                if not self._folder.is_dir():
+                    raise StorageUnavailable(f"{self._called} was removed: put it back")
+                self._ownership.release()
+                self._ownership = Ownership(self._folder / "server", self._called)
+            return self._ownership
 
     def _paths(self) -> list[Path]:
         found = self._folder.glob(f"*{SUFFIX}")
@@ -203,12 +233,15 @@ class StudyFiles:
             self._logged[file] = fault.detail
             emit(FileUnusable(file=file, reason=fault.detail))
 
-    def _open(self, file: str) -> WriteThroughStorage:
+    def _open(self, file: str, *, create: bool) -> WriteThroughStorage:
+        self._own()
         with self._lock:
             found = self._files.setdefault(file, _File(self._folder / file))
         with found.lock:
+            if found.storage is not None and found.storage.is_closed:  # its file was removed
+                self._close(found)
             if found.storage is None:
-                found.storage = open_storage(str(url_of(found.path)))
+                found.storage = open_storage(str(url_of(found.path)), create=create)
             found.n_users += 1
             return found.storage
 
@@ -238,12 +271,17 @@ class OneDatabase:
     def __init__(self, url: str) -> None:
         self._url = url
         self._opened: WriteThroughStorage | None = None
+        self._lock = threading.Lock()
 
     @property
     def _storage(self) -> WriteThroughStorage:
-        if self._opened is None:
-            raise StorageClosed("the database is not open")
-        return self._opened
+        with self._lock:
+            if self._opened is None:
+                raise StorageClosed("the database is not open")
+            if self._opened.is_closed:  # its file was removed, or another one put in its place
+                self._opened.close()
+                self._opened = open_storage(self._url)
+            return self._opened
 
     def open(self) -> None:
         """Open it.
@@ -281,9 +319,14 @@ class OneDatabase:
 
     def unavailable(self) -> str | None:
         """Why it cannot be read and written now, or None."""
-        return self._storage.unavailable
+        try:
+            return self._storage.unavailable
+        except OptunAPIError as error:
+            return error.detail
 
     def close(self) -> None:
         """Close it."""
-        if self._opened is not None:
-            self._opened.close()
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()

@@ -79,6 +79,8 @@ class WriteThroughStorage(BaseStorage):
       pending unit is based on something they changed, all pending units are refused with Superseded.
       Doing them again then succeeds, however busy the others are. Writing methods outside a unit do
       so by themselves. Neither side's rows are overwritten unseen.
+    - *A file that is removed or replaced closes the storage.* Nothing is acknowledged that was written
+      to such a file. Opening it again finds what is in its place.
     - *Snapshots.* A trial that was read never changes. `deepcopy=True` returns one that may be changed.
     - *Equal after reopening.* Values are kept as the database returns them: attributes as JSON does,
       numbers as Python's float and int.
@@ -181,6 +183,11 @@ class WriteThroughStorage(BaseStorage):
         """Why nothing can be read or written now; None if it can."""
         refusal = self._memory.refusal
         return None if refusal is None else refusal.detail
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it can be used no more: by `close`, or because its file was removed or replaced."""
+        return isinstance(self._memory.refusal, StorageClosed)
 
     # Studies
 

@@ -10,18 +10,23 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from optunapi.errors import StorageUnavailable
+from optunapi.errors import StorageClosed, StorageUnavailable
 from optunapi.storage.encoding import Distributions
 from optunapi.storage.errors import Superseded
 from optunapi.storage.foreign_writes import apply, conflicts, expectation, find
 from optunapi.storage.memory.model import Memory
-from optunapi.storage.pending import Pending
+from optunapi.storage.pending import Group, Pending
 from optunapi.storage.tables.loading import Loader
 from optunapi.storage.tables.saving import save
 from optunapi.storage.tables.sqlite import Connection, Database
 from optunapi.storage.watcher import LOOK_SECONDS, Watcher
 from optunapi.telemetry.emit import emit
-from optunapi.telemetry.events import DatabaseFailed, DatabaseRecovered, DatabaseStillFails
+from optunapi.telemetry.events import (
+    DatabaseFailed,
+    DatabaseGone,
+    DatabaseRecovered,
+    DatabaseStillFails,
+)
 
 RETRY_SECONDS = (0.1, 1.0)  # between attempts to get a failing database back: first, longest
 HOLD_SECONDS = (
@@ -85,9 +90,9 @@ class Writer:
             self._is_taken = True
         while self._pending.filling.n_units:
             self._act(self._write)
-        self._finish()
+        if not self._is_closed:
+            self._finish()
         with self._turn:
-            self._is_closed = True
             self._turn.notify_all()
 
     def _start(self) -> None:
@@ -141,13 +146,15 @@ class Writer:
     def _has_news(self) -> bool:
         """Whether there is something to look at: others wrote, or the file is not what it was."""
         try:
-            return self._connection.is_outdated() or self._database.replaced()
+            return self._connection.is_outdated() or self._database.is_replaced
         except Exception:
             return True  # `_look` meets it again, and deals with it
 
     def _act(self, act: Callable[[], None]) -> None:
         try:
             act()
+        except StorageClosed as error:
+            self._give_up(error)
         except Exception as error:  # whatever it is, no caller may be left waiting
             self._fail(error)
 
@@ -170,9 +177,10 @@ class Writer:
             group = self._pending.take()
             difference = group.changes.difference(self._memory)
         save(self._connection, self._database.statements, self._distributions, difference)
+        self._database.check_place()
         self._connection.commit()
         self._last_seconds = time.monotonic() - began
-        self._check_place()
+        self._database.check_place()  # it may have gone since: find out before this is acknowledged
         with self._memory.lock:
             self._pending.writing = None
             if group.n_units:
@@ -185,12 +193,7 @@ class Writer:
         if self._connection.begin(write=False):
             self._take_in_foreign_writes(set())
         self._connection.rollback()
-        self._check_place()
-
-    def _check_place(self) -> None:
-        """What was written to a deleted file is lost: find out before it is acknowledged."""
-        if self._database.replaced():
-            raise StorageUnavailable("the database file was deleted or replaced")
+        self._database.check_place()
 
     def _take_in_foreign_writes(self, suspects: set[int]) -> bool:
         """Bring memory up to the connection's transaction; False if that refused what was pending.
@@ -226,20 +229,20 @@ class Writer:
         refusal = StorageUnavailable(
             f"the study's database cannot be written now: {text}", retry_after=RETRY_SECONDS[1]
         )
-        with self._memory.lock:
-            self._memory.refuse(refusal)
-            refused = self._pending.refuse_all()
-        for group in refused:
-            group.commit.resolve(refusal)
+        refused = self._refuse_all(refusal)
         suspects = {trial_id for group in refused for trial_id in group.changes.trials}
         seconds, longest = RETRY_SECONDS
-        read_all = self._database.replaced()
+        read_all = False
         while not self._closing.wait(seconds):
             seconds = min(longest, 2 * seconds)
             try:
+                self._database.check_place()
                 self._recover(None if read_all else suspects)
+            except StorageClosed as gone:
+                self._give_up(gone)
+                return
             except Exception as again:
-                read_all = True  # how far it came is unknown, and the file may have been replaced
+                read_all = True  # how far it came is unknown
                 emit(DatabaseStillFails(database=name, reason=str(again)))
             else:
                 emit(DatabaseRecovered(database=name))
@@ -253,7 +256,7 @@ class Writer:
         self._connection.close()
         self._connection = self._database.connect()
         if suspects is None:
-            # Read before anything is written: another file may have been put in the place, a damaged one.
+            # Read before anything is written: it may be damaged.
             self._connection.begin(write=False)
             everything = self._loader.everything(self._connection)
             self._connection.rollback()
@@ -267,10 +270,32 @@ class Writer:
         with self._memory.lock:
             self._memory.refuse(None)
 
+    def _refuse_all(self, refusal: StorageUnavailable) -> list[Group]:
+        """Refuse all that is not committed, and every read; return what was pending."""
+        with self._memory.lock:
+            self._memory.refuse(refusal)
+            refused = self._pending.refuse_all()
+        for group in refused:
+            group.commit.resolve(refusal)
+        return refused
+
+    def _give_up(self, reason: StorageClosed) -> None:
+        """Close a database whose file is gone: a new look for its studies finds what is there now."""
+        emit(DatabaseGone(database=self._database.name, reason=reason.detail))
+        self._refuse_all(reason)
+        self._closing.set()
+        _watcher.remove(self._glance)
+        # A file that was moved gets all that was acknowledged, and one that is put in its place finds no log
+        # of another.
+        self._finish()
+        self._database.close()
+
     def _finish(self) -> None:
+        """Move the log into the file, and close the connection."""
         try:
             self._connection.rollback()
             self._database.flush(self._connection)
         except Exception as error:  # what is committed is safe: the next opening reads the log
             logger.warning("%s: its log stays beside it: %s", self._database.name, error)
         self._connection.close()
+        self._is_closed = True

@@ -143,6 +143,16 @@ class DatabaseRecovered(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DatabaseGone(Event):
+    """The file of an open database was removed, or another one was put in its place."""
+
+    level = logging.WARNING
+    message = "database closed: its studies are looked for again"
+    database: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileUnusable(Event):
     """The studies in a database file cannot be served."""
 

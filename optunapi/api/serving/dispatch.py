@@ -24,7 +24,7 @@ from optunapi.api.serving.operations import (
 from optunapi.api.serving.sampling_slots import SamplingSlots
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.spec.model import StudySpec
-from optunapi.errors import StudyNotFound
+from optunapi.errors import StorageClosed, StudyNotFound
 
 
 class _Special(Enum):
@@ -198,8 +198,8 @@ class Dispatch:
                 with study.try_exclusive() as is_free:
                     if is_free:
                         return outcome_of(study, call.operation)
-            except StudyNotFound:
-                pass  # deleted meanwhile: there may be another of its name
+            except (StudyNotFound, StorageClosed):
+                pass  # gone meanwhile: there may be another of its name
         return await self._in_thread(call.name, call)
 
     async def _in_thread(self, name: str | None, work: Work[Value]) -> Outcome[Value]:

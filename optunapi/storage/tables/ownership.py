@@ -19,6 +19,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
     | {"lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb2", "smb3", "smbfs"}
 )
 
+BLOCK = 4096  # bytes; more than the line that names the owner
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,8 +36,9 @@ class Ownership:
 
     def __init__(self, database: Path, called: str | None = None) -> None:
         self._lock = database.with_name(f".{database.name}.lock")
+        self._called = called or database.name
         warn_of_network(database)
-        self._descriptor: int | None = self._take(called or database.name)
+        self._descriptor: int | None = self._take(self._called)
 
     def release(self) -> None:
         """Let others have it; a second call does nothing."""
@@ -44,8 +47,27 @@ class Ownership:
             # It is removed while still locked: a process that opened it before finds out in `_take`.
             # On a disk that can no longer be written it stays, without a lock.
             with suppress(OSError):
-                self._lock.unlink()
+                if self._is_lock_file(descriptor):  # the folder may have been replaced
+                    self._lock.unlink()
             os.close(descriptor)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock file is still in its place, so that no other process can take it."""
+        return self._descriptor is not None and self._is_lock_file(self._descriptor)
+
+    def try_to_write(self) -> None:
+        """Write a block to the lock file, make it durable, and drop it again.
+
+        Raises:
+            OSError: the disk is full, read-only or broken.
+        """
+        assert self._descriptor is not None
+        try:
+            os.pwrite(self._descriptor, bytes(BLOCK), BLOCK)
+            os.fsync(self._descriptor)
+        finally:
+            os.ftruncate(self._descriptor, len(os.pread(self._descriptor, BLOCK, 0).rstrip(b"\0")))
 
     def _take(self, name: str) -> int:
         while True:

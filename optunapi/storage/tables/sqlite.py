@@ -12,12 +12,14 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from optunapi.storage.errors import SQLITE_ERRORS, DatabaseUnusable, refusal_of
+from optunapi.storage.errors import SQLITE_ERRORS, DatabaseUnusable, StorageClosed, refusal_of
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import prepare, url_of
 
 BUSY_SECONDS = 10.0
 POLL_SECONDS = 0.001
+
+Inode = tuple[int, int]  # the device, and the file's number on it
 
 logger = logging.getLogger(__name__)
 
@@ -96,11 +98,12 @@ class Database:
 
     def __init__(self, url: str, *, create: bool) -> None:
         self._path = path = path_of(url)
+        self._named = Path(make_url(url).database or path).absolute()
         self.url = str(url_of(path))
         self.name = path.name
         if not (create or path.is_file()):
             raise DatabaseUnusable(f"there is no database {path.name}")
-        self._inode: tuple[int, int] | None = None
+        self._inode: Inode | None = None
         self._ownership = Ownership(path)
         try:
             self.statements = prepare(path)
@@ -112,6 +115,10 @@ class Database:
         """A new connection; only one is used at a time.
 
         It never creates the file: one that has vanished must not come back empty.
+
+        Raises:
+            StorageClosed: the file was removed, or is another one than for the last connection.
+            DatabaseUnusable, StorageUnavailable: it cannot be written.
         """
         try:
             connection = sqlite3.connect(
@@ -128,7 +135,8 @@ class Database:
                 connection.execute(self.statements.rewrite_version)
                 connection.execute("ROLLBACK")
                 connection.execute("PRAGMA busy_timeout=0")
-                self._inode = _inode(self._path)
+                self._inode = self._inode or _inode(self._named)
+                self.check_place()
             except BaseException:
                 connection.close()
                 raise
@@ -136,12 +144,18 @@ class Database:
             raise refusal_of(self.name, error) from error
         return Connection(connection)
 
-    def replaced(self) -> bool:
-        """Whether the file was deleted, or another one put in its place, since `connect`."""
-        try:
-            return _inode(self._path) != self._inode
-        except OSError:
-            return True
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the file was removed, or another one put in its place, since the first connection.
+
+        The place is where the URL has it, which may be a link.
+        """
+        return _inode(self._named) != self._inode or self._named.resolve() != self._path
+
+    def check_place(self) -> None:
+        """Raise StorageClosed if `is_replaced`: what was written to the file is lost, or elsewhere."""
+        if self.is_replaced:
+            raise StorageClosed(f"the database file {self._named.name} was removed or replaced")
 
     def flush(self, connection: Connection) -> None:
         """Move the write-ahead log into the file; raises if that cannot be written.
@@ -206,6 +220,10 @@ def path_of(url: str) -> Path:
     return path
 
 
-def _inode(path: Path) -> tuple[int, int]:
-    found = os.stat(path)
+def _inode(path: Path) -> Inode | None:
+    """What tells a file from another one that is put in its place; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
     return found.st_dev, found.st_ino

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from optunapi.errors import StorageUnavailable
+from optunapi.errors import StorageClosed, StorageUnavailable
 from optunapi.storage import Superseded, WriteThroughStorage, open_storage
-from tests.support import missing
+from tests.support import missing, until
 from tests.unit.storage.support import (
     MINIMIZE,
     assert_database_equals_memory,
@@ -137,7 +137,7 @@ def fill(ballast: Path) -> None:
 
 UNDER_STRACE = """
 import json, sys, threading
-from optunapi.errors import StorageUnavailable
+from optunapi.errors import StorageClosed, StorageUnavailable
 from optunapi.storage import open_storage
 from tests.unit.storage.support import assert_database_equals_memory, assert_kept_is_true, template
 storage = open_storage(sys.argv[1])
@@ -266,31 +266,52 @@ def until_available(storage: WriteThroughStorage) -> None:
     pytest.fail(f"still {storage.unavailable}")
 
 
-def test_a_deleted_file_is_refused_and_not_created_again(
+def test_a_storage_whose_file_is_removed_is_closed_and_does_not_create_it_again(
     storage: WriteThroughStorage, study_id: int, tmp_path: Path
 ) -> None:
     storage.create_new_trial(study_id)
     database = path_of(storage.url)
     database.rename(tmp_path / "elsewhere")
-    with pytest.raises(StorageUnavailable, match="deleted or replaced"):
+    with pytest.raises(StorageClosed, match="removed or replaced"):
         storage.create_new_trial(study_id)
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageClosed):
         storage.n_trials(study_id)
+    assert storage.is_closed
+    storage.close()
     assert not database.exists()
+    with opened(f"sqlite:///{tmp_path}/elsewhere") as moved:
+        assert moved.n_trials(study_id) == 1
 
 
-def test_a_file_put_in_the_place_of_another_is_served(
+def test_a_file_put_in_the_place_of_another_is_what_is_opened_next(
     storage: WriteThroughStorage, study_id: int, tmp_path: Path
 ) -> None:
     with opened(f"sqlite:///{tmp_path}/backup.db") as backup:
         backup.create_new_trial(backup.create_new_study(MINIMIZE, "from the backup"))
     storage.create_new_trial(study_id)
-    (tmp_path / "study.db").unlink()
-    for log in tmp_path.glob("study.db-*"):
-        log.unlink()
-    (tmp_path / "backup.db").rename(tmp_path / "study.db")
-    with pytest.raises(StorageUnavailable, match="deleted or replaced"):
+    (tmp_path / "backup.db").rename(tmp_path / "study.db")  # the log of the other is still there
+    with pytest.raises(StorageClosed, match="removed or replaced"):
         storage.create_new_trial(study_id)
-    until_available(storage)
-    assert [study.study_name for study in storage.get_all_studies()] == ["from the backup"]
-    assert_database_equals_memory(storage)
+    storage.close()
+    with opened(storage.url) as again:
+        assert [study.study_name for study in again.get_all_studies()] == ["from the backup"]
+        assert_database_equals_memory(again)
+
+
+def test_a_file_that_is_removed_while_its_disk_fails_closes_the_storage(
+    storage: WriteThroughStorage, study_id: int
+) -> None:
+    with sql(storage.url) as outside:
+        outside.execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON alembic_version BEGIN "
+            "SELECT RAISE(ABORT, 'refused by the test'); END"
+        )
+        outside.execute(
+            "CREATE TRIGGER refuse_too BEFORE INSERT ON trials BEGIN "
+            "SELECT RAISE(ABORT, 'refused by the test'); END"
+        )
+        with pytest.raises(StorageUnavailable, match="refused by the test"):
+            storage.create_new_trial(study_id)
+    assert storage.unavailable is not None
+    path_of(storage.url).unlink()
+    until(lambda: storage.is_closed)
