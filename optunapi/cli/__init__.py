@@ -15,6 +15,7 @@ A new command is a module here, and is added to the group at the end of this fil
     reach.py         run a command through a server's URL, or on this machine's own folders
     local_server.py  a server in a process of its own, for one command
     output.py        `--json`, error messages and exit codes
+    streams.py       standard streams that are closed, full or of another encoding
 """
 
 import click

@@ -1,11 +1,14 @@
 """What commands print and return: results on stdout, messages on stderr, and exit codes."""
 
 import json
+import sys
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, TypeVar
 
 import click
+
+from optunapi.cli.streams import drop_output, prepare_streams
 
 JSON = "optunapi.json"
 
@@ -47,7 +50,22 @@ class Forbidden(CommandFailed):
 
 
 class Commands(click.Group):
-    """A group of commands that Ctrl-C ends with the exit code that a shell expects."""
+    """A group of commands that end with one line and an exit code, whatever the system refuses them.
+
+    Ctrl-C gives the exit code that a shell expects.
+    """
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command line."""
+        prepare_streams()
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            drop_output()
+            place = "" if error.filename is None else f"{error.filename}: "
+            failure = CommandFailed(f"{place}{error.strerror or error}")
+        failure.show()
+        sys.exit(failure.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

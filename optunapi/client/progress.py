@@ -20,7 +20,8 @@ def progress_bar(
     The block gets a function to call when a trial has ended. The bar has the number of these trials, the
     elapsed time, and the best value of the study and of these trials.
     """
-    columns = _columns() if shown and sys.stderr.isatty() else None
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    columns = _columns() if shown and is_terminal else None
     if columns is None:
         yield lambda _: None
         return

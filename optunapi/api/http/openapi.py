@@ -40,7 +40,8 @@ def problem_example(error: type[OptunAPIError]) -> dict[str, Any]:
         "type": f"urn:optunapi:error:{error.code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": (error.__doc__ or "").splitlines()[0],
+        # Python has no docstrings with -OO.
+        "detail": (error.__doc__ or error.code).splitlines()[0],
         "code": error.code,
     }
 
