@@ -38,7 +38,8 @@
     │   ├── RateLimited           rate-limited
     │   ├── StorageUnavailable    storage-unavailable
     │   │   ├── Superseded        internal: the server repeats the change
-    │   │   └── StorageClosed     internal: the server opens the database again
+    │   │   ├── StorageClosed     internal: the server opens the database again
+    │   │   └── ConfigChanging    internal: the server waits until the file is complete
     │   ├── Standby               standby
     │   └── ServerUnavailable     server-unavailable  raised by the client only
     ├── Internal                  internal            `request_id`
@@ -287,6 +288,10 @@ class Superseded(StorageUnavailable, has_code=False):
 
 class StorageClosed(StorageUnavailable, has_code=False):
     """The database was closed; looking the study up again opens it."""
+
+
+class ConfigChanging(StorageUnavailable, has_code=False):
+    """The study's configuration file is being written; it counts in `retry_after` seconds at the earliest."""
 
 
 class Standby(TryLater):

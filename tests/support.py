@@ -48,6 +48,13 @@ def clean_environment(**changes: str) -> dict[str, str]:
     return kept | changes
 
 
+def write_config(path: Path, content: str | bytes) -> None:
+    """Write a configuration file as it is a while later: it counts at once."""
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    written_at = time.time() - 2
+    os.utime(path, (written_at, written_at))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Server:
     """A running server: its base URL, its process and its log file."""

@@ -68,7 +68,7 @@ class Catalog:
         self.artifacts = artifacts
         self._clock = clock
         self._looked_at = 0.0  # no file was
-        self._configs = ConfigFiles(configs)
+        self._configs = ConfigFiles(configs, clock)
         self._stores = stores
         self._studies = OpenStudies(self._configs, stores, clock, new_id)
         self.uploads = UnfinishedUploads(artifacts, self._studies)
@@ -124,7 +124,7 @@ class Catalog:
             OptunAPIError: whatever `check` raises.
         """
         if (params or check) and self.find(name) is None:
-            spec = self._studies.configured(name)
+            spec = self._studies.configured(name, to_create=True)
             if params:
                 checked_point(spec, params)
             if check:
@@ -345,7 +345,7 @@ class Catalog:
         check_name(new)
         origin = self._origin(old)
         has_config = self._configs.find(new) is not None
-        spec = self._studies.configured(new) if has_config else origin.spec
+        spec = self._studies.configured(new, to_create=True) if has_config else origin.spec
         history = fitting_history(origin, spec)
         with self._studies.lock(new):
             present = self._studies.stored(new)
@@ -360,7 +360,7 @@ class Catalog:
     def _origin(self, name: str) -> Origin:
         study = self.find(name)
         if study is None:
-            return Origin(spec=self._studies.configured(name))
+            return Origin(spec=self._studies.configured(name, to_create=True))
         with _still_there():
             origin, commit = study.origin()
             commit.result()

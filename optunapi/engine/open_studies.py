@@ -89,6 +89,7 @@ class OpenStudies:
         Raises:
             StudyNotFound: there is neither a configuration nor a stored study of this name.
             ConfigInvalid: the study is not stored, and its configuration is not valid.
+            ConfigChanging: the study would be created, and its configuration does not count yet.
             DatabaseUnusable, StorageUnavailable: its database cannot be opened.
         """
         if self._is_shut_down:
@@ -101,21 +102,22 @@ class OpenStudies:
         with self.lock(name):
             study = self.stored(name)
             if study is None:
-                spec = self._configs.spec(name)
+                spec = self._configs.spec(name, to_create=create)
                 if spec is not None:
                     return self.create(name, spec) if create else None
         if study is None:
             raise not_found(name, self.names())
         return study
 
-    def configured(self, name: str) -> StudySpec:
+    def configured(self, name: str, *, to_create: bool = False) -> StudySpec:
         """The specification in the configuration file of a study that is not stored.
 
         Raises:
             StudyNotFound: there is no file.
             ConfigInvalid: the file is not valid.
+            ConfigChanging: the file does not count yet, and it is `to_create` a study.
         """
-        spec = self._configs.spec(name)
+        spec = self._configs.spec(name, to_create=to_create)
         if spec is None:
             raise not_found(name, self.names())
         return spec

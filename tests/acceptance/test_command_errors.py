@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from optunapi.cli import main
 from tests.acceptance.commands import OPTUNAPI
-from tests.support import Server, clean_environment, free_port, running_server
+from tests.support import Server, clean_environment, free_port, running_server, write_config
 
 # What a command needs to run at a server: `s` is a study there, and FILE a file for it.
 WORDS: dict[str, list[str]] = {
@@ -51,7 +51,7 @@ def test_every_command_is_tried() -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("commands")
     (home / "config").mkdir()
-    (home / "config" / "s.yaml").write_text("x: {type: float, low: 0, high: 1}\n")
+    write_config(home / "config" / "s.yaml", "x: {type: float, low: 0, high: 1}\n")
     with running_server(home) as server:
         yield server
 

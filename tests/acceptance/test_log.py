@@ -14,7 +14,14 @@ import pytest
 
 from tests.acceptance.commands import OPTUNAPI
 from tests.acceptance.log_lines import lines_of
-from tests.support import Server, clean_environment, free_port, running_server, wait_until_serving
+from tests.support import (
+    Server,
+    clean_environment,
+    free_port,
+    running_server,
+    wait_until_serving,
+    write_config,
+)
 
 FORMS = ("text", "json")
 SPACE = {"x": {"type": "float", "low": 0, "high": 1}}
@@ -278,7 +285,7 @@ def test_a_log_configuration_of_the_users_own_is_left_alone(home: Path) -> None:
         "handlers": {"own": stream},
         "root": {"handlers": ["own"], "level": "INFO"},
     }
-    config.write_text(json.dumps(content))
+    write_config(config, json.dumps(content))
     with running_server(home, options=("--log-config", str(config))) as server:
         call = Caller(server.url)
         call("PUT", "/studies/s", 201, json={"parameters": SPACE})

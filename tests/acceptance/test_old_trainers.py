@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from tests.acceptance.old_trainers.as_r_prints import NA, as_r_prints
 from tests.acceptance.test_examples import run
-from tests.support import Server, missing, running_server, scaled
+from tests.support import Server, missing, running_server, scaled, write_config
 
 PROGRAMS = Path(__file__).with_name("old_trainers")
 BUDGET = scaled(12, 200)
@@ -108,7 +108,7 @@ def test_an_old_trainer_runs_until_the_budget_is_spent(
 ) -> None:
     n_studies = len(list((served.home / "config").iterdir()))
     study = f"old-{n_studies}"
-    (served.home / "config" / f"{study}.yaml").write_text(SPACE)
+    write_config(served.home / "config" / f"{study}.yaml", SPACE)
     ask, score = (f"/{root}/{word}/{study}{slash}" for word in ("hparams", "score"))
     assert run(*command(served, ask, score), id_name).stdout == "study-finished\n"
 

@@ -12,6 +12,7 @@ from optunapi.app import create_app
 from optunapi.settings import Settings
 from tests.api.server import dump, serving_app
 from tests.api.wire import Wire, wire_of
+from tests.support import write_config
 
 PARABOLOID = """
 x: {type: float, low: -10, high: 10}
@@ -26,7 +27,7 @@ Refused = Callable[..., dict[str, Any]]
 def home(tmp_path: Path) -> Path:
     """A home with one configuration, `m`."""
     (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "m.yaml").write_text(PARABOLOID)
+    write_config(tmp_path / "config" / "m.yaml", PARABOLOID)
     return tmp_path
 
 

@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 from optunapi.cli import main
 from tests.api.test_files import LINE, set_version, stored
 from tests.api.wire import wire_of
-from tests.support import scaled
+from tests.support import scaled, write_config
 
 ODD_NAMES = ["my study", "ünï", "a'b", "a;b", "%2e", "x" * 120, "-", "a b.db", "UP", "new\nline"]
 LOG = ("-wal", "-shm")
@@ -198,7 +198,7 @@ def add_healthy(home: Path, models: Path) -> None:
     for folder in ("config", "db"):
         (home / folder).mkdir(parents=True)
     shutil.copy(models / "one.db", home / "db" / "healthy.db")
-    (home / "config" / "configured.yaml").write_text(LINE)
+    write_config(home / "config" / "configured.yaml", LINE)
 
 
 @pytest.mark.parametrize("seed", range(scaled(4, 300)))
@@ -268,7 +268,7 @@ def test_whatever_cannot_be_served_stays_byte_for_byte_as_it_was(
     for name in names:
         path = folder / f"{name}.db"
         (refused(random.Random(0), models, path) | broken(models, path))[name]()
-    (tmp_path / "config" / "old.yaml").write_text(LINE)
+    write_config(tmp_path / "config" / "old.yaml", LINE)
     before = snapshot(folder)
     with wire_of(tmp_path) as wire:
         for _ in range(2):

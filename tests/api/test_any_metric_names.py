@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.api.wire import Wire, wire_of
-from tests.support import scaled
+from tests.support import scaled, write_config
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -77,7 +77,7 @@ class Named:
 
     def write_file(self) -> None:
         text = yaml.safe_dump(self.spec, sort_keys=False, allow_unicode=True)
-        (self.wire.home / "config" / f"{self.name}.yaml").write_text(text)
+        write_config(self.wire.home / "config" / f"{self.name}.yaml", text)
 
     def sound(self) -> list[str]:
         return self.rng.sample(SOUND, self.n)

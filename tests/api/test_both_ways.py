@@ -20,7 +20,7 @@ from optunapi.settings import Settings
 from tests.api.any_life import Call, Life, lives
 from tests.api.server import serving_app
 from tests.api.wire import Wire
-from tests.support import scaled
+from tests.support import scaled, write_config
 
 CHANCE = {
     *("id", "uid", "study_uid", "request_id", "since", "lease_key", "artifact_id"),
@@ -382,7 +382,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Wire, Wire]]
     for home in homes:
         (home / "config").mkdir()
         text = "sampler: {name: random, seed: 1}\nx: {type: float, low: 0, high: 1}\n"
-        (home / "config" / "m.yaml").write_text(text.replace("x:", "parameters:\n  x:"))
+        write_config(home / "config" / "m.yaml", text.replace("x:", "parameters:\n  x:"))
     with serving_app(apps[0]) as fast, serving_app(apps[1]) as plain:
         yield Wire(client=fast, home=homes[0]), Wire(client=plain, home=homes[1])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.wire import Wire, wire_of
+from tests.support import write_config
 
 GOOD = """\
 kind: {type: categorical, choices: [a, b]}
@@ -30,7 +31,7 @@ def edited(wire: Wire, text: str | bytes, good: str = GOOD) -> tuple[str, str]:
     name = wire.configure(good)
     wire.ask(name)
     file = wire.home / "config" / f"{name}.yaml"
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    write_config(file, text)
     shown = wire.study(name)["config_error"]
     assert shown is not None
     return name, shown
@@ -114,7 +115,7 @@ def a_link_to_itself(file: Path) -> None:
 
 
 def write(content: bytes) -> Callable[[Path], object]:
-    return lambda file: file.write_bytes(content)
+    return lambda file: write_config(file, content)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from optunapi.app import create_app
 from optunapi.settings import Settings
 from tests.api.server import dump
 from tests.api.wire import Wire, problem, wire_of
-from tests.support import ROOT, scaled
+from tests.support import ROOT, scaled, write_config
 
 CONFIG = "sampler: {name: random, seed: 1}\nparameters:\n  x: {type: float, low: 0, high: 1}\n"
 RESOURCES = (legacy.routes, *v1.ROUTES, health.routes)
@@ -81,7 +81,7 @@ def both_ways(
     """A server with the study `m`: trial 0 complete, 1 and 2 running, 3 waiting, a file at trial 0."""
     home = tmp_path_factory.mktemp("routes")
     (home / "config").mkdir()
-    (home / "config" / "m.yaml").write_text(CONFIG)
+    write_config(home / "config" / "m.yaml", CONFIG)
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "FastAPI":
             patch.setattr(FastPath, "find", lambda *_: None)
@@ -324,7 +324,7 @@ def test_head_on_an_old_route_is_refused_as_get_would_be(
 
 
 def test_a_probe_of_a_study_that_was_never_asked_from_creates_nothing(both_ways: Wire) -> None:
-    (both_ways.home / "config" / "later.yaml").write_text(CONFIG)
+    write_config(both_ways.home / "config" / "later.yaml", CONFIG)
     assert both_ways.client.head("/optunapi/hparams/later").status_code == 200
     assert not (both_ways.home / "db" / "later.db").exists()
 

@@ -18,6 +18,7 @@ from optunapi.api.serving.fast_path import FastPath
 from optunapi.app import create_app
 from optunapi.settings import Settings
 from tests.api.server import serving_app
+from tests.support import write_config
 
 CONFIG = "sampler: {name: random, seed: 1}\nparameters:\n  x: {type: float, low: 0, high: 1}\n"
 TRIALS = "/optunapi/v1/studies/m/trials"
@@ -37,7 +38,7 @@ Reply = tuple[int, dict[str, str], Any]
 
 def app_at(home: Path) -> FastAPI:
     (home / "config").mkdir(parents=True)
-    (home / "config" / "m.yaml").write_text(CONFIG)
+    write_config(home / "config" / "m.yaml", CONFIG)
     return create_app(Settings(home=home, max_body=2000))
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from optunapi.telemetry.events import ConfigBroken
 from tests.api.wire import Wire, problem, wire_of
+from tests.support import write_config
 
 LINE = "x: {type: float, low: 0, high: 1}\n"
 
@@ -119,7 +120,7 @@ def test_a_path_is_a_path_whatever_characters_it_has(
         (home / folder).mkdir(parents=True)
     (elsewhere / "db").mkdir()
     stored(elsewhere, "m.db", "m").rename(home / "db" / f"{name}.db")
-    (home / "config" / "n.yaml").write_text(LINE)
+    write_config(home / "config" / "n.yaml", LINE)
     for number in range(2):
         with wire_of(home) as wire:
             assert wire.ask("n")["number"] == number
@@ -293,7 +294,7 @@ def test_files_may_come_and_go_while_the_server_runs(own: Wire) -> None:
     stored(own.home, "other.db", "second")
     assert own.ask("second")["number"] == 3
     path.rename(own.home / "late.db")
-    (own.home / "config" / "conf.yaml").write_text(LINE)
+    write_config(own.home / "config" / "conf.yaml", LINE)
     assert "second" in listed(own)
 
 
@@ -309,7 +310,7 @@ def test_a_study_is_not_made_where_one_of_its_name_is(home: Path) -> None:
 
 def test_the_refusal_of_an_unknown_name_has_the_names_like_it(home: Path) -> None:
     stored(home, "example.db", "cifar-10")
-    (home / "config" / "mnist.yaml").write_text(LINE)
+    write_config(home / "config" / "mnist.yaml", LINE)
     with wire_of(home) as wire:
         found = wire.refused("GET", "/studies/cifar10", 404, "study-not-found")
         assert found["near"] == ["cifar-10"]
@@ -328,19 +329,19 @@ def test_every_file_that_is_no_study_is_listed_with_its_errors_and_logged_once(
 ) -> None:
     caplog.set_level(logging.WARNING, "optunapi")
     config = home / "config"
-    (config / "sound.yaml").write_text(LINE)
-    (config / "broken.yaml").write_text("x: {type: flaot}\ny: {type: int, low: 3, high: 1}\n")
-    (config / "cut.yml").write_text("x: {type: float, low: [")
-    (config / "my study.yaml").write_text(LINE)
+    write_config(config / "sound.yaml", LINE)
+    write_config(config / "broken.yaml", "x: {type: flaot}\ny: {type: int, low: 3, high: 1}\n")
+    write_config(config / "cut.yml", "x: {type: float, low: [")
+    write_config(config / "my study.yaml", LINE)
     (config / "UPPER.YAML").write_text(LINE)
-    (config / "sound.yml").write_text(LINE)
+    write_config(config / "sound.yml", LINE)
     (config / "sound.yaml~").write_text(LINE)
     (config / "folder.yaml").mkdir()
     (config / "link.yaml").symlink_to(config / "absent.yaml")
-    (config / "latin.yaml").write_bytes("x: {type: categorical, choices: [é]}".encode("latin-1"))
-    (config / "empty.yaml").touch()
-    (config / "two\nlines.yaml").write_text(LINE)
-    (config / os.fsdecode(b"b\xff.yaml")).write_text(LINE)
+    write_config(config / "latin.yaml", "x: {type: categorical, choices: [é]}".encode("latin-1"))
+    write_config(config / "empty.yaml", "")
+    write_config(config / "two\nlines.yaml", LINE)
+    write_config(config / os.fsdecode(b"b\xff.yaml"), LINE)
     (config / ".hidden.yaml.swp").write_text("")
     with wire_of(home) as wire:
         page = wire.ok("GET", "/studies")
@@ -364,7 +365,7 @@ def test_every_file_that_is_no_study_is_listed_with_its_errors_and_logged_once(
         logged = files_logged(caplog)
         for file in found:
             assert logged.count(file) == 1, file
-        (config / "broken.yaml").write_text("x: {type: flout}\n")
+        write_config(config / "broken.yaml", "x: {type: flout}\n")
         wire.ok("GET", "/studies")
         wire.ok("GET", "/studies")
         assert files_logged(caplog).count("broken.yaml") == 2
@@ -381,9 +382,9 @@ def test_a_file_broken_by_an_edit_is_shown_by_its_study_and_logged_once(
 ) -> None:
     caplog.set_level(logging.WARNING, "optunapi")
     path = own.home / "config" / "m.yaml"
-    path.write_text(LINE)
+    write_config(path, LINE)
     own.ask("m")
-    path.write_text("x: {type: flaot, low: 0}\n")
+    write_config(path, "x: {type: flaot, low: 0}\n")
     assert own.study("m")["config_error"]
     assert own.ok("GET", "/studies")["invalid"] == []
     own.study("m")
@@ -394,14 +395,14 @@ def test_a_file_broken_by_an_edit_is_shown_by_its_study_and_logged_once(
     "content", ["\ufeff" + LINE, LINE.replace("\n", "\r\n")], ids=["BOM", "CRLF"]
 )
 def test_what_windows_editors_write_is_read(own: Wire, content: str) -> None:
-    (own.home / "config" / "m.yaml").write_bytes(content.encode())
+    write_config(own.home / "config" / "m.yaml", content)
     assert list(own.study("m")["parameters"]) == ["x"]
 
 
 def test_the_invalid_files_are_on_the_first_page_alone(own: Wire) -> None:
     for name in ("a", "b"):
-        (own.home / "config" / f"{name}.yaml").write_text(LINE)
-    (own.home / "config" / "c.yaml").write_text("[")
+        write_config(own.home / "config" / f"{name}.yaml", LINE)
+    write_config(own.home / "config" / "c.yaml", "[")
     first = own.ok("GET", "/studies?limit=1")
     assert [each["file"] for each in first["invalid"]] == ["c.yaml"]
     assert own.ok("GET", f"/studies?limit=1&page={first['next']}")["invalid"] == []

@@ -12,6 +12,7 @@ from httpx import Client
 from tests.api.conftest import Snapshot
 from tests.api.server import serving
 from tests.api.wire import ids_of_failures
+from tests.support import write_config
 
 HPARAMS = ["model_name", "trial_id", "params", "running_trials", "completed_trials"]
 SCORE = [
@@ -44,8 +45,8 @@ def tell(client: Client, trial_id: int, score: Any, name: str = "m") -> Any:
     return response.json()
 
 
-def write_config(home: Path, name: str, text: str) -> None:
-    (home / "config" / f"{name}.yaml").write_text(text)
+def configure(home: Path, name: str, text: str) -> None:
+    write_config(home / "config" / f"{name}.yaml", text)
 
 
 def stored(home: Path, name: str = "m") -> optuna.Study:
@@ -162,7 +163,7 @@ def test_the_same_key_gets_the_same_trial_also_after_a_restart(home: Path) -> No
 
 
 def test_several_objectives_take_several_scores(client: Client, home: Path) -> None:
-    write_config(
+    configure(
         home,
         "two",
         "objectives: {accuracy: maximize, latency: minimize}\n"
@@ -178,7 +179,7 @@ def test_several_objectives_take_several_scores(client: Client, home: Path) -> N
 
 
 def test_points_of_the_configuration_come_first(client: Client, home: Path) -> None:
-    write_config(
+    configure(
         home,
         "queued",
         "enqueue: [{x: 3}, {x: 4, y: 5}]\n"
@@ -191,7 +192,7 @@ def test_points_of_the_configuration_come_first(client: Client, home: Path) -> N
 
 
 def test_conditional_parameters_are_asked_where_they_apply(client: Client, home: Path) -> None:
-    write_config(
+    configure(
         home,
         "conditional",
         "parameters:\n"
@@ -205,7 +206,7 @@ def test_conditional_parameters_are_asked_where_they_apply(client: Client, home:
 
 def test_a_configuration_is_followed_without_a_restart(client: Client, home: Path) -> None:
     assert -10 <= ask(client)["params"]["x"] <= 10
-    write_config(home, "m", "x: {type: float, low: 20, high: 30}\n")
+    configure(home, "m", "x: {type: float, low: 20, high: 30}\n")
     assert 20 <= ask(client)["params"]["x"] <= 30
     assert set(ask(client)["params"]) == {"x"}
 
@@ -215,7 +216,7 @@ def test_a_broken_edit_leaves_the_last_good_configuration_in_force(
 ) -> None:
     with serving(home) as client:
         ask(client)
-        write_config(home, "m", "x: {type: flaot}\n")
+        configure(home, "m", "x: {type: flaot}\n")
         assert set(ask(client)["params"]) == {"x", "y"}
     with serving(home) as again:
         assert set(ask(again)["params"]) == {"x", "y"}
@@ -224,9 +225,9 @@ def test_a_broken_edit_leaves_the_last_good_configuration_in_force(
 def test_an_edit_that_the_history_cannot_live_with_is_refused_with_the_difference(
     client: Client, home: Path, snapshot: Snapshot
 ) -> None:
-    write_config(home, "c", "kind: {type: categorical, choices: [a, b]}\n")
+    configure(home, "c", "kind: {type: categorical, choices: [a, b]}\n")
     ask(client, "c")
-    write_config(home, "c", "kind: {type: categorical, choices: [a, b, c]}\n")
+    configure(home, "c", "kind: {type: categorical, choices: [a, b, c]}\n")
     before = snapshot()
     response = client.get("/optunapi/hparams/c")
     assert_problem(response, 409, "spec-conflict")
@@ -234,7 +235,7 @@ def test_an_edit_that_the_history_cannot_live_with_is_refused_with_the_differenc
     assert "optunapi fork" in response.json()["detail"]
     assert snapshot() == before
     assert tell(client, 0, 1.0, "c")["state"] == "complete"  # running work is kept
-    write_config(home, "c", "kind: {type: categorical, choices: [a, b]}\n")
+    configure(home, "c", "kind: {type: categorical, choices: [a, b]}\n")
     assert ask(client, "c")["trial_id"] == 1
 
 
@@ -302,8 +303,8 @@ def assert_problem(response: Any, status: int, code: str) -> None:
 def test_a_refused_request_changes_nothing(
     client: Client, home: Path, snapshot: Snapshot, path: str, status: int, code: str
 ) -> None:
-    write_config(home, "broken", "x: {type: float, low: 3, high: 1}\ny: {type: integer}\n")
-    write_config(home, "full", "max_trials: 1\nparameters: {x: {type: float, low: 0, high: 1}}\n")
+    configure(home, "broken", "x: {type: float, low: 3, high: 1}\ny: {type: integer}\n")
+    configure(home, "full", "max_trials: 1\nparameters: {x: {type: float, low: 0, high: 1}}\n")
     ask(client, key="k", worker="mine")
     ask(client)
     tell(client, 1, 1.0)
@@ -372,7 +373,7 @@ def test_a_name_that_exists_nowhere_creates_no_file(client: Client, home: Path) 
 def test_every_error_of_a_configuration_is_named_without_the_servers_paths(
     client: Client, home: Path
 ) -> None:
-    write_config(home, "bad", "x: {type: float, low: 3, high: 1}\ny: {type: integer}\n")
+    configure(home, "bad", "x: {type: float, low: 3, high: 1}\ny: {type: integer}\n")
     response = client.get("/optunapi/hparams/bad")
     assert_problem(response, 422, "config-invalid")
     errors = response.json()["errors"]
@@ -384,7 +385,7 @@ def test_every_error_of_a_configuration_is_named_without_the_servers_paths(
 
 
 def test_a_trial_that_waits_in_the_queue_takes_no_score(client: Client, home: Path) -> None:
-    write_config(
+    configure(
         home, "q", "enqueue: [{x: 1}, {x: 2}]\nparameters: {x: {type: int, low: 0, high: 9}}\n"
     )
     ask(client, "q")
@@ -401,7 +402,7 @@ def test_a_conflicting_score_shows_the_stored_trial(client: Client) -> None:
 
 
 def test_a_finished_study_says_why(client: Client, home: Path) -> None:
-    write_config(home, "target", "target: 0.5\nparameters: {x: {type: float, low: 0, high: 1}}\n")
+    configure(home, "target", "target: 0.5\nparameters: {x: {type: float, low: 0, high: 1}}\n")
     ask(client, "target")
     tell(client, 0, 0.4, "target")
     response = client.get("/optunapi/hparams/target")

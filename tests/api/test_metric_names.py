@@ -7,6 +7,7 @@ import pytest
 
 from optunapi.engine.records import SPEC
 from tests.api.wire import SPACE, Wire
+from tests.support import write_config
 
 METRIC_NAMES = "study:metric_names"  # where Optuna keeps them, in a system attribute
 
@@ -199,7 +200,7 @@ def test_a_configuration_names_the_objectives_of_a_study_that_optuna_did_not_nam
     name = study.study_name
     assert shown(wire, name) == ["score_0", "score_1"]
     config = wire.home / "config" / f"{name}.yaml"
-    config.write_text("objectives: {loss: minimize, acc: maximize}\nparameters: {}\n")
+    write_config(config, "objectives: {loss: minimize, acc: maximize}\nparameters: {}\n")
     assert shown(wire, name) == ["loss", "acc"]
     assert study.metric_names == ["loss", "acc"]
     assert wire.ask(name)["number"] == 0
@@ -213,7 +214,7 @@ def test_a_configuration_that_swaps_the_names_of_optuna_is_refused(wire: Wire) -
     study = made_by_optuna(wire, ["loss", "time"], ["minimize", "minimize"])
     name = study.study_name
     config = wire.home / "config" / f"{name}.yaml"
-    config.write_text("objectives: {time: minimize, loss: minimize}\nparameters: {}\n")
+    write_config(config, "objectives: {time: minimize, loss: minimize}\nparameters: {}\n")
     assert wire.study(name)["config_error"]
     assert shown(wire, name) == ["loss", "time"]
     refusal = wire.refused("POST", f"/studies/{name}/trials", 409, "spec-conflict", json={})
@@ -224,7 +225,7 @@ def test_a_configuration_without_names_leaves_those_of_optuna(wire: Wire) -> Non
     study = made_by_optuna(wire, ["loss"], ["minimize"])
     name = study.study_name
     config = wire.home / "config" / f"{name}.yaml"
-    config.write_text("x: {type: float, low: 0, high: 1}\n")
+    write_config(config, "x: {type: float, low: 0, high: 1}\n")
     assert wire.ask(name)["params"].keys() == {"x"}
     assert shown(wire, name) == ["loss"]
     assert study.metric_names == ["loss"]

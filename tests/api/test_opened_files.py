@@ -20,6 +20,7 @@ from optunapi.cli import main
 from tests.api.test_every_route import ALL, CONFIG, Declared, label
 from tests.api.test_files import set_version, stored
 from tests.api.wire import Wire, wire_of
+from tests.support import write_config
 
 DATABASE = re.compile(r".*\.db(-wal|-shm|-journal)?", re.DOTALL)
 
@@ -75,7 +76,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     home = tmp_path_factory.mktemp("opened")
     for folder in ("config", "db"):
         (home / folder).mkdir()
-    (home / "config" / "m.yaml").write_text(CONFIG)
+    write_config(home / "config" / "m.yaml", CONFIG)
     add_databases(home)
     with none_opened(), wire_of(home) as wire:
         wire.ask("m")

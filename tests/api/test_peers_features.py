@@ -9,6 +9,7 @@ import pytest
 from tests.api.test_peers import WORKERS, states, together
 from tests.api.test_v1_events import follow
 from tests.api.wire import SPACE, V1, Wire
+from tests.support import write_config
 from tests.unit.engine.support import Caller
 
 LINE = {"parameters": {"x": {"type": "float", "low": 0, "high": 1}}}
@@ -276,7 +277,7 @@ def test_importances_of_parameters(wire: Wire) -> None:
 def test_a_search_space_that_drifts_is_refused_with_a_difference(wire: Wire) -> None:
     name = wire.configure("c: {type: categorical, choices: [a, b]}")
     version = wire.ask(name)["spec_version"]
-    (wire.home / "config" / f"{name}.yaml").write_text("c: {type: categorical, choices: [a, z]}")
+    write_config(wire.home / "config" / f"{name}.yaml", "c: {type: categorical, choices: [a, z]}")
     document = wire.refused("POST", f"/studies/{name}/trials", 409, "spec-conflict")
     assert document["diff"]
     assert wire.trial(name, 0)["spec_version"] == version

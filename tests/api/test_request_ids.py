@@ -3,6 +3,7 @@
 import pytest
 
 from tests.api.wire import Wire
+from tests.support import write_config
 
 # One of each kind of reply: the fast path, FastAPI's, a refusal, no route, a stream.
 PLACES = (
@@ -53,7 +54,7 @@ def test_what_an_ask_finds_in_a_file_is_logged_under_the_id_of_that_ask(
             headers = {"X-Request-ID": f"before {number}"}
             wire.request("POST", f"/studies/{name}/trials", headers=headers)
         caplog.clear()
-        file.write_text(text)
+        write_config(file, text)
         wire.request("POST", f"/studies/{name}/trials", headers={"X-Request-ID": "finder"})
         events = [vars(record).get("event") for record in caplog.records]
         found = {event.request_id for event in events if event is not None}

@@ -13,7 +13,7 @@ from optunapi.settings import Settings
 from tests.api.server import serving_app
 from tests.api.test_v1_events import Event, Stream
 from tests.api.wire import SPACE, V1, Wire, wire_of
-from tests.support import until
+from tests.support import until, write_config
 from tests.unit.engine.support import Caller
 
 
@@ -115,7 +115,7 @@ def test_a_study_that_cannot_be_opened_is_left_out(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "db" / "b.db")) as database:
         database.execute("DROP TABLE trial_params")
     (tmp_path / "db" / "d.db").write_bytes(b"this is no database" * 100)
-    (tmp_path / "config" / "e.yaml").write_text("parameters: [")
+    write_config(tmp_path / "config" / "e.yaml", "parameters: [")
     with wire_of(tmp_path) as wire:
         assert {study for study, _ in listed(wire)} == {"a", "c"}
         shown = {each["name"]: each for each in wire.ok("GET", "/studies")["items"]}
@@ -270,7 +270,7 @@ def test_what_the_disk_refuses_is_not_sent_and_the_study_is_to_be_listed_again(w
 def test_a_study_that_cannot_be_opened_does_not_break_the_stream(wire: Wire) -> None:
     (wire.home / "db").mkdir(exist_ok=True)
     (wire.home / "db" / "broken.db").write_bytes(b"this is no database" * 100)
-    (wire.home / "config" / "wrong.yaml").write_text("parameters: [")
+    write_config(wire.home / "config" / "wrong.yaml", "parameters: [")
     wire.ok("PUT", "/studies/a", json=SPACE)
     with follow(wire) as stream:
         assert not wire.request("GET", "/studies/broken").is_success

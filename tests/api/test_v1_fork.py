@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.conftest import Refused
 from tests.api.wire import SPACE, Wire, wire_of
+from tests.support import write_config
 
 LINE = "x: {type: float, low: 0, high: 1}\nc: {type: categorical, choices: [a, b]}\n"
 WIDER = "x: {type: float, low: 0, high: 1}\nc: {type: categorical, choices: [b, c]}\n"
@@ -46,7 +47,7 @@ def test_a_fork_is_a_study_with_the_same_specification_and_history(wire: Wire) -
 def test_a_configuration_of_the_new_name_rules_and_shuts_out_what_does_not_fit(wire: Wire) -> None:
     old = wire.configure(LINE)
     finished(wire, old, {"x": 0.1, "c": "a"}, {"x": 0.2, "c": "b"}, {"x": 0.3, "c": "b"})
-    (wire.home / "config" / f"{old}.yaml").write_text(WIDER)
+    write_config(wire.home / "config" / f"{old}.yaml", WIDER)
     wire.refused("POST", f"/studies/{old}/trials", 409, "spec-conflict")
     new = wire.configure(WIDER)
     study = fork(wire, old, new).json()

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from tests.api.wire import SPACE, Wire, wire_of
-from tests.support import until
+from tests.support import until, write_config
 
 UNIT = {"type": "float", "low": 0, "high": 1}
 ON_TRIAL: list[tuple[str, str, dict[str, Any]]] = [
@@ -366,7 +366,7 @@ def test_a_retry_of_parameters_that_the_space_has_no_more_is_refused(wire: Wire)
     name = wire.configure("n: {type: int, low: 1, high: 9}\n")
     wire.ask(name, params={"n": 9})
     wire.tell(name, 0, state="fail")
-    (wire.home / "config" / f"{name}.yaml").write_text("n: {type: int, low: 1, high: 5}\n")
+    write_config(wire.home / "config" / f"{name}.yaml", "n: {type: int, low: 1, high: 5}\n")
     wire.ask(name)  # an edited file is in force from the next ask on
     wire.refused("POST", at(name, 0, "/retry"), 422, "value-invalid")
 

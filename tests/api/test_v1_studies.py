@@ -11,6 +11,7 @@ import pytest
 from optunapi.telemetry.events import StudyCreated
 from tests.api.conftest import Refused
 from tests.api.wire import SPACE, Wire
+from tests.support import write_config
 
 STUDY_FIELDS = {
     "name",
@@ -407,19 +408,19 @@ def test_a_configuration_that_was_never_valid_is_not_listed_and_its_get_says_why
 def test_a_configuration_broken_by_an_edit_shows_in_config_error(wire: Wire) -> None:
     name = wire.configure(CONFIG)
     wire.ask(name)
-    (wire.home / "config" / f"{name}.yaml").write_text("x: {type: flaot}\n")
+    write_config(wire.home / "config" / f"{name}.yaml", "x: {type: flaot}\n")
     study = wire.study(name)
     assert "flaot" in study["config_error"]
     assert study["limits"]["max_trials"] == 3
     assert wire.ask(name)["number"] == 1
-    (wire.home / "config" / f"{name}.yaml").write_text(CONFIG)
+    write_config(wire.home / "config" / f"{name}.yaml", CONFIG)
     assert wire.study(name)["config_error"] is None
 
 
 def test_a_configuration_the_history_cannot_live_with_shows_and_stops_asks(wire: Wire) -> None:
     name = wire.configure("kind: {type: categorical, choices: [a, b]}\n")
     wire.ask(name)
-    (wire.home / "config" / f"{name}.yaml").write_text("kind: {type: int, low: 0, high: 1}\n")
+    write_config(wire.home / "config" / f"{name}.yaml", "kind: {type: int, low: 0, high: 1}\n")
     assert wire.study(name)["config_error"]
     with wire.unchanged(name):
         document = wire.refused("POST", f"/studies/{name}/trials", 409, "spec-conflict")

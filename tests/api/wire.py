@@ -14,6 +14,7 @@ from optunapi.app import create_app
 from optunapi.settings import Settings
 from optunapi.telemetry.events import RequestFailed
 from tests.api.server import dump, serving_app
+from tests.support import write_config
 
 V1 = "/optunapi/v1"
 SPACE: Mapping[str, Any] = {
@@ -61,7 +62,7 @@ class Wire:
     def configure(self, text: str) -> str:
         """The name of a study with a new configuration file."""
         name = self.new_name()
-        (self.home / "config" / f"{name}.yaml").write_text(text)
+        write_config(self.home / "config" / f"{name}.yaml", text)
         return name
 
     def ask(self, name: str, **body: Any) -> Any:

@@ -19,6 +19,7 @@ from optunapi.errors import (
 )
 from tests.client.conftest import XY, MakeStudy
 from tests.client.proxy import Proxy
+from tests.support import write_config
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_a_specification_is_changed_while_the_study_lives_and_changed_back(
     other: dict[str, Any] = json.loads(json.dumps(XY))
     other["parameters"]["x"] |= {"low": 20, "high": 30}
     path = tmp_path / "spec.yaml"
-    path.write_text(json.dumps(other))  # JSON is YAML
+    write_config(path, json.dumps(other))  # JSON is YAML
     study.set_spec(path if as_file else other)
     assert study.spec["parameters"]["x"]["high"] == 30
     assert study.ask().suggest_float("x", 20, 30) >= 20

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 
 from optunapi.engine.records import TrialRecord
-from tests.support import Server, until
+from tests.support import Server, until, write_config
 
 STUDY = "m"
 CONFIG = """
@@ -36,7 +36,7 @@ PATIENCE = 60.0  # seconds to wait for what must happen, also on a busy machine
 def make_home(folder: Path) -> Path:
     """A home with one configuration, `STUDY`."""
     (folder / "config").mkdir(parents=True)
-    (folder / "config" / f"{STUDY}.yaml").write_text(CONFIG)
+    write_config(folder / "config" / f"{STUDY}.yaml", CONFIG)
     return folder
 
 

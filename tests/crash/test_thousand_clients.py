@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 
 from tests.acceptance.commands import serving
 from tests.crash.support import STUDY, database, make_home
-from tests.support import SOAK, Server, missing, scaled
+from tests.support import SOAK, Server, missing, scaled, write_config
 
 CLIENTS = scaled(30, 1000)
 SECONDS = float(scaled(3, 60))
@@ -153,7 +153,7 @@ def test_clients_that_renew_their_leases_keep_their_trials(
 ) -> None:
     require_connections(CLIENTS)
     home = make_home(tmp_path / "home")
-    (home / "config" / f"{STUDY}.yaml").write_text(CONFIG.format(sampler=sampler))
+    write_config(home / "config" / f"{STUDY}.yaml", CONFIG.format(sampler=sampler))
     with serving(home) as server:
         load = Load(server=server, ends_at=time.monotonic() + SECONDS, arrival=arrival)
         asyncio.run(load.run())

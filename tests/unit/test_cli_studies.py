@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from optunapi.cli import main
 from tests.api.wire import Wire, wire_of
-from tests.support import free_port
+from tests.support import free_port, write_config
 
 LINE = "x: {type: float, low: 0, high: 1}"
 
@@ -22,7 +22,7 @@ Run = Callable[..., Result]
 def home(tmp_path: Path) -> Path:
     """A home whose study `old` has two complete trials, each with a file."""
     (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "old.yaml").write_text(LINE)
+    write_config(tmp_path / "config" / "old.yaml", LINE)
     with wire_of(tmp_path) as wire:
         for number in range(2):
             wire.ask("old")
@@ -96,7 +96,7 @@ def test_young_files_stay(run: Run, home: Path) -> None:
 
 
 def test_a_study_never_asked_from_has_nothing_to_prune(run: Run, home: Path) -> None:
-    (home / "config" / "fresh.yaml").write_text(LINE)
+    write_config(home / "config" / "fresh.yaml", LINE)
     result = run("artifacts", "prune", "fresh", "--older-than", "1d", "--json")
     assert json.loads(result.stdout) == {"deleted": 0, "size": 0}
 

@@ -18,6 +18,7 @@ from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, StudyChange, TrialView
 from optunapi.errors import NoSlot, StudyFinished, StudyNotFound, StudyPaused
+from tests.support import write_config
 from tests.unit.engine.support import Clock, Gate, Gated, done
 from tests.unit.support import NAME, Server
 
@@ -305,8 +306,9 @@ def test_an_ask_waits_for_a_study_that_was_made_again(server: Server) -> None:
 
     async def run() -> None:
         server.ask()
-        (server.configs / f"{NAME}.yaml").write_text(
-            "parameters: {x: {type: float, low: 0, high: 1}}\nmax_running: 1\n"
+        write_config(
+            server.configs / f"{NAME}.yaml",
+            "parameters: {x: {type: float, low: 0, high: 1}}\nmax_running: 1\n",
         )
         clients = await waiting_clients(server, 2)
         await settled_attempts(

@@ -1,5 +1,7 @@
 """What a request does in the engine, and its value once everything it rests on is committed."""
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, TypeVarTuple
@@ -9,13 +11,22 @@ from fastapi.concurrency import run_in_threadpool
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
-from optunapi.errors import OptunAPIError, StorageClosed, StudyNotFound, Superseded, TrialNotFound
+from optunapi.errors import (
+    ConfigChanging,
+    OptunAPIError,
+    StorageClosed,
+    StudyNotFound,
+    Superseded,
+    TrialNotFound,
+)
 from optunapi.telemetry.context import request_id
 
 Value = TypeVar("Value")
 Ts = TypeVarTuple("Ts")
 
 TRIES = 20
+WRITING_SECONDS = 5.0
+SHORTEST_WAIT = 0.05
 
 
 @dataclass(frozen=True)
@@ -117,9 +128,10 @@ async def in_thread(catalog: Catalog, work: Work[Value]) -> Outcome[Value]:
 async def settled(attempt: Callable[[*Ts], Awaitable[Outcome[Value]]], *arguments: *Ts) -> Value:
     """Return the value of `attempt(*arguments)` once it is committed, or raise its error.
 
-    The attempt is repeated when another process wrote to the database first, or when the database was
-    closed as idle.
+    The attempt is repeated when another process wrote to the database first, when the database was
+    closed as idle, and when the file of a new study is being written, for `WRITING_SECONDS` at most.
     """
+    deadline = None
     for tries_left in reversed(range(TRIES)):
         try:
             outcome, *commits = await attempt(*arguments)
@@ -135,4 +147,10 @@ async def settled(attempt: Callable[[*Ts], Awaitable[Outcome[Value]]], *argument
         except (Superseded, StorageClosed):
             if not tries_left:
                 raise
+        except ConfigChanging as error:
+            now = time.monotonic()
+            deadline = deadline or now + WRITING_SECONDS
+            if not tries_left or now >= deadline:
+                raise
+            await asyncio.sleep(min(max(error.retry_after, SHORTEST_WAIT), deadline - now))
     raise AssertionError("not reached")
