@@ -1,7 +1,6 @@
 """The composition root: it joins settings, storage, engine and routes into one application."""
 
 import secrets
-import time
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -14,6 +13,7 @@ from optunapi.api.serving.dispatch import Dispatch
 from optunapi.api.serving.fast_path import FastPath
 from optunapi.api.serving.request_ids import RequestIds
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.clock import Clock
 from optunapi.engine.store import Stores
 from optunapi.lifespan import PlainStartup, lifespan
 from optunapi.settings import Settings
@@ -26,7 +26,7 @@ A trainer gets a trial's hyperparameters, trains, and sends the score back. Erro
 documents (RFC 9457) whose `code` says what happened."""
 
 
-def new_catalog(settings: Settings) -> Catalog:
+def new_catalog(settings: Settings, clock: Clock | None = None) -> Catalog:
     """The studies that a server with these settings has, not opened yet."""
     stores: Stores = (
         OneDatabase(settings.storage) if settings.storage else StudyFiles(settings.databases)
@@ -39,7 +39,7 @@ def new_catalog(settings: Settings) -> Catalog:
             max_file=settings.max_artifact,
             max_study=settings.max_study_artifacts,
         ),
-        clock=time.time,
+        clock=clock or Clock(),
         new_id=lambda: secrets.token_hex(8),
     )
 
@@ -52,10 +52,10 @@ class Application(FastAPI):
         return RequestIds(super().build_middleware_stack())
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The server's application, by default with the settings of the environment."""
+def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
+    """The server's application, by default with the settings of the environment and the machine's clock."""
     settings = settings or Settings()
-    catalog = new_catalog(settings)
+    catalog = new_catalog(settings, clock)
     app = Application(
         title="OptunAPI",
         version=version("optunapi"),

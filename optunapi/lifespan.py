@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.clock import TICK_SECONDS, Clock
 from optunapi.errors import DatabaseUnusable, OptunAPIError, StorageUnavailable
 from optunapi.garbage import frozen_survivors, unfreeze
 from optunapi.settings import Settings, unknown_variables
@@ -59,7 +60,11 @@ def lifespan(
         await run_in_threadpool(catalog.open)
         tasks = [
             asyncio.create_task(each)
-            for each in (_sweep(catalog), _say_started(catalog, settings, server))
+            for each in (
+                _tick(catalog.clock),
+                _sweep(catalog),
+                _say_started(catalog, settings, server),
+            )
         ]
         limit_stop(server)
         try:
@@ -165,6 +170,13 @@ def _address(server: uvicorn.Server) -> str | None:
             scheme = "https" if server.config.is_ssl else "http"
             return f"{scheme}://{host}:{name[1]}{server.config.root_path}"
     return None
+
+
+async def _tick(clock: Clock) -> None:
+    """Notice when the server stood still: it ticks where requests arrive, and no sweep delays it."""
+    while True:
+        clock.tick()
+        await asyncio.sleep(TICK_SECONDS)
 
 
 async def _sweep(catalog: Catalog) -> None:

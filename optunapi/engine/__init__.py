@@ -25,6 +25,7 @@ to all studies of a server. The files from `values.py` on are what the folders s
     lifecycle.py     the states of a trial, and the rules of what a tell and a lease may do
     identity.py      which study it is: a uid, new each time a study of that name is made
     metric_names.py  the objectives' names where Optuna keeps them
+    clock.py         what lasts, and the time of day
     leases.py        until when each running trial is leased
     names.py         what a study may be called, and how a URL names it
     named_locks.py   a lock for each name

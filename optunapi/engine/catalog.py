@@ -1,6 +1,7 @@
 """The studies of one server: found, listed, created, forked, deleted and listened to by name."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 from optuna.trial import TrialState
 
+from optunapi.engine.clock import Clock
 from optunapi.engine.config_files import ConfigFiles, InvalidFile
 from optunapi.engine.fork import Origin, fitting_history
 from optunapi.engine.identity import NewId
@@ -21,7 +23,6 @@ from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.points import checked_point
 from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.state.feed import Feed, Listener
-from optunapi.engine.state.state import Clock
 from optunapi.engine.store import ArtifactFiles, Commit, StoredStudy, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.uploads import UnfinishedUploads
@@ -66,8 +67,8 @@ class Catalog:
         new_id: NewId,
     ) -> None:
         self.artifacts = artifacts
-        self._clock = clock
-        self._looked_at = 0.0  # no file was
+        self.clock = clock
+        self._looked_at = -math.inf  # no file was
         self._configs = ConfigFiles(configs, clock)
         self._stores = stores
         self._studies = OpenStudies(self._configs, stores, clock, new_id)
@@ -255,7 +256,7 @@ class Catalog:
 
     def _look_at_files(self) -> None:
         """Log what is wrong with files that nobody asked for yet."""
-        self._looked_at = self._clock()
+        self._looked_at = self.clock.now()
         self._configs.invalid(LOOK_SECONDS)
         with suppress(StorageUnavailable):  # the next request for a study reports it
             self._studies.all_stored()
@@ -428,7 +429,7 @@ class Catalog:
         Call it about once a second. Returns how many studies were closed or deleted since the last sweep.
         """
         self.uploads.end_refused()
-        if not 0 <= self._clock() - self._looked_at < LOOK_EVERY_SECONDS:
+        if self.clock.now() - self._looked_at >= LOOK_EVERY_SECONDS:
             self._look_at_files()
         return self._studies.sweep(idle_seconds)
 

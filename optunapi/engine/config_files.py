@@ -7,11 +7,11 @@ still for `STILL_SECONDS`, and at once if another file was moved into its place.
 import math
 import stat
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from optunapi.engine.clock import Clock
 from optunapi.engine.names import NAME, NAME_RULE
 from optunapi.engine.spec.files import conflict_in_file, read_config
 from optunapi.engine.spec.model import StudySpec
@@ -73,25 +73,21 @@ class InvalidFile:
 
 
 class _Sighting(NamedTuple):
-    """How a file was when it was first seen so, and when it counts if it stays so."""
+    """How a file was when it was first seen so, and the moment at which it counts if it stays so."""
 
     path: Path
     signature: Signature
     counts_at: float
 
     def seconds_left(self, now: float) -> float:
-        """The time until the file counts; 0 if it does, also if the clock was set back meanwhile."""
-        left = self.counts_at - now
-        return left if 0 < left <= STILL_SECONDS else 0.0
+        """The time until the file counts; 0 if it does."""
+        return max(0.0, self.counts_at - now)
 
 
 class ConfigFiles:
-    """The configuration files of a folder. Every method may be called from any thread.
+    """The configuration files of a folder. Every method may be called from any thread."""
 
-    `clock` returns seconds since the epoch, as the files' times are.
-    """
-
-    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
         self.folder = folder
         self._clock = clock
         self._seen: dict[str, _Sighting] = {}
@@ -136,7 +132,7 @@ class ConfigFiles:
             raise ConfigChanging(
                 f"{config.path.name} was changed just now: a change counts once the file has stood still "
                 f"for {STILL_SECONDS:g} s, and at once if the file is moved into place",
-                retry_after=0.0 if sighting is None else sighting.seconds_left(self._clock()),
+                retry_after=0.0 if sighting is None else sighting.seconds_left(self._clock.now()),
             )
         if isinstance(config.content, ConfigInvalid):
             # The next call reads the file again: if the disk refused to read it, the file may be
@@ -156,7 +152,7 @@ class ConfigFiles:
             is_known = known is not None and (known.path, known.signature) == (path, signature)
             if known is not None and is_known and known.is_still:
                 return known
-            is_still = not self._sighting(name, path, signature).seconds_left(self._clock())
+            is_still = not self._sighting(name, path, signature).seconds_left(self._clock.now())
             if known is not None and is_known and not is_still:
                 return known
             content: StudySpec | ConfigInvalid
@@ -182,13 +178,12 @@ class ConfigFiles:
         seen = self._seen.get(name)
         if seen is not None and (seen.path, seen.signature) == (path, signature):
             return seen
-        counts_at = now = self._clock()
+        counts_at = self._clock.now()
         was_moved = (
             seen is not None and seen.path == path and seen.signature.inode != signature.inode
         )
         if not was_moved:
-            # A file server's clock may be ahead of ours.
-            counts_at = min(signature.changed_at / 1e9, now) + STILL_SECONDS
+            counts_at = self._clock.moment_of(signature.changed_at / 1e9) + STILL_SECONDS
         self._seen[name] = found = _Sighting(path, signature, counts_at)
         return found
 

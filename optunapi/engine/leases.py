@@ -1,8 +1,11 @@
-"""The leases of one study's trials, and `DueTimes`, which finds the earliest. In seconds since the epoch."""
+"""The leases of one study's trials, and `DueTimes`, which finds the earliest. By moments of the clock."""
 
 import hashlib
 import heapq
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from optunapi.engine.clock import Clock
 
 
 def lease_id(key: str, attempt: int) -> str:
@@ -17,22 +20,35 @@ def lease_id(key: str, attempt: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """One attempt's hold on a trial."""
+    """One attempt's hold on a trial, as it is shown: `expires_at` is a time, in seconds since the epoch."""
 
     id: str
     seconds: float
     expires_at: float
 
 
+class Term(NamedTuple):
+    """The present term of a lease; it begins and ends at a moment."""
+
+    id: str
+    seconds: float
+    start: float
+
+    @property
+    def end(self) -> float:
+        """When the lease expires if it is not renewed."""
+        return self.start + self.seconds
+
+
 class DueTimes:
-    """At most one time for each trial; the earliest is found without a look at the others."""
+    """At most one moment for each trial; the earliest is found without a look at the others."""
 
     def __init__(self) -> None:
         self._when: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
 
     def set(self, number: int, when: float) -> None:
-        """Set the time of trial `number`, in place of the one it had."""
+        """Set the moment of trial `number`, in place of the one it had."""
         self._when[number] = when
         heapq.heappush(self._heap, (when, number))
         # Replaced entries stay in the heap until they reach its top: renewals must not let it grow
@@ -42,16 +58,16 @@ class DueTimes:
             heapq.heapify(self._heap)
 
     def clear(self, number: int) -> None:
-        """Forget the time of this trial."""
+        """Forget the moment of this trial."""
         self._when.pop(number, None)
 
     def due(self, now: float) -> int | None:
-        """The trial that was due first, or None. It stays due until its time is set or cleared."""
+        """The trial that was due first, or None. It stays due until its moment is set or cleared."""
         when = self.next()
         return self._heap[0][1] if when is not None and when <= now else None
 
     def next(self) -> float | None:
-        """The earliest time, or None."""
+        """The earliest moment, or None."""
         while self._heap:
             when, number = self._heap[0]
             if self._when.get(number) == when:
@@ -70,20 +86,21 @@ class Leases:
     leases that `expire` has not returned yet.
     """
 
-    def __init__(self) -> None:
-        self._held: dict[int, Lease] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held: dict[int, Term] = {}
         self.expiries = DueTimes()
         self._expired: dict[int, None] = {}
 
     def grant(self, number: int, lease_id: str, seconds: float, now: float) -> None:
         """Lease the trial for `seconds` from `now`; this also renews a lease."""
-        self.keep(number, Lease(id=lease_id, seconds=seconds, expires_at=now + seconds))
+        self.keep(number, Term(lease_id, seconds, now))
 
-    def keep(self, number: int, lease: Lease) -> None:
+    def keep(self, number: int, term: Term) -> None:
         """Take over a lease as it is."""
-        self._held[number] = lease
+        self._held[number] = term
         self._expired.pop(number, None)
-        self.expiries.set(number, lease.expires_at)
+        self.expiries.set(number, term.end)
 
     def end(self, number: int) -> None:
         """End the trial's lease, if it has one."""
@@ -93,12 +110,28 @@ class Leases:
 
     def get(self, number: int) -> Lease | None:
         """The trial's lease, expired or not."""
+        term = self._held.get(number)
+        if term is None:
+            return None
+        self._clock.now()  # the time may have been set since the last look
+        return Lease(id=term.id, seconds=term.seconds, expires_at=self._clock.time_of(term.end))
+
+    def term(self, number: int) -> Term | None:
+        """The present term of the trial's lease, expired or not."""
         return self._held.get(number)
 
     def expire(self, now: float) -> list[int]:
-        """The trials whose leases have expired since the last call, earliest first."""
+        """The trials whose leases have expired since the last call, earliest first.
+
+        A lease that is due although the server stood still in its term gets a full term after that, as it
+        would after a restart: its holder could not renew it.
+        """
         found: list[int] = []
         while (number := self.expiries.due(now)) is not None:
+            term, resumed_at = self._held[number], self._clock.resumed_at
+            if term.start < resumed_at:
+                self.grant(number, term.id, term.seconds, resumed_at)
+                continue
             self.expiries.clear(number)
             self._expired[number] = None
             found.append(number)

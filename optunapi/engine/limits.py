@@ -28,7 +28,7 @@ class Usage:
     """What the limits are compared with.
 
     `places` counts trials that take a place of `max_trials`: all but failed ones. `leased` counts leases,
-    expired ones too.
+    expired ones too. `duration` is in seconds since the first ask, 0 before it.
     """
 
     waiting: int
@@ -37,21 +37,19 @@ class Usage:
     leased: int
     failures: int
     cost: Fraction
-    first_ask_at: float | None
+    duration: float
     target_reached: bool
     unused_points: bool
     stopped: bool
 
 
-def stop_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason | None:
+def stop_reason(limits: Limits, usage: Usage) -> FinishedReason | None:
     """Why nothing is handed out any more, not even a waiting trial, or None."""
     if usage.stopped:
         return "stopped"
     if usage.target_reached:
         return "target"
-    started = usage.first_ask_at
-    duration = 0.0 if started is None else now - started
-    if limits.max_duration is not None and duration >= limits.max_duration:
+    if limits.max_duration is not None and usage.duration >= limits.max_duration:
         return "max_duration"
     if limits.max_failed_trials is not None and usage.failures >= limits.max_failed_trials:
         return "max_failed_trials"
@@ -76,13 +74,13 @@ def places_left(limits: Limits, taken: int, count: int) -> int:
     return max(0, min(count, limits.max_trials - taken))
 
 
-def finished_reason(limits: Limits, usage: Usage, now: float) -> FinishedReason | None:
+def finished_reason(limits: Limits, usage: Usage) -> FinishedReason | None:
     """Why an ask is refused with `study-finished`, or None.
 
     A full study is not finished while a trial is leased, which may fail and free its place, or be
     handed on; nor while a trial waits, which is still handed out.
     """
-    if reason := stop_reason(limits, usage, now):
+    if reason := stop_reason(limits, usage):
         return reason
     return None if usage.waiting or usage.leased else full_reason(limits, usage)
 
@@ -97,7 +95,7 @@ class Allowance:
 
 
 def allowance(
-    limits: Limits, usage: Usage, now: float, *, count: int, again: int, takes_waiting: bool
+    limits: Limits, usage: Usage, *, count: int, again: int, takes_waiting: bool
 ) -> Allowance:
     """What a request for `count` trials gets when `again` running ones can be handed out again.
 
@@ -108,7 +106,7 @@ def allowance(
         StudyFinished: nothing is handed out any more; `finished_reason` says why.
         NoSlot: nothing is free now, but something may become free.
     """
-    reason = stop_reason(limits, usage, now) if again else finished_reason(limits, usage, now)
+    reason = stop_reason(limits, usage) if again else finished_reason(limits, usage)
     if reason:
         raise study_finished(reason)
     again = min(again, count)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from optuna.trial import FrozenTrial
 
+from optunapi.engine.clock import Clock
 from optunapi.engine.config_files import Config, ConfigFiles
 from optunapi.engine.creation import create_study
 from optunapi.engine.fork import Origin
 from optunapi.engine.identity import NewId, identify
-from optunapi.engine.leases import Leases
 from optunapi.engine.metric_names import name_objectives
 from optunapi.engine.named_locks import NamedLocks
 from optunapi.engine.names import NAME, not_found, slug_in_file, slug_of
@@ -25,8 +25,9 @@ from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.stored import stored_spec
+from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.feed import Feed
-from optunapi.engine.state.state import Clock, StudyState
+from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Store, StoredStudy, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import Removed
@@ -49,8 +50,7 @@ class _Resting(NamedTuple):
     """What is kept of a study that was closed with running trials: it is opened again when one is due."""
 
     uid: str
-    leases: Leases
-    due: float | None
+    deadlines: Deadlines
 
 
 class OpenStudies:
@@ -68,7 +68,7 @@ class OpenStudies:
         self._open: dict[str, _Open] = {}
         self._resting: dict[str, _Resting] = {}
         self._feeds: dict[str, Feed] = {}
-        self.all_events = Feed(first_id=int(clock() * 1e6))
+        self.all_events = Feed(first_id=int(clock.time() * 1e6))
         self._has_ended_events = False
         self._n_closed = 0
         self._is_shut_down = False
@@ -181,7 +181,7 @@ class OpenStudies:
     ) -> Study:
         """A new study; see `create_study`."""
         self._make_room()
-        now, (store, file) = self._clock(), self._stores.for_new(name)
+        now, (store, file) = self._clock.time(), self._stores.for_new(name)
         try:
             study_id = create_study(
                 store, name, spec, now, new_id=self._new_id, origin=origin, history=history
@@ -234,7 +234,7 @@ class OpenStudies:
             new_id=self._new_id,
             feed=self.feed(name),
             all_events=self.all_events,
-            leases=rested.leases if rested is not None and rested.uid == uid else None,
+            deadlines=rested.deadlines if rested is not None and rested.uid == uid else None,
         )
         return Study(state)
 
@@ -242,7 +242,7 @@ class OpenStudies:
         """The feed of the study's events, also if it is not open. Its ids rise over a restart too."""
         feed = self._feeds.get(name)
         if feed is None or feed.closed:
-            feed = self._feeds[name] = Feed(first_id=int(self._clock() * 1e6))
+            feed = self._feeds[name] = Feed(first_id=int(self._clock.time() * 1e6))
             # Checked last: `end_events` in another thread either finds the feed or is noticed here.
             if self._has_ended_events:
                 feed.close()
@@ -323,12 +323,12 @@ class OpenStudies:
                 may_close = not study.feed.has_listeners
             if self.get(name) is study and may_close:
                 try:
-                    leases, due = study.rest()
+                    deadlines = study.rest()
                 except (StorageUnavailable, StudyNotFound):
                     return  # the next request for the study deals with it
                 file = self._open[name].file
-                if len(leases) or due is not None:
-                    self._resting[name] = _Resting(study.uid, leases, due)
+                if len(deadlines):
+                    self._resting[name] = _Resting(study.uid, deadlines)
                 self._forget(name)
                 # A request that found the study just before gets StorageClosed: it looks the study
                 # up again, which opens it.
@@ -336,8 +336,9 @@ class OpenStudies:
 
     def _wake_due(self) -> None:
         """Open studies whose leases or time-outs are due, a few at a time: others need the room too."""
-        now = self._clock()
-        due = [name for name, each in list(self._resting.items()) if each.due and each.due <= now]
+        now = self._clock.now()
+        moments = [(name, each.deadlines.next()) for name, each in list(self._resting.items())]
+        due = [name for name, moment in moments if moment is not None and moment <= now]
         for name in due[:WOKEN_A_SWEEP]:
             try:
                 study = self.find(name, create=False)

@@ -8,7 +8,6 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from optunapi.engine.fork import Origin, origin_of
-from optunapi.engine.leases import Leases
 from optunapi.engine.lifecycle import Result
 from optunapi.engine.records import TrialRecord
 from optunapi.engine.reports.importances import Importances, place_of
@@ -19,6 +18,7 @@ from optunapi.engine.spec.diff import incompatibilities
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.state import transitions
 from optunapi.engine.state.best import best_of
+from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import StudyState
 from optunapi.engine.store import Commit
@@ -118,14 +118,13 @@ class Study:
 
     @property
     def last_use(self) -> float:
-        """When it was opened or changed last, in seconds since the epoch."""
+        """When it was opened or changed last, as a moment of the clock."""
         return self._state.last_use
 
-    def rest(self) -> tuple[Leases, float | None]:
-        """Its leases, and when the first lease or time-out is due: for when it is opened again."""
+    def rest(self) -> Deadlines:
+        """The leases and time-outs of its running trials, for when it is opened again."""
         with self._state.unit():
-            deadlines = self._state.deadlines
-            return deadlines.leases, deadlines.next()
+            return self._state.deadlines
 
     # The life of a trial
 

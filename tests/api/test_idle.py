@@ -14,15 +14,9 @@ from optunapi.engine.values import AskRequest, TrialView
 from optunapi.errors import NoSlot
 from optunapi.storage.artifacts import ArtifactFolder
 from optunapi.storage.stores import StudyFiles
+from tests.unit.engine.support import Clock
 
 IDLE = 600.0
-
-
-class Clock:
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -66,10 +60,10 @@ def test_an_idle_file_is_closed_and_the_next_request_opens_it(
     catalog: Catalog, home: Path, clock: Clock
 ) -> None:
     ask(catalog.for_ask("m"))
-    clock.now += IDLE - 1
+    clock.pass_(IDLE - 1)
     assert catalog.sweep(IDLE) == 0
     assert is_open(home)
-    clock.now += 1
+    clock.pass_(1)
     assert catalog.sweep(IDLE) == 1
     assert not is_open(home)
     assert [path.name for path in (home / "db").glob("m*")] == ["m.db"]
@@ -81,11 +75,11 @@ def test_a_file_with_a_lease_to_watch_stays_open(
 ) -> None:
     study = catalog.for_ask("m")
     number = ask(study, seconds=10 * IDLE).trial.number
-    clock.now += 2 * IDLE
+    clock.pass_(2 * IDLE)
     catalog.sweep(IDLE)
     assert is_open(home)
     study.cancel_all([study.trial(number)[0].trial.state])[1].result()
-    clock.now += IDLE
+    clock.pass_(IDLE)
     catalog.sweep(IDLE)
     assert not is_open(home)
 
@@ -95,7 +89,7 @@ def test_a_request_that_found_a_study_just_before_it_was_closed_is_served(
 ) -> None:
     found = catalog.for_ask("m")
     ask(found)
-    clock.now += IDLE
+    clock.pass_(IDLE)
     catalog.sweep(IDLE)
     studies = iter([found])
 

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from optunapi.api.serving.dispatch import Dispatch
 from optunapi.engine.catalog import Catalog
+from optunapi.engine.clock import Clock
 from optunapi.engine.lifecycle import Result as Told
 from optunapi.engine.spec.read import spec_from_mapping
 from optunapi.engine.study import Study
@@ -28,7 +29,7 @@ def elsewhere(call: Callable[[], Any]) -> Any:
 class Server:
     """The studies of a server, without its sweep; `attempts` counts the asks that were tried."""
 
-    def __init__(self, home: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, home: Path, clock: Clock) -> None:
         ids = count()
         self.configs = home / "config"
         self.configs.mkdir()

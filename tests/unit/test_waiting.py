@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from optuna.trial import TrialState
 from starlette.types import Message
 
 from optunapi.api.v1.trials import patience
+from optunapi.engine.clock import Clock as MachineClock
 from optunapi.engine.store import Commit
 from optunapi.engine.study import Study
 from optunapi.engine.values import AskRequest, StudyChange, TrialView
@@ -198,7 +198,7 @@ def test_a_trial_that_comes_back_is_handed_on(server: Server, clock: Clock, what
 
 
 def test_the_first_asks_again_by_itself_when_a_lease_runs_out(tmp_path: Path) -> None:
-    server = Server(tmp_path, time.time)
+    server = Server(tmp_path, MachineClock())
     server.put(max_trials=1)
 
     async def run() -> None:
@@ -273,7 +273,7 @@ def test_a_study_that_stops_answers_all_waiting_asks(
 
 
 def test_a_study_that_finishes_by_time_answers_who_waits(tmp_path: Path) -> None:
-    server = Server(tmp_path, time.time)
+    server = Server(tmp_path, MachineClock())
     server.put(max_running=1, max_duration=0.3)
 
     async def run() -> None:

@@ -6,7 +6,7 @@ rebuilt when the store has read the study again: after a refused commit, or when
 the database.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -15,8 +15,8 @@ from typing import Any, Literal, Unpack
 
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.engine.clock import Clock
 from optunapi.engine.identity import NewId, stored_uid
-from optunapi.engine.leases import Leases
 from optunapi.engine.limits import FinishedReason, Usage, finished_reason, meets_target
 from optunapi.engine.metric_names import METRIC_NAMES, metric_names_of, name_objectives
 from optunapi.engine.names import slug_of
@@ -53,17 +53,15 @@ from optunapi.errors import (
 from optunapi.telemetry import events as log
 from optunapi.telemetry.emit import emit_all, is_wanted
 
-Clock = Callable[[], float]
-
 
 class StudyState:
     """One study in a store, with its leases, its time-outs and what is derived from its trials.
 
     It is bound to the study with this `uid`, and raises StudyNotFound once that is gone, also if another
-    one has its place. `clock` returns seconds since the epoch, `new_id` a random id. `spec`, `record`,
-    `limits` and `lease_seconds` are those in force; only the methods below change them. In `spec` and
-    `limits` the objectives have the names that Optuna shows, which may be set at any time. In
-    `configured_spec` and `record` they have those of the configuration.
+    one has its place. `new_id` returns a random id. `spec`, `record`, `limits` and `lease_seconds` are
+    those in force; only the methods below change them. In `spec` and `limits` the objectives have the
+    names that Optuna shows, which may be set at any time. In `configured_spec` and `record` they have
+    those of the configuration.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class StudyState:
         new_id: NewId,
         feed: Feed | None = None,
         all_events: Feed | None = None,
-        leases: Leases | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         self.store = store
         self.id = study_id
@@ -93,12 +91,14 @@ class StudyState:
         self.config_error: str | None = None  # what is wrong with its configuration file
         self.sampler_failure: str | None = None  # why values are drawn at random instead
         self.relative: dict[int, Relative] = {}  # of open trials, see `trials.suggest`
-        self.opened_at = clock()
+        self.last_use = clock.now()  # when it was opened or changed last
         self.last_activity_at: float | None = None
-        self.deadlines = Deadlines(leases)
+        self.deadlines = Deadlines(clock) if deadlines is None else deadlines
+        self._first_ask: float | None = None  # when it was; the record has its time
         self.new_id = new_id
         self._read_names(store.get_study_system_attrs(study_id), spec)
-        self._apply(spec, StudyRecord())
+        self.record = StudyRecord()
+        self._apply(spec, self.record)
         self.configured: Mapping[str | None, frozenset[str]] = {}
         self.derived = Derived(spec, store, study_id, name)
         self._seen_reloads = -1
@@ -262,7 +262,7 @@ class StudyState:
         # A paused study is not finished, whatever its limits say: an ask is refused for the pause.
         if self.record.state == "paused":
             return "paused", None, self.config_error
-        reason = finished_reason(self.limits, self.usage(), self.clock())
+        reason = finished_reason(self.limits, self.usage())
         return "finished" if reason else "open", reason, self.config_error
 
     def usage(self) -> Usage:
@@ -277,7 +277,7 @@ class StudyState:
             leased=len(self.deadlines.leases),
             failures=tally.failures,
             cost=tally.cost,
-            first_ask_at=self.record.first_ask_at,
+            duration=0.0 if self._first_ask is None else self.clock.now() - self._first_ask,
             target_reached=self.limits.target is not None and self._reaches(self.limits.target),
             unused_points=not self.derived.exhausted,
             stopped=self.record.state == "stopped",
@@ -293,24 +293,19 @@ class StudyState:
         """Seconds since the last change; 0 while there is a lease, a time-out or a listener."""
         if len(self.deadlines) or self.feed.has_listeners:
             return 0.0
-        return self.clock() - self.last_use
-
-    @property
-    def last_use(self) -> float:
-        """When it was opened or changed last."""
-        return max(self.opened_at, self.last_activity_at or 0.0)
+        return self.clock.now() - self.last_use
 
     def due_in(self) -> float | None:
         """Seconds until time alone may change what an ask gets, or None if it does not."""
-        limit, began = self.limits.max_duration, self.record.first_ask_at
+        limit, began = self.limits.max_duration, self._first_ask
         ends = None if limit is None or began is None else began + limit
         moments = (self.deadlines.next(), ends)
         first = min((moment for moment in moments if moment is not None), default=None)
-        return None if first is None else max(0.0, first - self.clock())
+        return None if first is None else max(0.0, first - self.clock.now())
 
     def local_time(self) -> datetime:
         """Now, as Optuna keeps times: local and naive."""
-        return datetime.fromtimestamp(self.clock())
+        return datetime.fromtimestamp(self.clock.time())
 
     # Changes of the study, to be made inside a unit
 
@@ -319,7 +314,7 @@ class StudyState:
         former = self.configured_spec
         changed = tuple(change["key"] for change in differences(former, spec))
         self.note(log.SpecChanged, spec_version=spec.version, changed=changed)
-        store_spec(self.store, self.id, former, spec, self.clock())
+        store_spec(self.store, self.id, former, spec, self.clock.time())
         name_objectives(self.store, self.id, spec)
         self._apply(spec, self.record)
         self.set_record(**kept(self.record, former, spec))
@@ -347,7 +342,7 @@ class StudyState:
         self._has_changed_derived = True
         self._apply(self.configured_spec, self.record.with_(**changes))
         self.store.set_study_system_attr(self.id, STUDY, self.record.to_json())
-        self.last_activity_at = self.clock()
+        self._note_use()
         if changes.keys() != {"first_ask_at"}:
             self._changes.study = self._changes.may_finish = True
 
@@ -384,6 +379,10 @@ class StudyState:
         self.metric_names, self.metric_names_fault = names, fault
 
     def _apply(self, spec: StudySpec, record: StudyRecord) -> None:
+        if record.first_ask_at is None:
+            self._first_ask = None
+        elif self._first_ask is None or record.first_ask_at != self.record.first_ask_at:
+            self._first_ask = self.clock.moment_of(record.first_ask_at)
         self.configured_spec, self.record = spec, record
         self.spec = spec.with_names(self.metric_names or spec.names)
         limits = limits_in_force(spec, record)
@@ -416,15 +415,19 @@ class StudyState:
         return changed
 
     def _replace(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
+        self._note_use()
         self._count(before, after)
         self._changes.trials[after.number] = after
         self._changes.may_finish |= after.state.is_finished()
 
     def _count(self, before: FrozenTrial | None, after: FrozenTrial) -> None:
-        self.last_activity_at = self.clock()
         if after.state.is_finished():
             self.relative.pop(after.number, None)
         self.derived.replace(before, after)
+
+    def _note_use(self) -> None:
+        self.last_use = self.clock.now()
+        self.last_activity_at = self.clock.time_of(self.last_use)
 
     # The log
 
@@ -529,7 +532,4 @@ class StudyState:
             if t
         ]
         self.last_activity_at = max(times, default=record.created_at)
-        former, self.deadlines = self.deadlines.leases, Deadlines()
-        for trial in self.running():
-            known, timeout = former.get(trial.number), self.limits.trial_timeout
-            self.deadlines.resume(trial, known, timeout, self.clock())
+        self.deadlines.read_again(self.running(), self.limits.trial_timeout)

@@ -35,7 +35,7 @@ def enqueue(
     failed: FrozenTrial | None = None,
 ) -> FrozenTrial:
     """Add a waiting trial with these parameters fixed, which repeats the `failed` one if given."""
-    template, record = waiting_trial(point, state.spec, state.clock())
+    template, record = waiting_trial(point, state.spec, state.clock.time())
     template.user_attrs = dict(user_attrs or {})
     if failed is not None:
         template.system_attrs |= retry_attrs(failed)
@@ -47,14 +47,15 @@ def start_new(
     state: StudyState, template: FrozenTrial, request: AskRequest, *, place: int
 ) -> FrozenTrial:
     """Add a trial that is handed out at once, at this place in the reply."""
-    now = state.clock()  # once: the trial is created when it starts
-    record = TrialRecord(spec_version=state.spec.version, created_at=now)
+    now = state.clock.now()  # once: the trial is created when it starts
+    time = state.clock.time_of(now)
+    record = TrialRecord(spec_version=state.spec.version, created_at=time)
     record = _next_attempt(state, record, request, place)
     template.user_attrs = dict(request.user_attrs)
-    template.datetime_start = datetime.fromtimestamp(now)
+    template.datetime_start = datetime.fromtimestamp(time)
     trial = state.add(template, record)
     state.note_trial(log.TrialHandedOut, trial, record)
-    state.deadlines.begin(trial.number, record, state.limits.trial_timeout, now)
+    state.deadlines.begin(trial, record, state.limits.trial_timeout, now)
     return trial
 
 
@@ -74,19 +75,20 @@ def start(
     if trial.state == TrialState.WAITING and record.attempt == 0:
         record = record.with_(spec_version=state.spec.version)  # it was queued, maybe under another
     record = _next_attempt(state, record, request, place)
+    now = state.clock.now()
     changed = state.update(
         trial,
         record,
         state=TrialState.RUNNING,
         user_attrs=request.user_attrs,
-        datetime_start=state.local_time(),
+        datetime_start=datetime.fromtimestamp(state.clock.time_of(now)),
         **changes,
     )
     if is_handed_on:
         state.note_trial(log.TrialHandedOn, trial, record, former_worker=former)
     else:
         state.note_trial(log.TrialHandedOut, trial, record)
-    state.deadlines.begin(trial.number, record, state.limits.trial_timeout, state.clock())
+    state.deadlines.begin(changed, record, state.limits.trial_timeout, now)
     return changed
 
 
@@ -106,7 +108,7 @@ def _next_attempt(
     if seconds is not None:
         lease = lease_id(lease_key, attempt) if lease_key else state.new_id()
     return record.with_(
-        created_at=record.created_at or state.clock(),
+        created_at=record.created_at or state.clock.time(),
         worker=worker,
         attempt=attempt,
         lease=lease,
@@ -124,13 +126,13 @@ def renew(
 ) -> None:
     """Start a new term of the trial's lease, if it has one; `seconds` changes the term's length."""
     leases = state.deadlines.leases
-    lease = leases.get(trial.number)
-    if lease is None:
+    term = leases.term(trial.number)
+    if term is None:
         return
-    seconds = seconds or lease.seconds
+    seconds = seconds or term.seconds
     if seconds != record.lease_seconds:
         state.update(trial, record.with_(lease_seconds=seconds))
-    leases.grant(trial.number, lease.id, seconds, state.clock())
+    leases.grant(trial.number, term.id, seconds, state.clock.now())
 
 
 def request_stop(state: StudyState, trial: FrozenTrial, record: TrialRecord) -> FrozenTrial:
@@ -201,7 +203,7 @@ def apply_deadlines(state: StudyState, *, expiries: bool = True) -> None:
 
     Without `expiries` only time-outs are applied: an expired lease counts until its trial is handed on.
     """
-    deadlines, now = state.deadlines, state.clock()
+    deadlines, now = state.deadlines, state.clock.now()
     for number in deadlines.leases.expire(now) if expiries else ():
         state.note_expiry()
         trial = state.trial(number)
@@ -217,8 +219,8 @@ def apply_deadlines(state: StudyState, *, expiries: bool = True) -> None:
             fail(state, trial, record, TIMEOUT)
             continue
         state.note_trial(log.StopRequested, trial, record, reason="timeout")
-        state.update(trial, record.with_(stop_requested=True, timed_out_at=now))
-        deadlines.begin_grace(due, record, now)
+        record = record.with_(stop_requested=True, timed_out_at=state.clock.time_of(now))
+        deadlines.begin_grace(state.update(trial, record), record, now)
 
 
 @contextmanager
@@ -229,7 +231,7 @@ def unit_after_deadlines(state: StudyState, *, expiries: bool = True) -> Iterato
     """
     with state.unit() as unit:
         due = state.deadlines.next(expiries=expiries)
-        if due is None or due > state.clock():
+        if due is None or due > state.clock.now():
             yield unit
             return
     with state.unit():

@@ -111,7 +111,7 @@ class Artifacts:
             encoding=encoding,
             size=upload.size,
             sha256=upload.sha256,
-            uploaded_at=self._state.clock(),
+            uploaded_at=self._state.clock.time(),
         )
 
     def add(self, number: int, artifact: Artifact, limit: int) -> tuple[Removed, Commit]:
@@ -188,7 +188,6 @@ class Artifacts:
         do running trials. An artifact whose time is not known is kept too.
         """
         state = self._state
-        before = state.clock() - older_than
         removed: list[Artifact] = []
         with state.unit() as unit:
             best = best_of(state.store, state.id, keep_best) if keep_best else ()
@@ -199,7 +198,8 @@ class Artifacts:
                 old = [
                     artifact
                     for artifact in artifacts_of(trial)
-                    if artifact.uploaded_at is not None and artifact.uploaded_at < before
+                    if artifact.uploaded_at is not None
+                    and state.clock.since(artifact.uploaded_at) > older_than
                 ]
                 if old:
                     self._remove(trial, old)

@@ -100,7 +100,6 @@ class Asking:
         allowed = allowance(
             state.limits,
             state.usage(),
-            state.clock(),
             count=count,
             again=len(again),
             takes_waiting=not request.params,
@@ -167,7 +166,7 @@ class Asking:
         for key, value in draft.study_attrs.items():
             state.store.set_study_system_attr(state.id, key, value)
         if state.record.first_ask_at is None:
-            state.set_record(first_ask_at=state.clock())
+            state.set_record(first_ask_at=state.clock.time())
         if waiting is None:
             trial = transitions.start_new(state, draft.trial, request, place=place)
         else:

@@ -16,7 +16,7 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from optunapi.engine.documents.document import quoted
-from optunapi.engine.leases import Lease
+from optunapi.engine.leases import Term
 from optunapi.engine.lifecycle import Result, check_values, filled_in
 from optunapi.engine.records import TrialRecord, constraint_attrs, renumbered, retries_renumbered
 from optunapi.engine.space import allowed, fitted
@@ -97,7 +97,7 @@ def import_trials(
     if known:
         return len(items), unit.commit
     spec = state.spec
-    templates = imported(spec, items, state.clock())  # slow, so outside of a unit
+    templates = imported(spec, items, state.clock.time())  # slow, so outside of a unit
     with state.unit() as unit:
         if state.spec is not spec:
             raise Superseded("the study's specification has changed meanwhile")
@@ -150,10 +150,13 @@ def _add(state: StudyState, place: int, template: Template) -> FrozenTrial:
         # Without configured parameters, a name may be another kind of parameter in the study's trials.
         raise of_item(place, ValueInvalid(str(error))) from None
     if trial.state == TrialState.RUNNING:
-        held, until = None, template.lease_until
+        term, until = None, template.lease_until
         if until is not None and record.lease is not None and record.lease_seconds is not None:
-            held = Lease(id=record.lease, seconds=record.lease_seconds, expires_at=until)
-        state.deadlines.resume(trial, held, state.limits.trial_timeout, state.clock())
+            now = state.clock.now()
+            # Not more than a term: where it was exported, another time may be shown.
+            left = min(until - state.clock.time_of(now), record.lease_seconds)
+            term = Term(record.lease, record.lease_seconds, now + left - record.lease_seconds)
+        state.deadlines.resume(trial, term, state.limits.trial_timeout)
     return trial
 
 

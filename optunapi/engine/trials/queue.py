@@ -179,7 +179,7 @@ class Queue:
     def _check_room(self, count: int) -> None:
         state = self._state
         usage = state.usage()
-        if count and (reason := stop_reason(state.limits, usage, state.clock())):
+        if count and (reason := stop_reason(state.limits, usage)):
             raise study_finished(reason)
         check_places(state.limits, usage.places, count)
 

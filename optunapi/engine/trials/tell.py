@@ -129,7 +129,7 @@ def _keep_late(state: StudyState, trial: FrozenTrial, record: TrialRecord, resul
     kept = state.add(
         template,
         TrialRecord(
-            created_at=state.clock(),
+            created_at=state.clock.time(),
             spec_version=record.spec_version,
             worker=record.worker,
             attempt=record.attempt,

@@ -10,6 +10,7 @@ import requests
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from optunapi.engine.clock import Clock
 from optunapi.engine.creation import create_study
 from optunapi.engine.identity import identify
 from optunapi.engine.lifecycle import Result
@@ -94,19 +95,20 @@ class EngineStudy:
         self, storage: WriteThroughStorage, name: str, problem: Problem, seed: int
     ) -> None:
         spec = spec_from_mapping(spec_of(problem, seed))
+        clock = Clock(moment=lambda: 0.0, time=lambda: 1_800_000_000.0)
         ids = iter(range(10**9))
 
         def new_id() -> str:
             return str(next(ids))
 
-        study_id = create_study(storage, name, spec, _clock(), new_id=new_id)
+        study_id = create_study(storage, name, spec, clock.time(), new_id=new_id)
         state = StudyState(
             storage,
             study_id,
             name=name,
             uid=identify(storage, study_id, name, new_id),
             spec=spec,
-            clock=_clock,
+            clock=clock,
             new_id=new_id,
         )
         self._study = Study(state)
@@ -128,10 +130,6 @@ class EngineStudy:
             for each in self._commits:
                 each.result()
             self._commits.clear()
-
-
-def _clock() -> float:
-    return 1_800_000_000.0
 
 
 @contextmanager

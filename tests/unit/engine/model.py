@@ -34,7 +34,7 @@ from optunapi.errors import (
     TrialWaiting,
 )
 from tests.unit.engine.bulk import ask_many, enqueue, import_, item, numbers, result, tell_many
-from tests.unit.engine.support import Clock, Life, Seen, assert_kept_up
+from tests.unit.engine.support import SET, Clock, Life, Seen, assert_kept_up
 from tests.unit.storage.support import assert_database_equals_memory
 
 POINTS = 4
@@ -136,7 +136,7 @@ class ManyAtOnce(RuleBasedStateMachine):
         return pick % (len(self.trials) + (pick > 900))
 
     def lost(self) -> list[Trial]:
-        now = self.clock.now
+        now = self.clock.passed
         lost = [t for t in self.of("running") if t.lease is not None and t.expires_at <= now]
         return sorted(lost, key=lambda trial: (trial.expires_at, trial.number))
 
@@ -219,7 +219,7 @@ class ManyAtOnce(RuleBasedStateMachine):
             assert (found.lease is not None) == self.leased
             assert found.lease is None or found.lease_id != trial.lease
             trial.lease = found.lease_id
-            trial.expires_at = self.clock.now + TERM
+            trial.expires_at = self.clock.passed + TERM
         self.learn(key, asked, chosen)
 
     def to_hand_out(self, running: list[Trial], waiting: int, many: int) -> list[Trial]:
@@ -372,12 +372,16 @@ class ManyAtOnce(RuleBasedStateMachine):
                 trial.state, trial.reason, trial.lease = "fail", "lease-expired", None
                 trial.expiries += 1
 
+    @rule(seconds=st.sampled_from(SET))
+    def set_the_time(self, seconds: float) -> None:
+        self.clock.set_(seconds)
+
     @rule()
     def restart(self) -> None:
         assert_database_equals_memory(self.life.storage)
         self.life.restart()
         for trial in self.of("running"):
-            trial.expires_at = self.clock.now + TERM
+            trial.expires_at = self.clock.passed + TERM
 
     # Invariants
 

@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from optunapi.engine.clock import Clock as EngineClock
 from optunapi.engine.creation import create_study
 from optunapi.engine.identity import identify
 from optunapi.engine.leases import Lease
@@ -36,20 +37,30 @@ Value = TypeVar("Value")
 NAME = "study"
 LINE: dict[str, Any] = {"x": {"type": "float", "low": 0, "high": 1}}
 THREE: dict[str, Any] = {"n": {"type": "int", "low": 1, "high": 3}}
+SET = [7200.0, -7200.0, 3e8, -3e8]  # seconds by which a test sets the time
 STATES = {state.name.lower(): state for state in TrialState}
 
 
-class Clock:
-    """Seconds since the epoch, as the test sets them."""
+class Clock(EngineClock):
+    """The server's clock over two clocks that the test moves."""
 
     def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+        self.wall = 1_800_000_000.0
+        self.passed = 1_000_000.0
+        self.restart()
 
     def pass_(self, seconds: float) -> None:
-        self.now += seconds
+        """Let time pass."""
+        self.wall += seconds
+        self.passed += seconds
+
+    def set_(self, seconds: float) -> None:
+        """Set the time of day forward, or back."""
+        self.wall += seconds
+
+    def restart(self) -> None:
+        """What the server knows of the past is gone."""
+        super().__init__(moment=lambda: self.passed, time=lambda: self.wall)
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,9 @@ class Life:
         try:
             self.id = self.storage.get_study_id_from_name(NAME)
         except KeyError:
-            self.id = create_study(self.storage, NAME, self.spec, self.clock(), new_id=self._new_id)
+            self.id = create_study(
+                self.storage, NAME, self.spec, self.clock.time(), new_id=self._new_id
+            )
         self.state = StudyState(
             self.storage,
             self.id,
@@ -140,6 +153,7 @@ class Life:
 
     def restart(self) -> None:
         self.storage.close()
+        self.clock.restart()
         self.open()
         self.view()  # derived values, such as leases, are made at the first use
 

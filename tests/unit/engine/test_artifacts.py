@@ -34,7 +34,7 @@ class Files:
             encoding=None,
             size=size,
             sha256="0" * 64,
-            uploaded_at=self.life.clock(),
+            uploaded_at=self.life.clock.time(),
         )
         return done(self.life.study.artifacts.add(number, artifact, limit))
 

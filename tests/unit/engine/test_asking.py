@@ -79,7 +79,7 @@ def test_a_trial_is_handed_on_with_its_number_and_params_and_without_its_reports
     assert (on.attempt, on.reports, on.record.worker) == (2, {}, "w")
     assert on.trial.user_attrs == {"host": "b", "seed": 1}
     assert on.lease_id != lost.lease_id
-    assert on.held.expires_at == clock() + 60
+    assert on.held.expires_at == clock.time() + 60
     assert on.trial.datetime_start > lost.trial.datetime_start  # type: ignore[operator]
     assert life.report(on.number, 1, 0.7, on.lease_id).lease == on.lease
     assert life.trial(on.number).reports == {1: 0.7}

@@ -71,7 +71,7 @@ class Home:
         text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
         draft = self.configs / "draft"
         draft.write_text(text)
-        written_at = self._clock.now - 60
+        written_at = self._clock.wall - 60
         os.utime(draft, (written_at, written_at))
         os.replace(draft, self.configs / f"{name}{suffix}")
 

@@ -57,7 +57,7 @@ def test_derived_values_match_values_derived_again(new_life: NewLife, clock: Clo
 
 def test_a_view_shows_counts_best_and_times(new_life: NewLife, clock: Clock) -> None:
     life = new_life(max_attempts=1, user_attrs={"team": "vision"})
-    created = clock()
+    created = clock.time()
     view = life.view()
     assert (view.state, view.best, view.created_at) == ("open", None, created)
     assert set(view.counts.values()) == {0}
@@ -68,7 +68,7 @@ def test_a_view_shows_counts_best_and_times(new_life: NewLife, clock: Clock) -> 
     assert view.best is not None
     assert (view.best.number, view.best.values) == (9, [1.0])
     assert view.user_attrs == {"team": "vision"}
-    assert (view.created_at, view.last_activity_at) == (created, clock())
+    assert (view.created_at, view.last_activity_at) == (created, clock.time())
     life.restart()
     assert life.view().created_at == created
 

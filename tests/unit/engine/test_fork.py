@@ -45,7 +45,7 @@ def fork(life: Life, name: str = "new", new: StudySpec | None = None) -> list[Fr
         life.storage,
         name,
         new,
-        life.clock(),
+        life.clock.time(),
         new_id=lambda: "id",
         origin=source,
         history=history,
@@ -243,7 +243,7 @@ def test_what_was_set_by_hand_goes_along_with_the_same_specification(life: Life)
             life.storage,
             f"to {limit}",
             new,
-            life.clock(),
+            life.clock.time(),
             new_id=lambda: "id",
             origin=source,
         )

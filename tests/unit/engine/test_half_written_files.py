@@ -46,7 +46,7 @@ class Writer:
         """Write in place. No two writes of a file have the same time."""
         self._clock.pass_(0.001)
         self._path.write_text(text)
-        os.utime(self._path, (self._clock.now, self._clock.now))
+        os.utime(self._path, (self._clock.wall, self._clock.wall))
 
     def move(self, text: str) -> None:
         """Write elsewhere, and move it into place."""
@@ -120,7 +120,7 @@ def test_a_file_from_a_clock_that_is_ahead_counts_after_a_second(
 ) -> None:
     clock.pass_(100)
     writer.write(WHOLE)
-    clock.pass_(-100)
+    clock.set_(-100)
     with pytest.raises(ConfigChanging):
         home.ask("m")
     clock.pass_(1)

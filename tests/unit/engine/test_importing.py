@@ -30,8 +30,8 @@ def test_an_imported_trial_is_kept_as_it_is(new_life: NewLife, clock: Clock) -> 
             intermediate_values={1: 0.75, 30: 0.5},
             user_attrs={"host": "h", "cost": 1.5},
             constraints={"c": -1.0},
-            started_at=clock.now - 7200,
-            finished_at=clock.now - 3600,
+            started_at=clock.wall - 7200,
+            finished_at=clock.wall - 3600,
         ),
         item(state="fail", x=1, reason="oom"),
         item(state="pruned", n=1, intermediate_values={1: 0.75, 2: 0.25}),
@@ -43,12 +43,12 @@ def test_an_imported_trial_is_kept_as_it_is(new_life: NewLife, clock: Clock) -> 
     assert complete.reports == {1: 0.75, 30: 0.5}
     assert complete.trial.user_attrs == {"host": "h", "cost": 1.5}
     assert complete.trial.constraints == {"c": -1.0}
-    assert complete.trial.datetime_start == datetime.fromtimestamp(clock.now - 7200)
-    assert complete.trial.datetime_complete == datetime.fromtimestamp(clock.now - 3600)
+    assert complete.trial.datetime_start == datetime.fromtimestamp(clock.wall - 7200)
+    assert complete.trial.datetime_complete == datetime.fromtimestamp(clock.wall - 3600)
     assert (complete.attempt, complete.record.worker, complete.lease) == (0, None, None)
     assert (failed.state, failed.fail_reason, failed.params) == ("fail", "oom", {"x": 1.0})
     assert failed.trial.datetime_start == failed.trial.datetime_complete
-    assert failed.trial.datetime_complete == datetime.fromtimestamp(clock.now)
+    assert failed.trial.datetime_complete == datetime.fromtimestamp(clock.wall)
     assert (pruned.state, pruned.trial.values) == ("pruned", [0.25])
     assert life.view().best == complete.trial
     assert optuna_study(life).trials == [each.trial for each in (complete, failed, pruned)]
@@ -68,12 +68,12 @@ def test_a_time_may_be_left_out(
     new_life: NewLife, clock: Clock, times: dict[str, Any], expected: tuple[float, float]
 ) -> None:
     life = new_life()
-    import_(life, item(1.0, x=0, **{name: clock.now + offset for name, offset in times.items()}))
+    import_(life, item(1.0, x=0, **{name: clock.wall + offset for name, offset in times.items()}))
     trial = life.trial(0).trial
     assert trial.datetime_start is not None
     assert trial.datetime_complete is not None
     found = (trial.datetime_start.timestamp(), trial.datetime_complete.timestamp())
-    assert found == (clock.now + expected[0], clock.now + expected[1])
+    assert found == (clock.wall + expected[0], clock.wall + expected[1])
 
 
 @pytest.mark.parametrize(

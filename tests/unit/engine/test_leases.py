@@ -18,8 +18,8 @@ def handed_on(life: Life, clock: Clock) -> tuple[Seen, Seen]:
 def test_the_request_s_lease_goes_before_the_study_s(new_life: NewLife, clock: Clock) -> None:
     life = new_life(lease=60)
     own, study_s, none = life.ask(lease_seconds=5), life.ask(), life.ask(leased=False)
-    assert own.held.expires_at == clock() + 5
-    assert study_s.held.expires_at == clock() + 60
+    assert own.held.expires_at == clock.time() + 5
+    assert study_s.held.expires_at == clock.time() + 60
     assert none.lease is None
 
 
@@ -51,7 +51,7 @@ def test_a_report_renews_the_lease(new_life: NewLife, clock: Clock) -> None:
         clock.pass_(59)
         answer = life.report(seen.number, step, lease=seen.lease_id)
         assert answer.lease is not None
-        assert (answer.lease.id, answer.lease.expires_at) == (seen.lease_id, clock() + 60)
+        assert (answer.lease.id, answer.lease.expires_at) == (seen.lease_id, clock.time() + 60)
     assert life.ask("w2").number == 1
     assert life.trial(seen.number).lease == answer.lease
 
@@ -64,12 +64,12 @@ def test_a_renewal_renews_the_lease_and_may_give_it_another_term(
     clock.pass_(50)
     answer = life.renew(seen.number, seen.lease_id or "")
     assert answer.lease is not None
-    assert answer.lease.expires_at == clock() + 60
+    assert answer.lease.expires_at == clock.time() + 60
     answer = life.renew(seen.number, seen.lease_id or "", 600)
     assert answer.lease is not None
-    assert answer.lease.expires_at == clock() + 600
+    assert answer.lease.expires_at == clock.time() + 600
     life.report(seen.number, 1, lease=seen.lease_id)
-    assert life.trial(seen.number).held.expires_at == clock() + 600
+    assert life.trial(seen.number).held.expires_at == clock.time() + 600
 
 
 def test_a_lease_that_ran_out_but_was_not_handed_on_still_counts_and_is_renewed(
@@ -225,8 +225,8 @@ def test_a_restart_gives_every_open_lease_a_full_term(new_life: NewLife, clock: 
     life.renew(lost.number, lost.lease_id or "", 600)
     clock.pass_(601)
     life.restart()
-    assert life.trial(seen.number).held.expires_at == clock() + 60
-    assert life.trial(lost.number).held.expires_at == clock() + 600
+    assert life.trial(seen.number).held.expires_at == clock.time() + 60
+    assert life.trial(lost.number).held.expires_at == clock.time() + 600
     assert life.trial(seen.number).lease_id == seen.lease_id
     clock.pass_(59)
     assert life.report(seen.number, 1, lease=seen.lease_id).lease is not None

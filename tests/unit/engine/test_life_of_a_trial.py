@@ -35,7 +35,7 @@ from optunapi.errors import (
     TrialWaiting,
 )
 from tests.support import scaled
-from tests.unit.engine.support import Clock, Life, Seen, assert_kept_up
+from tests.unit.engine.support import SET, Clock, Life, Seen, assert_kept_up
 from tests.unit.storage.support import assert_database_equals_memory
 
 POINTS = 5
@@ -142,7 +142,7 @@ class LifeOfATrial(RuleBasedStateMachine):
 
     @property
     def expired(self) -> list[Trial]:
-        return [trial for trial in self.leased if trial.expires_at <= self.clock.now]
+        return [trial for trial in self.leased if trial.expires_at <= self.clock.passed]
 
     def taken_points(self) -> set[int | None]:
         return {
@@ -173,7 +173,7 @@ class LifeOfATrial(RuleBasedStateMachine):
         trial.lease = trial.term = None
 
     def time_out(self) -> None:
-        now, limit = self.clock.now, self.limits["trial_timeout"]
+        now, limit = self.clock.passed, self.limits["trial_timeout"]
         for trial in self.of("running"):
             if trial.grace_until is not None:
                 if trial.grace_until <= now:
@@ -200,8 +200,8 @@ class LifeOfATrial(RuleBasedStateMachine):
         trial.stop = trial.stop and trial.grace_until is None and trial.worker == worker
         trial.state, trial.worker, trial.attempt = "running", worker, trial.attempt + 1
         trial.lease, trial.term = lease, term
-        trial.expires_at = self.clock.now + (term or 0)
-        trial.started_at, trial.grace_until = self.clock.now, None
+        trial.expires_at = self.clock.passed + (term or 0)
+        trial.started_at, trial.grace_until = self.clock.passed, None
 
     def lease_for(self, trial: Trial, which: str) -> str | None:
         if which == "own":
@@ -305,7 +305,7 @@ class LifeOfATrial(RuleBasedStateMachine):
             return
         answer = self.life.report(trial.number, step, value, lease)
         trial.reports.setdefault(step, value)
-        trial.expires_at = self.clock.now + (trial.term or 0)
+        trial.expires_at = self.clock.passed + (trial.term or 0)
         assert answer.stop_requested == trial.stop
 
     @precondition(lambda self: self.leased)
@@ -321,7 +321,7 @@ class LifeOfATrial(RuleBasedStateMachine):
             return
         answer = self.life.renew(trial.number, lease, term)
         trial.term = term or trial.term
-        trial.expires_at = self.clock.now + (trial.term or 0)
+        trial.expires_at = self.clock.passed + (trial.term or 0)
         assert answer.stop_requested == trial.stop
 
     @precondition(lambda self: self.trials)
@@ -450,6 +450,10 @@ class LifeOfATrial(RuleBasedStateMachine):
     def let_time_pass(self, passed: int) -> None:
         self.clock.pass_(passed)
 
+    @rule(seconds=st.sampled_from(SET))
+    def set_the_time(self, seconds: float) -> None:
+        self.clock.set_(seconds)
+
     @rule()
     def look(self) -> None:
         self.settle()
@@ -462,7 +466,7 @@ class LifeOfATrial(RuleBasedStateMachine):
         assert_database_equals_memory(self.life.storage)
         before = self.life.storage.get_all_trials(self.life.id, deepcopy=False)
         for trial in self.leased:
-            trial.expires_at = self.clock.now + (trial.term or 0)
+            trial.expires_at = self.clock.passed + (trial.term or 0)
         self.life.storage.close()
         self.life.open()
         assert self.life.storage.get_all_trials(self.life.id, deepcopy=False) == before
@@ -480,6 +484,7 @@ class LifeOfATrial(RuleBasedStateMachine):
         if not hasattr(self, "life"):
             return
         kept = self.life.storage.get_all_trials(self.life.id, deepcopy=False)
+        ahead = self.clock.wall - self.clock.passed
         assert [trial.number for trial in kept] == list(range(len(self.trials)))
         for trial, expected in zip(kept, self.trials, strict=True):
             record = TrialRecord.of(trial)
@@ -494,7 +499,7 @@ class LifeOfATrial(RuleBasedStateMachine):
                 worker=record.worker,
                 lease=lease.id if lease else None,
                 term=lease.seconds if lease else None,
-                expires_at=lease.expires_at if lease else expected.expires_at,
+                expires_at=lease.expires_at - ahead if lease else expected.expires_at,
                 started_at=expected.started_at,
                 grace_until=expected.grace_until,
                 stop=record.stop_requested,

@@ -416,7 +416,7 @@ def test_changing_a_limit_leaves_leases_as_they_are(new_life: NewLife, clock: Cl
     life.ask("w")
     clock.pass_(30)
     life.limit(max_trials=5, trial_timeout=10_000)
-    assert life.trial(0).held.expires_at == clock() + 30
+    assert life.trial(0).held.expires_at == clock.time() + 30
     clock.pass_(30)
     life.limit(max_trials=6)
     assert life.ask("w2").number == 0

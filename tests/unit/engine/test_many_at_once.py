@@ -76,7 +76,7 @@ class EverythingAtOnce(ManyAtOnce):
             self.refused(error, call)
             return None
         trial = self.trials[number]
-        trial.expires_at = self.clock.now + TERM
+        trial.expires_at = self.clock.passed + TERM
         return trial
 
     @precondition(lambda self: self.trials)

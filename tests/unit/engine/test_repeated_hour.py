@@ -29,8 +29,8 @@ BEFORE_CHANGES = [
 def start(request: pytest.FixtureRequest, clock: Clock) -> Iterator[float]:
     zone, time = request.param
     with in_zone(zone):
-        clock.now = datetime.fromisoformat(time).replace(tzinfo=UTC).timestamp()
-        yield clock.now
+        clock.wall = datetime.fromisoformat(time).replace(tzinfo=UTC).timestamp()
+        yield clock.wall
 
 
 def times_of(seen: Seen) -> tuple[float | None, float | None]:
@@ -60,15 +60,15 @@ def test_a_running_trial_keeps_its_start_over_restarts(
     starts = []
     for number in range(12):
         assert life.ask("w").number == number
-        starts.append(clock.now)
+        starts.append(clock.wall)
         clock.pass_(10 * MINUTE)
     for _ in range(2):
         life.restart()
         assert [times_of(seen) for seen in life.trials()] == [(each, None) for each in starts]
     ends = []
     for number in range(12):
-        assert times_of(life.complete(number, 1.0)) == (starts[number], clock.now)
-        ends.append(clock.now)
+        assert times_of(life.complete(number, 1.0)) == (starts[number], clock.wall)
+        ends.append(clock.wall)
         clock.pass_(10 * MINUTE)
         life.restart()
     times = list(zip(starts, ends, strict=True))
@@ -81,7 +81,7 @@ def test_a_running_trial_keeps_its_start_over_restarts(
 def test_a_time_out_is_due_at_its_time(new_life: NewLife, clock: Clock, start: float) -> None:
     life = new_life(trial_timeout=40 * MINUTE, lease=60 * MINUTE)
     for began in range(0, 120, 20):
-        clock.now = start + began * MINUTE
+        clock.wall = start + began * MINUTE
         number = life.ask("w").number
         life.restart()
         clock.pass_(39 * MINUTE)
@@ -141,7 +141,7 @@ def test_optuna_s_own_times_are_read_as_optuna_means_them(
         theirs = study.trials[0].datetime_start
         assert theirs is not None
         assert theirs == life.trial(0).trial.datetime_start  # compared without the fold
-    clock.now = start + 140 * MINUTE
+    clock.wall = start + 140 * MINUTE
     study.tell(trial, 1.0)
     life.restart()
     assert life.trial(0).state == "complete"

@@ -549,7 +549,7 @@ def test_it_renews_the_lease(new_life: NewLife, clock: Clock) -> None:
         clock.pass_(6)
         suggest(life, 0, "x", UNIT, lease.id)
         renewed = life.trial(0).held
-        assert (renewed.id, renewed.expires_at) == (lease.id, clock() + 10)
+        assert (renewed.id, renewed.expires_at) == (lease.id, clock.time() + 10)
 
 
 @pytest.mark.parametrize("end", ["complete", "handed on", "released"])
