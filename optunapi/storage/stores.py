@@ -6,11 +6,12 @@ A file usually has one study, which has its name. It may as well have others, or
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from optunapi.errors import OptunAPIError, StorageUnavailable
-from optunapi.storage.errors import DatabaseUnusable, StorageClosed, refusal_of
+from optunapi.storage.errors import DatabaseDamaged, DatabaseUnusable, StorageClosed, refusal_of
 from optunapi.storage.tables.contents import Contents, contents_of, signature_of
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import prepare_first, url_of
@@ -238,10 +239,15 @@ class StudyFiles:
         with self._lock:
             found = self._files.setdefault(file, _File(self._folder / file))
         with found.lock:
-            if found.storage is not None and found.storage.is_closed:  # its file was removed
-                self._close(found)
+            is_closed = found.storage is not None and found.storage.is_closed
+            if is_closed and (damage := self._close(found)) is not None:
+                raise damage.again()
             if found.storage is None:
-                found.storage = open_storage(str(url_of(found.path)), create=create)
+                try:
+                    found.storage = open_storage(str(url_of(found.path)), create=create)
+                except DatabaseDamaged as damage:
+                    self._remember(found.path, damage)
+                    raise
             found.n_users += 1
             return found.storage
 
@@ -251,11 +257,22 @@ class StudyFiles:
             if not found.n_users:
                 self._close(found)
 
-    @staticmethod
-    def _close(found: _File) -> None:
+    def _close(self, found: _File) -> DatabaseDamaged | None:
+        """Close a file; return its damage if that is why its storage was closed already."""
         storage, found.storage = found.storage, None
-        if storage is not None:
-            storage.close()
+        if storage is None:
+            return None
+        storage.close()
+        if storage.damage is not None:
+            self._remember(found.path, storage.damage)
+        return storage.damage
+
+    def _remember(self, path: Path, damage: DatabaseDamaged) -> None:
+        """Refuse the studies of a damaged file until it is another one, or repaired."""
+        with suppress(OSError):  # it was removed just now
+            signature = signature_of(path)
+            self._known[path.name] = signature, contents_of(path, damage)
+            self._log(path.name, damage)
 
 
 def _is(path: Path, status: os.stat_result) -> bool:
@@ -278,8 +295,10 @@ class OneDatabase:
         with self._lock:
             if self._opened is None:
                 raise StorageClosed("the database is not open")
-            if self._opened.is_closed:  # its file was removed, or another one put in its place
+            if self._opened.is_closed:
                 self._opened.close()
+                if self._opened.damage is not None:  # until the server is started with another file
+                    raise self._opened.damage.again()
                 self._opened = open_storage(self._url)
             return self._opened
 

@@ -15,12 +15,19 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optunapi.storage.commits import Commit
 from optunapi.storage.encoding import Distributions
-from optunapi.storage.errors import CLOSED, SQLITE_ERRORS, StorageClosed, refusal_of
+from optunapi.storage.errors import (
+    CLOSED,
+    SQLITE_ERRORS,
+    DatabaseDamaged,
+    StorageClosed,
+    damaged,
+    refusal_of,
+)
 from optunapi.storage.memory.editor import Editor
 from optunapi.storage.memory.model import Memory
 from optunapi.storage.memory.trials import TrialChanges
 from optunapi.storage.pending import Pending
-from optunapi.storage.tables.loading import Loader
+from optunapi.storage.tables.loading import UNREADABLE, Loader
 from optunapi.storage.tables.sqlite import Database, log_kept, path_of
 from optunapi.storage.units import Unit, Units
 from optunapi.storage.writer import Writer
@@ -122,6 +129,9 @@ class WriteThroughStorage(BaseStorage):
         except SQLITE_ERRORS as error:
             connection.close()
             raise refusal_of(database.name, error, "cannot be read") from error
+        except UNREADABLE as error:  # what is there is of other kinds than Optuna writes
+            connection.close()
+            raise damaged(database.name, str(error)) from error
         except BaseException:
             connection.close()
             raise
@@ -188,6 +198,11 @@ class WriteThroughStorage(BaseStorage):
     def is_closed(self) -> bool:
         """Whether it can be used no more: by `close`, or because its file was removed or replaced."""
         return isinstance(self._memory.refusal, StorageClosed)
+
+    @property
+    def damage(self) -> DatabaseDamaged | None:
+        """Why it was closed, if the database turned out to be damaged."""
+        return self._writer.damage
 
     # Studies
 

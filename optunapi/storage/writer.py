@@ -5,6 +5,7 @@ a lock. At rest it has none: `Watcher` looks whether others wrote.
 """
 
 import logging
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 from optunapi.errors import StorageClosed, StorageUnavailable
 from optunapi.storage.encoding import Distributions
-from optunapi.storage.errors import Superseded
+from optunapi.storage.errors import DatabaseDamaged, Superseded, damage_of
 from optunapi.storage.foreign_writes import apply, conflicts, expectation, find
 from optunapi.storage.memory.model import Memory
 from optunapi.storage.pending import Group, Pending
@@ -66,6 +67,7 @@ class Writer:
         self._others_until = 0.0
         self._last_seconds = 0.0
         self._seconds: deque[float] = deque(maxlen=REMEMBERED_COMMITS)
+        self.damage: DatabaseDamaged | None = None
         self._closing = threading.Event()
         self._turn = threading.Condition()
         self._is_taken = False
@@ -224,7 +226,10 @@ class Writer:
     def _fail(self, error: Exception) -> None:
         """Refuse everything that is not committed, and find out what the database holds."""
         name = self._database.name
-        emit(DatabaseFailed(database=name, reason=str(error)), error=error)
+        if self._is_damaged(error):
+            return
+        is_known = isinstance(error, (sqlite3.Error, OSError))
+        emit(DatabaseFailed(database=name, reason=str(error)), error=None if is_known else error)
         text = error.strerror if isinstance(error, OSError) else error  # without the file's path
         refusal = StorageUnavailable(
             f"the study's database cannot be written now: {text}", retry_after=RETRY_SECONDS[1]
@@ -240,13 +245,23 @@ class Writer:
                 self._recover(None if read_all else suspects)
             except StorageClosed as gone:
                 self._give_up(gone)
-                return
             except Exception as again:
-                read_all = True  # how far it came is unknown
-                emit(DatabaseStillFails(database=name, reason=str(again)))
+                if not self._is_damaged(again):
+                    read_all = True  # how far it came is unknown
+                    emit(DatabaseStillFails(database=name, reason=str(again)))
             else:
                 emit(DatabaseRecovered(database=name))
                 return
+
+    def _is_damaged(self, error: Exception) -> bool:
+        """Give the database up if the error tells that it is damaged.
+
+        Another attempt may succeed, since it reads or writes other pages: it is no sign that all is well.
+        """
+        self.damage = damage_of(self._database.name, error)
+        if self.damage is not None:
+            self._give_up(StorageClosed(self.damage.detail))
+        return self.damage is not None
 
     def _recover(self, suspects: set[int] | None) -> None:
         """Get a new connection that can commit, and make memory equal to the database.

@@ -10,9 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from optunapi.errors import OptunAPIError
-from optunapi.storage.errors import SQLITE_ERRORS, DatabaseUnusable, refusal_of
+from optunapi.storage.errors import (
+    SQLITE_ERRORS,
+    DatabaseDamaged,
+    DatabaseUnusable,
+    damaged,
+    refusal_of,
+)
 from optunapi.storage.tables.schema import is_current
 
+PAGE = 4096  # bytes; SQLite's pages have this size unless another one is set
 LOCKED_SECONDS = 0.2  # how long a look waits for a file that another process has locked
 
 
@@ -43,8 +50,8 @@ def signature_of(path: Path) -> tuple[int, ...]:
     return (file.st_mode, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, *logged)
 
 
-def contents_of(path: Path) -> Contents:
-    """The contents of a file; one that vanished meanwhile holds nothing."""
+def contents_of(path: Path, fault: OptunAPIError | None = None) -> Contents:
+    """The contents of a file, which has this `fault`; one that vanished meanwhile holds nothing."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
             return Contents(fault=DatabaseUnusable(f"{path.name} is not a file", file=path.name))
@@ -55,38 +62,44 @@ def contents_of(path: Path) -> Contents:
         )
         if not (log and memory):
             # Without the log, SQLite does not make the two files that a database in WAL mode has.
-            found = _look(path, "mode=ro&immutable=1")
+            found = _look(path, "mode=ro&immutable=1", fault)
             # What a killed writer left, a log alone or a journal, cannot be read without a change. It hardly
             # ever holds the schema: of a file that will be refused it stays.
             if not (log or journal) or isinstance(found.fault, DatabaseUnusable):
                 return found
-        return _look(path, "mode=ro")
+        return _look(path, "mode=ro", fault)
     except FileNotFoundError:
         return Contents()
     except OSError as error:
         return Contents(fault=refusal_of(path.name, error))
 
 
-def _look(path: Path, mode: str) -> Contents:
+def _look(path: Path, mode: str, fault: OptunAPIError | None) -> Contents:
     # Only SQLite may open the file: closing it any other way would drop the locks that this process has on
     # it, and another process would delete the log that is being written.
     location = f"{path.as_uri()}?{mode}"
     try:
         with closing(sqlite3.connect(location, uri=True, timeout=LOCKED_SECONDS)) as connection:
-            return _contents(connection, path.name)
+            return _contents(connection, path.name, fault)
     except SQLITE_ERRORS as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_READONLY:
             return Contents(studies={path.stem: {}})  # opening it undoes what a killed writer left
+        if code == sqlite3.SQLITE_NOTADB and not path.stat().st_size % PAGE:
+            # Other files hardly ever have a whole number of pages: the first one is rotten.
+            return Contents(fault=damaged(path.name, str(error)))
         return Contents(fault=refusal_of(path.name, error))
 
 
-def _contents(connection: sqlite3.Connection, file: str) -> Contents:
+def _contents(connection: sqlite3.Connection, file: str, fault: OptunAPIError | None) -> Contents:
     names = "SELECT study_name FROM studies"
     try:
         if not is_current(connection, file):
             return Contents()
+        if fault is not None:
+            raise fault
         return Contents(studies={str(name): {} for (name,) in connection.execute(names)})
-    except DatabaseUnusable as fault:
+    except (DatabaseUnusable, DatabaseDamaged) as found:
         counts: dict[str, dict[str, int]] = defaultdict(dict)
         try:
             for name, state, n_trials in connection.execute(
@@ -95,5 +108,5 @@ def _contents(connection: sqlite3.Connection, file: str) -> Contents:
             ):
                 counts[str(name)] |= {} if state is None else {str(state): n_trials}
         except SQLITE_ERRORS:
-            counts.clear()  # the tables are not Optuna's
-        return Contents(studies=counts, fault=fault)
+            counts.clear()  # the tables are not Optuna's, or damaged
+        return Contents(studies=counts, fault=found)
