@@ -49,7 +49,8 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The application as it is called for each request."""
-        return RequestIds(super().build_middleware_stack())
+        catalog: Catalog = self.state.catalog
+        return RequestIds(super().build_middleware_stack(), lambda: catalog.server_id)
 
 
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:

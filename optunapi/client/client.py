@@ -11,7 +11,7 @@ from optunapi.client.files import Spec, spec_sent
 from optunapi.client.optuna_types.states import StudyDirection
 from optunapi.client.profiles import server_of
 from optunapi.client.study import Study
-from optunapi.errors import NameInvalid, SpecConflict, StudyExists, StudyNotFound, TryLater
+from optunapi.errors import NameInvalid, ServerUnavailable, SpecConflict, StudyExists, StudyNotFound
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 BY_DEFAULT = [StudyDirection.MINIMIZE]
@@ -49,8 +49,8 @@ class Client:
         self._connection = Connection(
             server.url, token=server.token, timeout=timeout, retry_for=retry_for, verify=verify
         )
-        with suppress(TryLater):  # the next request tries again
-            self._connection.spool.deliver(self._connection.session)
+        with suppress(ServerUnavailable):  # the next request tries again
+            self._connection.deliveries.run()
 
     def __repr__(self) -> str:
         return f"Client({self.url!r})"

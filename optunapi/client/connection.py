@@ -6,14 +6,16 @@
 `call` uses `Session.send`, which sends a request once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from optunapi.client.delivery import Deliveries
 from optunapi.client.http.retries import Retries
 from optunapi.client.http.session import Request, Session
 from optunapi.client.leases import HeldTrials
 from optunapi.client.spool import Spool
+from optunapi.errors import OptunAPIError
 
 PAGE = 500
 # Keys that the replies have. A reply without them, such as a network's login page, is not the server's.
@@ -28,6 +30,7 @@ class Connection:
         session: Sends requests once.
         retries: For how long a request is tried again.
         spool: The results that could not be sent.
+        deliveries: Sends those.
         held: The trials that this process holds.
     """
 
@@ -38,6 +41,7 @@ class Connection:
         self.url = self.session.url
         self.retries = Retries(seconds=retry_for)
         self.spool = Spool(self.url)
+        self.deliveries = Deliveries(self.spool, self.session)
         self.held = HeldTrials(self.session)
         self._copy = partial(
             Connection, url, token=token, timeout=timeout, retry_for=retry_for, verify=verify
@@ -46,8 +50,16 @@ class Connection:
     def __reduce__(self) -> tuple[Any, ...]:
         return self._copy, ()  # the same server, and no held trials
 
-    def call(self, method: str, *path: str, **options: Any) -> Any:
+    def call(
+        self,
+        method: str,
+        *path: str,
+        failed: Callable[[OptunAPIError], object] = lambda _: None,
+        **options: Any,
+    ) -> Any:
         """Return the content of the reply to a request; `options` are the fields of `Request`.
+
+        `failed` is called with the error of each try.
 
         Raises:
             OptunAPIError: the server refuses.
@@ -56,9 +68,13 @@ class Connection:
         request = Request(method=method, path=path, **options)
 
         def attempt() -> Any:
-            # First the kept results: an ask must not be handed a trial whose result waits here.
-            self.spool.deliver(self.session)
-            return self.session.send(request)
+            try:
+                # First the kept results: an ask must not be handed a trial whose result waits here.
+                self.deliveries.run()
+                return self.session.send(request)
+            except OptunAPIError as error:
+                failed(error)
+                raise
 
         return self.retries.run(attempt)
 

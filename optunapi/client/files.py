@@ -54,7 +54,7 @@ def exported(connection: Connection, study: str, file_format: str) -> Iterator[I
     """
     if file_format not in MEDIA:
         raise ValueError(f"`format` is {file_format!r}: it is {' or '.join(map(repr, MEDIA))}")
-    connection.spool.deliver(connection.session)
+    connection.deliveries.run()
     session = connection.session
     query = {"format": file_format}
     request = Request(method="GET", path=("studies", study, "export"), query=query)

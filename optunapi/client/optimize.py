@@ -95,7 +95,7 @@ class Loop:
                     thread.join(timeout=1.0)  # without a timeout, Windows does not react to Ctrl-C
         except BaseException:
             self.stop()
-            self._release_all()
+            self._end_all()
             raise
         if self._error is not None:
             raise self._error
@@ -109,13 +109,14 @@ class Loop:
             with self._lock:
                 self._error = self._error or error
 
-    def _release_all(self) -> None:
+    def _end_all(self) -> None:
+        """Keep the results that are on their way, then give the other trials back, which needs a server."""
         with self._lock:
-            held = [trial for trial in self._open if trial.is_open]
-        for trial in held:
+            left = sorted(self._open, key=lambda trial: trial.is_open)
+        for trial in left:
             try:
-                trial.release()
-            except OptunAPIError as error:
+                trial.end_now()
+            except (OptunAPIError, OSError) as error:
                 logger.warning("%s was not given back: %s", trial, error)
 
     def _work(self) -> None:

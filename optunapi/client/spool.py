@@ -1,249 +1,136 @@
 """Results that could not be sent, kept on disk: one file for each, one folder for each server.
 
-A file is written under another name and then renamed, so that it is complete or absent. One process
-delivers at a time. If two do, no harm is done, since a tell may be repeated.
+A file is written under another name and then renamed, so that it is complete or absent. Processes and
+hosts may share the folders.
+
+A server is known by its id, under whatever URL it is reached. One that sends no id, and the files of
+older clients, are known by the URL's text.
 """
 
 import hashlib
-import json
-import logging
 import os
 import re
 import sys
-import tempfile
-import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
 
-from optunapi.client.http.session import Request, Session
-from optunapi.client.optuna_types.scalars import json_default
-from optunapi.client.process.forks import PerProcess
-from optunapi.errors import (
-    BadRequest,
-    ConfigInvalid,
-    Conflict,
-    NotFound,
-    OptunAPIError,
-    StudyReplaced,
-    TrialNotFound,
-    TryLater,
-)
-from optunapi.folders import folder_of
+from optunapi.client.kept_tell import KeptTell
+from optunapi.client.spool_folders import SpoolFolder, spool_folders
 
-FORMAT = 1
-KINDS = {"study": str, "number": int, "params": dict, "created_at": str | None, "body": dict}
-
-logger = logging.getLogger("optunapi")
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeptTell:
-    """A tell. `study_uid`, `params` and `created_at` identify its trial: the study may have been deleted and
-    made again, or another server may answer at this URL. A file of an older client has no `study_uid`.
-    """
-
-    study: str
-    number: int
-    params: Mapping[str, Any]
-    created_at: str | None
-    body: Mapping[str, Any]
-    study_uid: str | None = None
-
-    @classmethod
-    def of(cls, content: Any) -> Self:
-        """The tell of a file.
-
-        Raises:
-            KeyError, TypeError, ValueError: the content is not a tell.
-        """
-        found = {name: content[name] for name in KINDS}
-        for name, kind in KINDS.items():
-            if not isinstance(found[name], kind):
-                raise TypeError(f"{name} is {found[name]!r}")
-        found["study_uid"] = content.get("study_uid")
-        if not isinstance(found["study_uid"], str | None):
-            raise TypeError(f"study_uid is {found['study_uid']!r}")
-        if found["study"] in ("", ".", "..") or "/" in found["study"]:
-            raise ValueError(f"{found['study']!r} is not a study's name")
-        json.dumps(found["body"], allow_nan=False)
-        return cls(**found)
-
-    def send(self, session: Session) -> None:
-        """Send the tell, if the trial is still the same one.
-
-        Raises:
-            StudyReplaced: another study has this name now.
-            TrialNotFound: another trial has this number now.
-            OptunAPIError: as `Session.send`.
-        """
-        trial = ("studies", self.study, "trials", str(self.number))
-        stored = session.send(Request(method="GET", path=trial, fields=("created_at", "params")))
-        if self.study_uid not in (None, stored.get("study_uid")):
-            raise StudyReplaced(
-                f"study {self.study!r} was deleted, and another one has its name: the result belongs to "
-                "none of its trials"
-            )
-        params = {n: value for n, value in stored["params"].items() if n in self.params}
-        if params != self.params or self.created_at not in (None, stored["created_at"]):
-            raise TrialNotFound(
-                f"trial {self.number} of study {self.study!r} is a different trial now: the study "
-                "was created again, or another server answers"
-            )
-        path = (*trial, "tell")
-        session.send(Request(method="POST", path=path, body=self.body, fields=("number",)))
-
-
-def spool_folder() -> Path:
-    """Return `$OPTUNAPI_SPOOL`, or a folder in the user's state directory.
-
-    Raises:
-        ValueError: the variable is not the path of a folder.
-    """
-    if given := os.environ.get("OPTUNAPI_SPOOL"):
-        try:
-            return folder_of(given)  # the program may change its current folder
-        except ValueError as error:
-            raise ValueError(f"OPTUNAPI_SPOOL: {error}") from None
-    windows = sys.platform == "win32"
-    if not (state := os.environ.get("LOCALAPPDATA" if windows else "XDG_STATE_HOME")):
-        state = os.path.expanduser("~/AppData/Local" if windows else "~/.local/state")
-    if state.startswith("~"):  # a container's user may have no home
-        state = tempfile.gettempdir()
-    return Path(state) / "optunapi" / "spool"
+KEPT, REFUSED, UNFINISHED = ".json", ".refused", ".part"
+ABANDONED_SECONDS = 3600.0  # after which nobody goes on writing a file
 
 
 class Spool:
-    """The kept tells of one server. Safe across threads, forks and processes."""
+    """The kept tells of the servers at one URL. Safe across threads, forks, processes and hosts.
 
-    def __init__(self, url: str, folder: Path | None = None) -> None:
-        name = re.sub(r"[^a-z0-9.-]+", "_", url.partition("//")[2].lower())
-        digest = hashlib.sha256(url.encode()).hexdigest()[:12]
-        self.folder = (folder or spool_folder()) / f"{name[:80]}-{digest}"
+    Warns if results can be kept only in a temporary folder, or nowhere.
+    """
+
+    def __init__(self, url: str, folders: Iterable[SpoolFolder] | None = None) -> None:
         self.url = url
-        self._kept = len(self.waiting())  # only grows; `_delivered` follows it
-        self._delivered = 0
-        self._delivering = PerProcess(threading.Lock)
+        self.folders = tuple(spool_folders() if folders is None else folders)
+        if trouble := self._trouble():
+            warnings.warn(trouble, stacklevel=4)  # the line that makes the client
 
     def keep(self, tell: KeptTell) -> Path:
-        """Write a tell to disk; return its file.
+        """Write a tell to disk, in the first folder that takes it; return its file.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: no folder takes it.
+            TypeError, ValueError: JSON cannot hold a value of the tell.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        content = {"format": FORMAT, "url": self.url, **asdict(tell)}
-        path = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.json"
-        written = path.with_suffix(".part")
-        try:
-            with open(written, "x", encoding="utf-8", opener=_private) as file:
-                json.dump(content, file, default=json_default, allow_nan=False)
-                file.flush()
-                os.fsync(file.fileno())
-            written.replace(path)
-        except BaseException:
-            written.unlink(missing_ok=True)
-            raise
-        _sync_folder(self.folder)
-        self._kept += 1
-        return path
-
-    def waiting(self) -> list[Path]:
-        """The files of the kept tells, oldest first."""
-        return sorted(self.folder.glob("*.json"))
-
-    def deliver(self, session: Session) -> None:
-        """Send the kept tells, oldest first. Looks on the disk only if this process found or kept any.
-
-        A tell that the server refuses for good, and a file that is not a tell, is set aside with a
-        warning. A file that cannot be read now stays. While another process delivers, nothing is done.
-
-        Raises:
-            TryLater: the server is still not reached; the rest stays.
-        """
-        if self._kept == self._delivered:
-            return
-        # The other threads wait here: an ask that overtakes the delivery could be handed a trial whose
-        # result is being delivered.
-        with self._delivering.get():
-            known = self._kept
-            if known == self._delivered:
-                return
+        content, name = tell.to_json(self.url), self._name(tell.server)
+        first: OSError | None = None
+        for folder in self.folders:
             try:
-                self._deliver_all(session)
+                return _write(folder.prepare(name), content)
             except OSError as error:
-                logger.warning("kept results cannot be delivered: %s", error)
-            self._delivered = known
+                first = first or error
+        raise first or OSError("there is no folder that can be written")
 
-    def _deliver_all(self, session: Session) -> None:
-        delivered = 0
-        if not self.waiting():  # if there never were any, there is no folder for the lock
-            return
-        with self._alone() as alone:
-            for path in self.waiting() if alone else ():
-                tell = self._read(path)
-                if tell is None:
-                    continue
-                try:
-                    tell.send(session)
-                except TryLater:
-                    raise
-                except ConfigInvalid as error:  # the server's file will be mended
-                    logger.warning("%s stays: %s: %s", path, error.code, error.detail)
-                except (BadRequest, Conflict, NotFound) as error:
-                    kept = f"the kept result of trial {tell.number} of study {tell.study!r}"
-                    self._set_aside(
-                        path, f"the server refuses {kept} ({error.code}: {error.detail})"
-                    )
-                except OptunAPIError as error:
-                    logger.warning("%s stays: %s: %s", path, error.code, error.detail)
-                else:
-                    path.unlink(missing_ok=True)
-                    delivered += 1
-        if delivered:
-            logger.info("%d result(s) kept in %s were delivered", delivered, self.folder)
+    def of_server(self, server: str | None) -> list[Path]:
+        """The folders that may have tells for the server with this id at this URL."""
+        names = dict.fromkeys([self._name(server), self._name(None)])
+        return [each.path / name for each in self.folders if each.is_safe() for name in names]
 
-    def _read(self, path: Path) -> KeptTell | None:
-        try:
-            return KeptTell.of(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:  # without a lock (Windows), another process was faster
-            return None
-        except OSError as error:
-            logger.warning("%s stays: %s", path, error)
-            return None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            self._set_aside(path, f"a kept result cannot be read ({error!r})")
-            return None
+    def files(self, suffix: str = KEPT) -> list[Path]:
+        """The kept tells of all servers, oldest first."""
+        safe = (folder.path for folder in self.folders if folder.is_safe())
+        return sorted((p for each in safe for p in each.glob(f"*/*{suffix}")), key=lambda p: p.name)
 
-    def _set_aside(self, path: Path, reason: str) -> None:
-        aside = path.with_suffix(".refused")
-        path.replace(aside)
-        warnings.warn(f"{reason}; it is now in {aside}", stacklevel=2)
+    def _name(self, server: str | None) -> str:
+        """The name of a server's folder."""
+        if server is not None:
+            return f"server-{server}"
+        name = re.sub(r"[^a-z0-9.-]+", "_", self.url.partition("//")[2].lower())
+        return f"{name[:80]}-{hashlib.sha256(self.url.encode()).hexdigest()[:12]}"
 
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Whether no other process and no other client delivers during the block."""
-        if sys.platform == "win32":
-            yield True
-            return
-        import fcntl
-
-        with open(self.folder / ".lock", "a", opener=_private) as lock:
+    def _trouble(self) -> str | None:
+        """Try the folders; return what to warn of, or None if the usual one can be written."""
+        cannot, instead = [], "nowhere"
+        for folder in self.folders:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+                folder.check()
+            except OSError as error:
+                cannot.append(f"{folder.path} cannot be used ({error.strerror or error})")
+                continue
+            if not folder.is_temporary:
+                return None
+            instead = f"in {folder.path}, which may be emptied"
+            break
+        reasons = ", ".join(cannot) or "this user has no home folder"
+        return (
+            f"results that cannot be sent will be kept {instead}: {reasons}. Set OPTUNAPI_SPOOL to a "
+            "folder that can be written"
+        )
 
 
-def _private(path: str, flags: int) -> int:
+def tells_in(folder: Path) -> list[Path]:
+    """The kept tells in the folder of a server, oldest first.
+
+    A file that was complete, and whose process died before it had its name, is one too.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    for path in folder.glob(f"*{UNFINISHED}"):
+        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+            path.replace(path.with_suffix(KEPT))
+    return sorted(folder.glob(f"*{KEPT}"))
+
+
+def set_aside(path: Path) -> Path:
+    """Rename the file of a tell, so that it is not delivered; return its new path.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    return path.replace(path.with_suffix(REFUSED))
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file that only this user can read: for `open`."""
     return os.open(path, flags, 0o600)
+
+
+def _write(folder: Path, content: str) -> Path:
+    path = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}{KEPT}"
+    written = path.with_suffix(UNFINISHED)
+    try:
+        with open(written, "x", encoding="utf-8", opener=private) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        written.replace(path)
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
+    _sync_folder(folder)
+    return path
 
 
 def _sync_folder(folder: Path) -> None:

@@ -52,11 +52,13 @@ class StudyHandle:
 
     `document` is the study as the server last described it. `uid` stays that of the study which this
     handle was made for, or which it first asked; another study of its name is not touched by number.
+    `server_id` stays that of its server: another one may answer at the URL one day.
     """
 
     def __init__(self, connection: Connection, document: Mapping[str, Any]) -> None:
         self.connection = connection
         self.uid: str | None = document.get("uid")
+        self.server_id = connection.session.server_id
         self._distributions: dict[str, dict[str, Distribution]] = {}
         self._remember(document)
 

@@ -6,12 +6,13 @@ import sys
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self
 
 from optunapi.client.connection import TRIAL_FIELDS
+from optunapi.client.delivery import is_final
 from optunapi.client.http.retries import Retries
 from optunapi.client.http.session import Request
+from optunapi.client.kept_tell import KeptTell
 from optunapi.client.leases import HeldTrial
 from optunapi.client.optuna_types.attributes import text_of
 from optunapi.client.optuna_types.distributions import Distribution
@@ -20,28 +21,20 @@ from optunapi.client.optuna_types.scalars import fault_of, not_finite, numbers_o
 from optunapi.client.optuna_types.states import TrialState
 from optunapi.client.process.forks import generation
 from optunapi.client.process.signals import enter_block, leave_block
-from optunapi.client.spool import KeptTell
 from optunapi.client.study_handle import StudyHandle
+from optunapi.client.telling import UNDELIVERED, Telling
 from optunapi.errors import (
-    AccessDenied,
     BadRequest,
-    Conflict,
-    Internal,
     LeaseLost,
-    NotFound,
     OptunAPIError,
     StudyReplaced,
     TooLarge,
     TrialFinished,
     TrialWaiting,
-    TryLater,
-    UnexpectedReply,
 )
 
 logger = logging.getLogger("optunapi")
 
-# It is unknown whether the server has the request; it may accept it later.
-UNDELIVERED = (TryLater, Internal, UnexpectedReply)
 # The trial is no longer this worker's: it was handed on, cancelled, told by another, or its study is gone.
 TAKEN_AWAY = (LeaseLost, StudyReplaced, TrialFinished)
 RELEASE_SECONDS = 5.0
@@ -84,6 +77,7 @@ class TrialHandle:
         self.should_prune = False
         self.result: FrozenTrial | None = None
         self._process = generation()
+        self._telling: Telling | None = None
 
     @classmethod
     def handed_out(cls, study: Any, study_handle: StudyHandle, document: Mapping[str, Any]) -> Self:
@@ -230,50 +224,38 @@ class TrialHandle:
         connection, held = self.study_handle.connection, self.held
         was_held = connection.held.get(held.study, held.number) is held
         # From here on the trial has a result: an interrupt must neither release it nor lose the result.
-        connection.held.remove(held)
-        try:
-            closed: dict[str, Any] = self.call("POST", "tell", body=body, fields=TRIAL_FIELDS)
-        except UNDELIVERED as error:
-            where = self._keep(body, error)
-            warnings.warn(
-                f"the result of {self} could not be sent: {error}. It is kept in {where} until a "
-                f"client of {connection.url} delivers it",
-                stacklevel=4,
-            )
-            return None
-        except AccessDenied as error:  # another client may be allowed to send it
-            error.add_note(f"the result is kept in {self._keep(body, error)}")
-            raise
-        except BadRequest:
-            if was_held:  # the trial is as open as before
-                connection.held.add(held)
-            raise
-        except (Conflict, NotFound) as error:
-            if "values" in body:
-                logger.warning("%s was refused with %s: %s", self, body["values"], error.detail)
-            raise
-        except OptunAPIError:
-            raise
-        except BaseException as error:
-            self._keep(body, error)
-            raise
-        return closed
-
-    def _keep(self, body: Mapping[str, Any], error: BaseException) -> Path:
-        held, spool = self.held, self.study_handle.connection.spool
-        kept = KeptTell(
+        tell = KeptTell(
             study=held.study,
             study_uid=held.study_uid,
+            server=self.study_handle.server_id,
             number=held.number,
             params=held.params,
             created_at=held.created_at,
             body=body,
         )
+        self._telling = Telling(connection, tell)
+        connection.held.remove(held)
         try:
-            return spool.keep(kept)
-        except OSError as full:
-            error.add_note(f"and {kept} cannot be kept in {spool.folder}: {full}")
-            raise error from full
+            return self._telling.send()
+        except BadRequest as error:
+            if was_held and is_final(error):  # the trial is as open as before
+                connection.held.add(held)
+            raise
+        finally:
+            self._telling = None
+
+    def end_now(self) -> None:
+        """Give the trial back, or keep its result if that is on its way: this process is about to end.
+
+        Raises:
+            OSError: the result cannot be kept.
+            OptunAPIError: as `release`.
+        """
+        telling = self._telling
+        if telling is not None:
+            telling.keep()
+        elif self.is_open:
+            self.release()
 
     def release(self) -> None:
         """Give the trial back, if it is still this worker's. If that fails, its lease has to run out.

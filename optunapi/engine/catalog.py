@@ -84,6 +84,11 @@ class Catalog:
         self.uploads.end_interrupted()
         self._look_at_files()
 
+    @property
+    def server_id(self) -> str | None:
+        """What identifies this server, at whatever address; None if it is not known."""
+        return self._stores.server_id
+
     def find(
         self, name: str, *, check: Callable[[StudySpec], object] | None = None
     ) -> Study | None:

@@ -184,7 +184,12 @@ class StoredStudy(Protocol):
 
 
 class Stores(Protocol):
-    """Where studies are stored: `optunapi.storage.stores` has a folder of files, or one database."""
+    """Where studies are stored: `optunapi.storage.stores` has a folder of files, or one database.
+
+    `server_id` stays the same wherever they are served; None if it is not known.
+    """
+
+    server_id: str | None
 
     def open(self) -> None:
         """Become the owner. Raises StorageUnavailable if another process is the owner."""

@@ -14,6 +14,7 @@ goes through units.py, memory/, pending.py and writer.py to tables/.
     commits.py         what callers wait for
     memory/            the read model
     tables/            Optuna's tables, and the only SQL
+    server_id.py       which server it is, at whatever address
     encoding.py        Optuna's objects ↔ the values in its tables: floats, times, distributions, attributes
     errors.py          the errors of a storage
     artifacts.py       the files of artifacts on the disk

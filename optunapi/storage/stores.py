@@ -12,9 +12,11 @@ from pathlib import Path
 
 from optunapi.errors import OptunAPIError, StorageUnavailable
 from optunapi.storage.errors import DatabaseDamaged, DatabaseUnusable, StorageClosed, refusal_of
+from optunapi.storage.server_id import server_id_of
 from optunapi.storage.tables.contents import Contents, contents_of, signature_of
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import prepare_first, url_of
+from optunapi.storage.tables.sqlite import path_of
 from optunapi.storage.write_through import WriteThroughStorage, open_storage
 from optunapi.telemetry.emit import emit
 from optunapi.telemetry.events import FileRepaired, FileUnusable
@@ -52,6 +54,7 @@ class StudyFiles:
         self._folder = folder
         self._called = f"the folder {folder.name}/"
         self._ownership: Ownership | None = None
+        self.server_id: str | None = None
         self._files: dict[str, _File] = {}
         self._lock = threading.Lock()  # for the dictionary; opening a file is slow
         self._known: dict[str, tuple[tuple[int, ...], Contents]] = {}
@@ -69,6 +72,7 @@ class StudyFiles:
         except OSError as error:
             raise refusal_of(self._called, error, "cannot be created") from error
         self._ownership = Ownership(self._folder / "server", self._called)
+        self.server_id = server_id_of(self._folder / "server")
         if not self._paths():
             prepare_first()  # else the first request, and all that come meanwhile, would wait for it
 
@@ -287,6 +291,7 @@ class OneDatabase:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.server_id: str | None = None
         self._opened: WriteThroughStorage | None = None
         self._lock = threading.Lock()
 
@@ -310,6 +315,7 @@ class OneDatabase:
             DatabaseUnusable: it cannot be opened; the message says what to do.
         """
         self._opened = open_storage(self._url)
+        self.server_id = server_id_of(path_of(self._url))
 
     def stored(self) -> list[StoredStudy]:
         """Its studies."""

@@ -16,7 +16,8 @@ from tests.support import Server
 def remade(study: Study) -> Study:
     """Another study of this name."""
     study.connection.call("DELETE", "studies", study.slug, query={"force": "true"})
-    return Client(study.connection.url).create_study(study.name, XY)
+    put = study.connection.call("PUT", "studies", study.slug, body=XY)
+    return Study(study.connection, put)
 
 
 def test_no_request_of_a_trial_reaches_the_trial_of_another_study(

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from optunapi import Client, Study
-from optunapi.client.spool import Spool, spool_folder
+from optunapi.client.spool import Spool
+from optunapi.client.spool_folders import SpoolFolder, spool_folders
 from optunapi.errors import ServerUnavailable
 from tests.client.outage import tell_over_an_outage
 from tests.client.proxy import Proxy
@@ -135,10 +137,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_on_a_full_disk_the_result_is_in_the_error_and_nothing_half_written_is_left(
+def test_without_a_disk_that_is_not_full_the_result_is_in_the_error_and_nothing_half_written_is_left(
     study: Study, proxy: Proxy, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPTUNAPI_SPOOL", str(small_disk / "spool"))
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
     through = Client(proxy.url, timeout=5, retry_for=0).study(study.name)
     first, second, third = through.ask_batch(3)
     proxy.disturb("/tell", "reset")
@@ -187,7 +190,7 @@ def test_results_are_kept_where_the_user_says_or_in_the_state_directory(
         monkeypatch.delenv(name, raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert spool_folder() == Path(folder)
+    assert spool_folders()[0].path == Path(folder)
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/x", "gs://bucket", "file:///x"])
@@ -203,5 +206,6 @@ def test_a_url_is_no_folder_for_results_and_the_client_says_so_when_it_is_made(
 
 def test_each_server_has_a_spool_folder_of_its_own(server: Server, tmp_path: Path) -> None:
     urls = ("http://head:8000", "http://head:8001", "https://head:8000", "http://head:8000/a")
-    assert len({Spool(url, tmp_path).folder for url in urls}) == len(urls)
+    here = [SpoolFolder(path=tmp_path)]
+    assert len({tuple(Spool(url, here).of_server(None)) for url in urls}) == len(urls)
     assert Client(server.url).url == server.url

@@ -5,6 +5,7 @@ _exchange   sends over this process's connections, and turns network failures in
 """
 
 import math
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ CONNECT_SECONDS = 10.0
 PLAIN_HTTP = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 API = "/optunapi"
 V1 = f"{API}/v1"
+SERVER_ID = re.compile(r"[0-9a-f]{8,64}")  # part of a folder's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,7 @@ class Session:
         self._auth = _bearer(token) if token else None
         self._verify = verify
         self._pools = PerProcess(_new_pool)
+        self.server_id: str | None = None  # of the last server that sent one
 
     def send(self, request: Request) -> Any:
         """Send a request once; return the reply's decoded JSON, or None if it has no content.
@@ -133,6 +136,19 @@ class Session:
             return False
         return reply.ok and "alive" in str(_json(reply))
 
+    def identify(self, timeout: float) -> str | None:
+        """Return the id of the server that answers now, or None if it sends none.
+
+        Raises:
+            UnexpectedReply: something else than an OptunAPI server answers.
+            ServerUnavailable, RateLimited: the server is not reached.
+        """
+        reply = self._exchange("GET", f"{API}/ping", min(timeout, self.timeout))
+        found = _server_id(reply)
+        if found is None and "alive" not in str(_json(reply)):
+            raise error_of(self.url, reply.status_code, None, reply.headers)
+        return found
+
     @contextmanager
     def stream(
         self, request: Request, *, silence: float, media_type: str
@@ -160,7 +176,7 @@ class Session:
         self, method: str, path: str, timeout: float, **options: Any
     ) -> requests.Response:
         with _network_errors(self.url):
-            return self._pools.get().request(
+            reply = self._pools.get().request(
                 method,
                 f"{self.url}{path}",
                 auth=self._auth,
@@ -169,6 +185,8 @@ class Session:
                 verify=self._verify,
                 **options,
             )
+        self.server_id = _server_id(reply) or self.server_id
+        return reply
 
 
 def address_of(url: str) -> tuple[str, str | None]:
@@ -246,6 +264,11 @@ def _innermost(error: BaseException) -> BaseException:
             error = error.__cause__
         else:
             return error
+
+
+def _server_id(reply: requests.Response) -> str | None:
+    found = reply.headers.get("X-OptunAPI-Server", "")
+    return found if SERVER_ID.fullmatch(found) else None
 
 
 def _json(reply: requests.Response) -> Any:
