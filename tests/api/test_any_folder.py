@@ -254,7 +254,7 @@ def test_in_any_mix_of_files_healthy_studies_answer_as_alone_and_odd_ones_are_na
     for entry, content in given["db"].items():
         if entry.removesuffix("-wal").removesuffix("-shm") in must_stay:
             assert after["db"][entry] == content, entry
-    assert after["db"].keys() - given["db"].keys() <= {"configured.db"}
+    assert after["db"].keys() - given["db"].keys() <= {"configured.db", ".server.id"}
     assert snapshot(models) == targets
 
 

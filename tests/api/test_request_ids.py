@@ -59,3 +59,13 @@ def test_what_an_ask_finds_in_a_file_is_logged_under_the_id_of_that_ask(
         events = [vars(record).get("event") for record in caplog.records]
         found = {event.request_id for event in events if event is not None}
         assert found <= {"finder", None}  # None: the sweep was first
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_reply_names_its_server(wire: Wire, study: str, place: str) -> None:
+    ids = {
+        wire.client.get(path.format(study=study)).headers["x-optunapi-server"]
+        for path in (place, "/optunapi/livez")
+    }
+    assert len(ids) == 1
+    assert len(ids.pop()) == 16
