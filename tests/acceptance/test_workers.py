@@ -22,4 +22,4 @@ def test_a_second_uvicorn_worker_is_refused_with_what_to_do_instead(tmp_path: Pa
     assert "the folder db/ is in use by process" in ended.stderr
     assert "run uvicorn without --workers" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert not list((tmp_path / "db").glob("*"))
+    assert not list((tmp_path / "db").glob("*.db*"))
