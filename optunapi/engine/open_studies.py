@@ -51,6 +51,7 @@ class _Resting(NamedTuple):
 
     uid: str
     deadlines: Deadlines
+    due: float | None  # kept beside them, since the study may be open again when it is looked at
 
 
 class OpenStudies:
@@ -323,12 +324,12 @@ class OpenStudies:
                 may_close = not study.feed.has_listeners
             if self.get(name) is study and may_close:
                 try:
-                    deadlines = study.rest()
+                    deadlines, due = study.rest()
                 except (StorageUnavailable, StudyNotFound):
                     return  # the next request for the study deals with it
                 file = self._open[name].file
                 if len(deadlines):
-                    self._resting[name] = _Resting(study.uid, deadlines)
+                    self._resting[name] = _Resting(study.uid, deadlines, due)
                 self._forget(name)
                 # A request that found the study just before gets StorageClosed: it looks the study
                 # up again, which opens it.
@@ -337,8 +338,8 @@ class OpenStudies:
     def _wake_due(self) -> None:
         """Open studies whose leases or time-outs are due, a few at a time: others need the room too."""
         now = self._clock.now()
-        moments = [(name, each.deadlines.next()) for name, each in list(self._resting.items())]
-        due = [name for name, moment in moments if moment is not None and moment <= now]
+        resting = list(self._resting.items())
+        due = [name for name, each in resting if each.due is not None and each.due <= now]
         for name in due[:WOKEN_A_SWEEP]:
             try:
                 study = self.find(name, create=False)

@@ -121,10 +121,10 @@ class Study:
         """When it was opened or changed last, as a moment of the clock."""
         return self._state.last_use
 
-    def rest(self) -> Deadlines:
-        """The leases and time-outs of its running trials, for when it is opened again."""
+    def rest(self) -> tuple[Deadlines, float | None]:
+        """The leases and time-outs of its trials, for when it is opened again, and when the first is due."""
         with self._state.unit():
-            return self._state.deadlines
+            return self._state.deadlines, self._state.deadlines.next()
 
     # The life of a trial
 

@@ -13,7 +13,7 @@ from optunapi.app import create_app
 from optunapi.settings import Settings
 from tests.api.server import serving_app
 from tests.api.wire import SPACE, Wire
-from tests.support import in_zone
+from tests.support import in_zone, until
 from tests.unit.engine.support import SET, Clock
 
 MINUTE = 60.0
@@ -79,6 +79,74 @@ def test_no_worker_loses_its_trial_when_the_time_is_set(
         wire.refused("POST", f"/studies/{name}/trials", 429, "no-slot", json={})
         pass_(clock, 30 * MINUTE - 60)
         assert wire.study(name)["finished_reason"] == "max_duration"
+
+
+@pytest.mark.parametrize("step", SET)
+def test_a_study_that_was_closed_meanwhile_keeps_its_terms(
+    tmp_path: Path, clock: Clock, step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optunapi.engine.open_studies.room_for_studies", lambda: 2)
+    with served(tmp_path, clock) as wire:
+
+        def close(name: str) -> None:
+            for _ in range(2):
+                wire.ask(wire.put())
+            assert not (tmp_path / "db" / f".{name}.db.lock").exists()
+
+        limits = {"max_trials": 2, "max_duration": 30 * MINUTE, "trial_timeout": 10 * MINUTE}
+        name = wire.put(SPACE, **limits)
+        wire.ask(name, lease_seconds=60)
+        wire.ask(name, lease_seconds=20 * MINUTE)
+        close(name)
+        clock.set_(step)
+        pass_(clock, 59)
+        wire.refused("POST", f"/studies/{name}/trials", 429, "no-slot", json={})
+        close(name)
+        pass_(clock, 1)
+        assert wire.ask(name, lease_seconds=3600)["number"] == 0
+        close(name)
+        clock.set_(-step)
+        pass_(clock, 9 * MINUTE - 1)
+        assert not wire.trial(name, 1)["stop_requested"]
+        pass_(clock, 1)
+        until(lambda: wire.trial(name, 1)["stop_requested"])
+        close(name)
+        pass_(clock, 20 * MINUTE)
+        assert wire.study(name)["finished_reason"] == "max_duration"
+
+
+def test_an_imported_lease_lasts_a_term_at_most(tmp_path: Path, clock: Clock) -> None:
+    with served(tmp_path, clock) as wire:
+        name = wire.put()
+        clock.set_(3e8)  # the server from which it comes is years ahead
+        wire.ask(name, lease_seconds=60)
+        lines = wire.request("GET", f"/studies/{name}/export?format=jsonl").content
+        clock.set_(-3e8)
+        copy = wire.put(SPACE, max_trials=1)
+        kind = {"Content-Type": "application/x-ndjson"}
+        wire.ok("POST", f"/studies/{copy}/import", content=lines, headers=kind)
+        lease = wire.trial(copy, 0)["lease"]
+        assert seconds(lease["expires_at"]) == clock.wall + 60
+        pass_(clock, 60)
+        assert wire.ask(copy)["number"] == 0
+
+
+def test_no_duration_is_negative_when_the_time_is_set_back(tmp_path: Path, clock: Clock) -> None:
+    with served(tmp_path, clock) as wire:
+        name = wire.put()
+        wire.ask(name)
+        clock.set_(-7200)
+        told = wire.tell(name, 0, value=1)
+        assert seconds(told["finished_at"]) == seconds(told["started_at"]) - 7200
+        summary = wire.ok("GET", f"/studies/{name}/summary")
+        assert (summary["mean_duration"], summary["time_to_best"]) == (0, 0)
+        table = wire.request("GET", f"/studies/{name}/export?format=csv").text
+        assert next(csv.DictReader(table.splitlines()))["duration"] == "0.0"
+        lines = wire.request("GET", f"/studies/{name}/export?format=jsonl").content
+        kind = {"Content-Type": "application/x-ndjson"}
+        copy = wire.put()
+        wire.ok("POST", f"/studies/{copy}/import", content=lines, headers=kind)
+        assert wire.trial(copy, 0)["finished_at"] == told["finished_at"]
 
 
 def test_a_trial_s_times_are_shown_and_stored_alike_in_every_hour(
