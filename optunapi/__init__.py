@@ -19,6 +19,7 @@ bottom, each layer importing only from those below it:
     telemetry/    what happens, as typed events, and the log that is made of them
     durations.py  90s, 5m, 12h, 30d as seconds
     local_times.py  Optuna's times, naive and local, and UTC
+    elapsed.py    a clock that only goes on, also while the machine sleeps
     folders.py    the path of a folder, as people write it
     ranges.py     the range of a parameter in words, for errors
     steps.py      the end of a stepped range of floats, as Optuna rounds it

@@ -301,6 +301,8 @@ class Standby(TryLater):
 class ServerUnavailable(TryLater):
     """No server answers; `retry_after` is infinite if a retry cannot help."""
 
+    is_unsent = False  # whether the request has certainly not arrived
+
 
 class Internal(OptunAPIError):
     """The server failed; its log has the cause under `request_id`."""

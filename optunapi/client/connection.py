@@ -76,7 +76,7 @@ class Connection:
                 failed(error)
                 raise
 
-        return self.retries.run(attempt)
+        return self.retries.run(attempt, is_repeatable=request.is_repeatable)
 
     def pages(
         self, *path: str, query: Mapping[str, str | float] | None = None

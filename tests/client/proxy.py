@@ -20,17 +20,22 @@ Fault = Literal[
 ]
 
 
+NO_REPLY = ("reset", "lose-reply", b"")
+
+
 @dataclass
 class Proxy:
     """The faults to come, and the method and path of each request so far.
 
-    A fault in bytes is the whole answer; the server does not get the request.
+    A fault in bytes is the whole answer; the server does not get the request. A connection that is used
+    again and ends without a reply is tried anew at once: the second try is reset too.
     """
 
     url: str
     seen: list[tuple[str, str]] = field(default_factory=list)
     faults: list[tuple[str, Fault | bytes]] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None  # called when a reply is lost
+    closes: bool = False  # whether each connection is closed after its first reply, without a word
     ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -44,12 +49,14 @@ class Proxy:
         with self._lock:
             self.faults.clear()
 
-    def take(self, method: str, path: str) -> Fault | bytes | None:
+    def take(self, method: str, path: str, is_reused: bool) -> Fault | bytes | None:
         with self._lock:
             self.seen.append((method, path))
             for place, (path_end, fault) in enumerate(self.faults):
                 if path.endswith(path_end):
                     del self.faults[place]
+                    if is_reused and fault in NO_REPLY:
+                        self.faults.insert(place, (path_end, "reset"))
                     return fault
             return None
 
@@ -62,10 +69,13 @@ def proxy_before(server_url: str) -> Iterator[Proxy]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 60
+        is_reused = False  # whether its connection has had a request before
 
         def handle_one(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            fault = proxy.take(self.command, self.path.partition("?")[0])
+            fault = proxy.take(self.command, self.path.partition("?")[0], self.is_reused)
+            self.is_reused = True
+            self.close_connection |= proxy.closes
             if fault == "reset":
                 return self.reset()
             if isinstance(fault, bytes):

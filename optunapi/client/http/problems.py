@@ -24,15 +24,21 @@ BY_CODE: Mapping[str, type[OptunAPIError]] = {each.code: each for each in _class
 
 
 def error_of(
-    url: str, status: int, document: Any, headers: Mapping[str, str] | None = None
+    url: str,
+    status: int,
+    document: Any,
+    headers: Mapping[str, str] | None = None,
+    *,
+    hint: str = "",
 ) -> OptunAPIError:
     """Return the exception for a reply with this status and this decoded JSON.
 
-    A code that this version does not know becomes an `OptunAPIError` with that `code`.
+    A code that this version does not know becomes an `OptunAPIError` with that `code`. What is said of a
+    reply that is not an OptunAPI server's ends with `hint`.
     """
     headers = headers or {}
     if not isinstance(document, Mapping) or not isinstance(document.get("code"), str):
-        return _not_a_problem(url, status, headers)
+        return _not_a_problem(url, status, headers, f". {hint}" if hint else "")
     code, detail = document["code"], str(document.get("detail", ""))
     known = BY_CODE.get(code)
     if known is not None and issubclass(known, TryLater):
@@ -44,30 +50,36 @@ def error_of(
     return error
 
 
-def _not_a_problem(url: str, status: int, headers: Mapping[str, str]) -> OptunAPIError:
+def _not_a_problem(url: str, status: int, headers: Mapping[str, str], hint: str) -> OptunAPIError:
     """Return the exception for a reply that no OptunAPI server sends."""
     wait = retry_after(headers, default=0.0)
     if status in UNAVAILABLE:
-        detail = f"{url} answers {status}: its server cannot be reached or has failed"
+        detail = f"{url} answers {status}: its server cannot be reached or has failed{hint}"
         return ServerUnavailable(detail, retry_after=wait, status=status)
     if status == TOO_MANY_REQUESTS:
-        detail = f"{url} answers {status}: a proxy in front of it limits the requests"
+        detail = f"{url} answers {status}: a proxy in front of it limits the requests{hint}"
         return RateLimited(detail, retry_after=wait, status=status)
     location = headers.get("Location")
     points = f" and points to {location}" if location else ""
     return UnexpectedReply(
         f"{url} answers {status}{points}, which is not the reply of an OptunAPI server: "
-        "is this the server's URL?",
+        f"is this the server's URL?{hint.removeprefix('.')}",
         status=status,
     )
 
 
 def retry_after(headers: Mapping[str, str], *, default: float) -> float:
-    """Return the seconds that `Retry-After` asks to wait, written as a number or as a date."""
+    """Return the seconds that `Retry-After` asks to wait, written as a number or as a date.
+
+    A date counts from that of the reply: this machine's clock may be another one.
+    """
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+        date = headers.get("Date")
+        until = email.utils.parsedate_to_datetime(text).timestamp()
+        since = email.utils.parsedate_to_datetime(date).timestamp() if date else time.time()
     except (ValueError, OverflowError):
         return default
+    return max(0.0, until - since)

@@ -1,7 +1,7 @@
 """Which failures are tried again, and when: exponential backoff with full jitter, for a limited time.
 
-Every request may be sent again: asks carry idempotency keys, and for all other requests a repetition
-changes nothing.
+Almost every request may be sent again: asks carry idempotency keys, and for most others a repetition
+changes nothing. What is not repeatable is sent again only if it has certainly not been carried out.
 """
 
 import logging
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
-from optunapi.errors import Internal, NoSlot, OptunAPIError, TryLater
+from optunapi.errors import Internal, NoSlot, OptunAPIError, ServerUnavailable, TryLater
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 10.0
@@ -32,8 +32,13 @@ def pause_before(attempt: int, draw: Callable[[float, float], float]) -> float:
     return draw(0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 30)))
 
 
-def may_pass(error: OptunAPIError, faults: int) -> bool:
-    """Whether the same request may succeed soon. `NoSlot` is an answer and not an outage."""
+def may_pass(error: OptunAPIError, faults: int, *, is_repeatable: bool = True) -> bool:
+    """Whether the same request may succeed soon, and may be sent again.
+
+    `NoSlot` is an answer and not an outage.
+    """
+    if not is_repeatable and isinstance(error, Internal | ServerUnavailable):
+        return getattr(error, "is_unsent", False)
     if isinstance(error, Internal):
         return faults <= MOST_FAULTS
     return isinstance(error, TryLater) and not isinstance(error, NoSlot)
@@ -49,10 +54,11 @@ class Retries:
     # The generator of the `random` module belongs to the training, which may have seeded it.
     draw: Callable[[float, float], float] = random.SystemRandom().uniform
 
-    def run(self, attempt: Callable[[], Result]) -> Result:
+    def run(self, attempt: Callable[[], Result], *, is_repeatable: bool = True) -> Result:
         """Return what `attempt` returns.
 
-        A `Retry-After` that ends within the time is waited for.
+        A `Retry-After` that ends within the time is waited for. If the request is not repeatable, it is
+        not tried again once it may have arrived.
 
         Raises:
             OptunAPIError: the last error, when trying again cannot help or the time is up.
@@ -66,7 +72,8 @@ class Retries:
                 deadline = now + self.seconds if deadline is None else deadline
                 faults += isinstance(error, Internal)
                 least = getattr(error, "retry_after", 0.0)
-                if not may_pass(error, faults) or now >= deadline or now + least > deadline:
+                can_pass = may_pass(error, faults, is_repeatable=is_repeatable)
+                if not can_pass or now >= deadline or now + least > deadline:
                     raise
                 pause = min(max(least, pause_before(number, self.draw)), deadline - now)
                 if number == 2:

@@ -1,7 +1,8 @@
 """One request to a server and its reply, in two steps.
 
 send        turns a refusal, or any reply of something else, into an exception
-_exchange   sends over this process's connections, and turns network failures into exceptions
+_exchange   sends over this process's connections, again if one was lost between two requests, and turns
+            network failures into exceptions
 """
 
 import math
@@ -19,8 +20,9 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import requests
 import urllib3
 
-from optunapi.client.http.buffered import BufferedAdapter
 from optunapi.client.http.problems import error_of
+from optunapi.client.http.proxies import DirectAtHome, proxy_hint
+from optunapi.client.http.reused import ReusedConnectionLost, ReusingAdapter
 from optunapi.client.optuna_types.scalars import json_of
 from optunapi.client.process.forks import PerProcess
 from optunapi.errors import OptunAPIError, RouteNotFound, ServerUnavailable
@@ -32,6 +34,8 @@ PLAIN_HTTP = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 API = "/optunapi"
 V1 = f"{API}/v1"
 SERVER_ID = re.compile(r"[0-9a-f]{8,64}")  # part of a folder's name
+# What a POST does that changes nothing when it arrives twice. Any other needs a key for that.
+REPEATABLE = frozenset({"tell", "report", "renew", "release", "suggest", "stop", "spec"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,11 @@ class Request:
             if part in ("", ".", "..") or "/" in part:
                 raise ValueError(f"{part!r} cannot be a name in a URL")
         return "/".join((V1, *(quote(part, safe="") for part in self.path)))
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the request does the same if it arrives twice."""
+        return self.method != "POST" or self.key is not None or self.path[-1] in REPEATABLE
 
     @property
     def headers(self) -> dict[str, str]:
@@ -105,8 +114,15 @@ class Session:
         """
         with request.opened() as content:
             timeout = (request.timeout or self.timeout) + request.patience
-            options = {"data": content, "headers": request.headers, "params": request.query}
-            reply = self._exchange(request.method, request.url_path, timeout, **options)
+            reply = self._exchange(
+                request.method,
+                request.url_path,
+                timeout,
+                request.is_repeatable,
+                data=content,
+                headers=request.headers,
+                params=request.query,
+            )
         if reply.status_code == 204 and not request.fields:
             return None
         document = _json(reply)
@@ -116,10 +132,12 @@ class Session:
             return document
         if document is None and "json" in reply.headers.get("Content-Type", ""):
             raise ServerUnavailable(f"{self.url}: the reply was cut off", retry_after=0.0)
-        raise error_of(self.url, reply.status_code, None, reply.headers)
+        raise self._refusal(reply, None)
 
     def _refusal(self, reply: requests.Response, document: Any) -> OptunAPIError:
-        error = error_of(self.url, reply.status_code, document, reply.headers)
+        error = error_of(
+            self.url, reply.status_code, document, reply.headers, hint=proxy_hint(self.url)
+        )
         if isinstance(error, RouteNotFound) and urlsplit(self.url).path:
             return RouteNotFound(
                 f"{error.detail}: write the server's URL as http://HOST:PORT, and a path only if a proxy "
@@ -157,14 +175,18 @@ class Session:
 
         Raises: as `send`. A reply of another media type is not from an OptunAPI server.
         """
-        options = {"headers": request.headers, "params": request.query, "stream": True}
+        options: dict[str, Any] = {
+            "headers": request.headers,
+            "params": request.query,
+            "stream": True,
+        }
         with self._exchange(request.method, request.url_path, silence, **options) as reply:
             if not reply.ok:
                 with _network_errors(self.url):
                     document = _json(reply)
-                raise error_of(self.url, reply.status_code, document, reply.headers)
+                raise self._refusal(reply, document)
             if not reply.headers.get("Content-Type", "").startswith(media_type):
-                raise error_of(self.url, reply.status_code, None, reply.headers)
+                raise self._refusal(reply, None)
 
             def chunks() -> Iterator[bytes]:
                 with _network_errors(self.url):
@@ -173,10 +195,16 @@ class Session:
             yield chunks()
 
     def _exchange(
-        self, method: str, path: str, timeout: float, **options: Any
+        self, method: str, path: str, timeout: float, is_repeatable: bool = True, **options: Any
     ) -> requests.Response:
-        with _network_errors(self.url):
-            reply = self._pools.get().request(
+        """Send a request; return its reply.
+
+        It is sent a second time if a connection that had been open before ends without a reply. A request
+        that may not arrive twice has a connection of its own.
+        """
+
+        def exchange(pool: requests.Session) -> requests.Response:
+            reply = pool.request(
                 method,
                 f"{self.url}{path}",
                 auth=self._auth,
@@ -185,8 +213,22 @@ class Session:
                 verify=self._verify,
                 **options,
             )
-        self.server_id = _server_id(reply) or self.server_id
-        return reply
+            self.server_id = _server_id(reply) or self.server_id
+            return reply
+
+        with _network_errors(self.url):
+            if is_repeatable:
+                try:
+                    return exchange(self._pools.get())
+                except requests.ConnectionError as error:
+                    if not isinstance(_innermost(error), ReusedConnectionLost):
+                        raise
+                content: Any = options.get("data")
+                if hasattr(content, "seek"):
+                    content.seek(0)
+            # Not another one that is open: if the server was restarted, all of them are lost.
+            with _new_pool() as pool:
+                return exchange(pool)
 
 
 def address_of(url: str) -> tuple[str, str | None]:
@@ -221,11 +263,11 @@ def _bearer(token: str) -> Callable[[requests.PreparedRequest], requests.Prepare
 
 
 def _new_pool() -> requests.Session:
-    pool = requests.Session()
+    pool = DirectAtHome()
     # With cookies, a session would not be safe across threads.
     pool.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
-        pool.mount(scheme, BufferedAdapter(pool_maxsize=CONNECTIONS_KEPT))
+        pool.mount(scheme, ReusingAdapter(pool_maxsize=CONNECTIONS_KEPT))
     return pool
 
 
@@ -239,17 +281,25 @@ def _network_errors(url: str) -> Iterator[None]:
         speaks_http = getattr(reason, "reason", None) in PLAIN_HTTP
         # Trying again makes no certificate and no URL valid, and no server speak TLS.
         is_final = speaks_http or isinstance(reason, ssl.SSLCertVerificationError | ValueError)
-        hint = ""
-        if speaks_http:
+        is_unknown = isinstance(reason, socket.gaierror | urllib3.exceptions.NameResolutionError)
+        is_refused = isinstance(reason, ConnectionRefusedError)
+        if proxy := proxy_hint(url):
+            hint = f". {proxy}"
+        elif speaks_http:
             hint = ": what listens there does not speak https. Write http:// if it is the server"
-        elif isinstance(reason, ConnectionRefusedError):
+        elif is_refused:
             hint = ": no server listens there. `optunapi serve` starts one"
-        elif isinstance(reason, socket.gaierror | urllib3.exceptions.NameResolutionError):
+        elif is_unknown:
             hint = ": check the name of the host"
-        raise ServerUnavailable(
+        else:
+            hint = ""
+        unavailable = ServerUnavailable(
             f"{url} was not reached: {reason or type(error).__name__}{hint}",
             retry_after=math.inf if is_final else 0.0,
-        ) from error
+        )
+        is_unconnected = isinstance(error, requests.ConnectTimeout)
+        unavailable.is_unsent = is_unknown or is_refused or is_unconnected
+        raise unavailable from error
 
 
 def _innermost(error: BaseException) -> BaseException:
