@@ -10,19 +10,12 @@ import math
 import time
 from collections.abc import Callable
 
+from optunapi.elapsed import elapsed
+
 STEP = 0.05  # seconds by which the time was set at least; otherwise both clocks go at one rate
 KEPT_STEPS = 64
 TICK_SECONDS = 0.5
 STILL_SECONDS = 2.0  # without a tick
-
-# It goes on while the machine sleeps, as the workers on other machines do. Linux has a name of its own for
-# it; elsewhere the monotonic clock does so.
-_STEADY = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
-
-
-def machine_moment() -> float:
-    """Seconds of the machine's clock that nobody sets."""
-    return time.monotonic() if _STEADY is None else time.clock_gettime(_STEADY)
 
 
 class Clock:
@@ -35,7 +28,7 @@ class Clock:
     def __init__(
         self,
         *,
-        moment: Callable[[], float] = machine_moment,
+        moment: Callable[[], float] = elapsed,
         time: Callable[[], float] = time.time,
     ) -> None:
         self._moment = moment

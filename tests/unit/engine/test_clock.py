@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optunapi.engine.clock import KEPT_STEPS, STILL_SECONDS, machine_moment
+from optunapi.elapsed import elapsed
+from optunapi.engine.clock import KEPT_STEPS, STILL_SECONDS
 from optunapi.engine.clock import Clock as MachineClock
 from tests.support import scaled
 from tests.unit.engine.support import SET, Clock
@@ -23,7 +24,7 @@ def test_the_machine_s_clock_goes_on_and_shows_its_time() -> None:
     assert all(one <= other for one, other in pairwise(moments))
     before, shown, after = time.time(), clock.time(), time.time()
     assert before - 0.001 <= shown <= after + 0.001
-    assert abs(machine_moment() - clock.now()) < 1
+    assert abs(elapsed() - clock.now()) < 1
 
 
 @pytest.mark.parametrize("step", SET)
