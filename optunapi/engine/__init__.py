@@ -14,6 +14,7 @@ to all studies of a server. The files from `values.py` on are what the folders s
     study.py         one open study: every operation on it
     fork.py          which trials of a study fit another specification, and what they become there
     creation.py      a new study in the database, forked or not
+    at_rest.py       studies that are not open, as a list shows them
     config_files.py  the studies' YAML files: compared at each look-up, read again when changed
     open_studies.py  which studies are in memory: opened on first use, closed when idle, deleted
     uploads.py       uploads that a crash or a refused change left unfinished

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from optuna.trial import TrialState
 
+from optunapi.engine.at_rest import AtRest
 from optunapi.engine.clock import Clock
 from optunapi.engine.config_files import ConfigFiles, InvalidFile
 from optunapi.engine.fork import Origin, fitting_history
@@ -72,6 +73,7 @@ class Catalog:
         self._configs = ConfigFiles(configs, clock)
         self._stores = stores
         self._studies = OpenStudies(self._configs, stores, clock, new_id)
+        self._at_rest = AtRest(self._configs, stores, clock, new_id)
         self.uploads = UnfinishedUploads(artifacts, self._studies)
 
     def open(self) -> None:
@@ -230,6 +232,10 @@ class Catalog:
         if stored is None and self.served(name) is None:  # without a look into the folder for each
             return (unasked_view(name, self._studies.configured(name)),)
         try:
+            if stored is not None and self.served(name) is None:
+                view = self._at_rest.view(name, stored)
+                if view is not None:
+                    return (view,)
             return self.view(name)
         except (Superseded, StorageClosed):
             raise  # it may succeed if it is tried again

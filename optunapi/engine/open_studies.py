@@ -19,15 +19,14 @@ from optunapi.engine.identity import NewId, identify
 from optunapi.engine.metric_names import name_objectives
 from optunapi.engine.named_locks import NamedLocks
 from optunapi.engine.names import NAME, not_found, slug_in_file, slug_of
-from optunapi.engine.records import SPEC
 from optunapi.engine.room import room_for_studies
 from optunapi.engine.samplers.native.engine import engine_of
 from optunapi.engine.spec.inferred import spec_of_history
 from optunapi.engine.spec.model import StudySpec
-from optunapi.engine.spec.stored import stored_spec
 from optunapi.engine.state.deadlines import Deadlines
 from optunapi.engine.state.feed import Feed
 from optunapi.engine.state.state import StudyState
+from optunapi.engine.state.versions import spec_in_force
 from optunapi.engine.store import Store, StoredStudy, Stores
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import Removed
@@ -208,7 +207,12 @@ class OpenStudies:
         if found is None:
             return None
         try:
-            study = self._study(name, stored.name, *found, _stored_spec(*found))
+            store, study_id = found
+            spec = spec_in_force(store, study_id)
+            if spec is None:  # Optuna created it
+                trials = store.get_all_trials(study_id, deepcopy=False)
+                spec = spec_of_history(store.get_study_directions(study_id), trials)
+            study = self._study(name, stored.name, store, study_id, spec)
             _apply(config, study)
         except BaseException:
             self._stores.release(stored.file)
@@ -380,15 +384,3 @@ def _precedence(study: StoredStudy) -> tuple[bool, bool, str, str]:
     """Which of the studies that share a name has it in URLs: the one of its own file, else the first."""
     is_own = study.file in ("", f"{study.name}.db")
     return not is_own, slug_of(study.name) != study.name, study.name, study.file
-
-
-def _stored_spec(store: Store, study_id: int) -> StudySpec:
-    """The specification that was in force when the study was last open.
-
-    A study that Optuna created has none: it is inferred from the trials.
-    """
-    stored = store.get_study_system_attrs(study_id).get(SPEC)
-    if stored is not None:
-        return stored_spec(stored)
-    trials = store.get_all_trials(study_id, deepcopy=False)
-    return spec_of_history(store.get_study_directions(study_id), trials)

@@ -175,6 +175,10 @@ class StoredStudy(Protocol):
         """The name of its file; empty in a database for all studies."""
 
     @property
+    def signature(self) -> tuple[int, ...] | None:
+        """Numbers of which one differs when its file has changed; None while the file is open."""
+
+    @property
     def fault(self) -> OptunAPIError | None:
         """Why it cannot be served."""
 
@@ -204,6 +208,12 @@ class Stores(Protocol):
         """The store that has this study, and the study's id in it; None if it is gone.
 
         Call `release` or `discard` once for each use.
+        """
+
+    def look(self, study: Any) -> tuple[Any, int] | None:
+        """What can be read of a store that has this study, as its file is now, and the study's id in it.
+
+        None if the file is open, or cannot be read without a change.
         """
 
     def for_new(self, name: str) -> tuple[Store, str]:

@@ -6,6 +6,8 @@ goes through units.py, memory/, pending.py and writer.py to tables/.
     stores.py          where a server keeps its studies: a file each, or one database
     upgrade.py         a database of an older Optuna, upgraded in a copy
     write_through.py   the storage, as the engine and Optuna see it
+    reads.py           what can be read from memory
+    file_copy.py       the studies of a file at one moment, without opening it as a storage
     units.py           changes that happen together or not at all
     writer.py          writing to a database, and taking in what others wrote
     watcher.py         the one thread that looks at databases at rest

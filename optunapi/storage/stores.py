@@ -12,6 +12,7 @@ from pathlib import Path
 
 from optunapi.errors import OptunAPIError, StorageUnavailable
 from optunapi.storage.errors import DatabaseDamaged, DatabaseUnusable, StorageClosed, refusal_of
+from optunapi.storage.file_copy import FileCopy, copy_of_file
 from optunapi.storage.server_id import server_id_of
 from optunapi.storage.tables.contents import Contents, contents_of, signature_of
 from optunapi.storage.tables.ownership import Ownership
@@ -28,11 +29,14 @@ SUFFIX = ".db"
 class StoredStudy:
     """A study as it was found. `file` is the name of its file, empty in a database for all studies.
 
+    `signature` has numbers of which one differs when the file has changed; None while it is open.
+
     With a `fault` it cannot be served, and `counts` has its trials by state as far as they are known.
     """
 
     name: str
     file: str = ""
+    signature: tuple[int, ...] | None = None
     fault: OptunAPIError | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
 
@@ -108,6 +112,26 @@ class StudyFiles:
                 return None
             raise
 
+    def look(self, study: StoredStudy) -> tuple[FileCopy, int] | None:
+        """A copy of what its file has, and the study's id there; None if the file has to be opened.
+
+        Raises:
+            DatabaseUnusable, StorageUnavailable: the file cannot be read.
+        """
+        with self._lock:
+            found = self._files.setdefault(study.file, _File(self._folder / study.file))
+        # Nobody here may begin to write while it is read: without its log it is read without a lock.
+        with found.lock:
+            if found.storage is not None:
+                return None
+            copy = copy_of_file(found.path)
+        if copy is None:
+            return None
+        try:
+            return copy, copy.get_study_id_from_name(study.name)
+        except KeyError:
+            return None
+
     def for_new(self, name: str) -> tuple[WriteThroughStorage, str]:
         """The storage for a new study, and its file, which is created; `release` is due as for `use`."""
         file = f"{name}{SUFFIX}"
@@ -171,10 +195,19 @@ class StudyFiles:
 
     def _studies(self, path: Path) -> Iterator[StoredStudy]:
         contents = self._contents(path)
+        signature = None
+        if (known := self._known.get(path.name)) is not None and known[1] is contents:
+            signature = known[0]
         # A file that cannot be read is named in place of its studies.
         names = contents.studies or ({path.stem: {}} if contents.fault else {})
         for name, counts in names.items():
-            yield StoredStudy(name=name, file=path.name, fault=contents.fault, counts=counts)
+            yield StoredStudy(
+                name=name,
+                file=path.name,
+                signature=signature,
+                fault=contents.fault,
+                counts=counts,
+            )
 
     def _contents(self, path: Path) -> Contents:
         open_file = self._files.get(path.name)
@@ -331,6 +364,9 @@ class OneDatabase:
             return self._storage, self._storage.get_study_id_from_name(study.name)
         except KeyError:
             return None
+
+    def look(self, study: StoredStudy) -> None:
+        """Return None: the database is open."""
 
     def for_new(self, name: str) -> tuple[WriteThroughStorage, str]:  # noqa: ARG002  # as `Stores`
         """The storage."""

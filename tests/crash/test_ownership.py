@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.support import (
+    STUDY,
     Trainers,
     assert_answers_again,
     assert_kept,
@@ -14,7 +15,7 @@ from tests.crash.support import (
     database,
     kill,
 )
-from tests.support import running_server
+from tests.support import running_server, until
 
 
 def test_a_second_server_at_one_home_does_not_start_until_the_first_is_killed(home: Path) -> None:
@@ -57,6 +58,8 @@ def test_a_server_refuses_a_file_in_use_and_serves_it_when_its_owner_is_killed(h
         kill(owner)
         trainers.halt()
         assert not trainers.refusals
+        # A study that could not be opened is not tried again for a moment.
+        until(lambda: connection.get(f"/optunapi/v1/studies/{STUDY}").status == 200)
         assert_answers_again(connection, trainers.ledger(), latest=200)
         assert_kept(path, trainers.ledger())
         assert_memory_equals_database(other, path)

@@ -6,6 +6,7 @@ from typing import Any
 from optunapi.engine.records import SPEC, SPEC_OF, VERSIONS, StudyRecord
 from optunapi.engine.spec.model import StudySpec
 from optunapi.engine.spec.read import spec_from_mapping
+from optunapi.engine.spec.stored import stored_spec
 from optunapi.engine.store import Store
 from optunapi.engine.values import Version
 
@@ -54,3 +55,9 @@ def queued_before(system_attrs: Mapping[str, Any], spec: StudySpec) -> Iterable[
     for key, stored in system_attrs.items():
         if key.startswith(SPEC_OF):
             yield from stored["enqueue"]
+
+
+def spec_in_force(store: Store, study_id: int) -> StudySpec | None:
+    """The specification that was in force when the study was last open; None if Optuna created it."""
+    stored = store.get_study_system_attrs(study_id).get(SPEC)
+    return None if stored is None else stored_spec(stored)

@@ -4,8 +4,8 @@ import os
 import sqlite3
 import stat
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,12 +74,34 @@ def contents_of(path: Path, fault: OptunAPIError | None = None) -> Contents:
         return Contents(fault=refusal_of(path.name, error))
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """A connection that reads a file which is not open here; None if only a change makes it readable.
+
+    Raises:
+        OSError, sqlite3.Error: it cannot be read.
+    """
+    log, memory, journal = (
+        os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-shm", "-journal")
+    )
+    if log != memory or journal or not path.is_file():
+        yield None
+        return
+    mode = "mode=ro" if log else "mode=ro&immutable=1"
+    with closing(_connect(path, mode)) as connection:
+        yield connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    location = f"{path.as_uri()}?{mode}"
+    return sqlite3.connect(location, uri=True, isolation_level=None, timeout=LOCKED_SECONDS)
+
+
 def _look(path: Path, mode: str, fault: OptunAPIError | None) -> Contents:
     # Only SQLite may open the file: closing it any other way would drop the locks that this process has on
     # it, and another process would delete the log that is being written.
-    location = f"{path.as_uri()}?{mode}"
     try:
-        with closing(sqlite3.connect(location, uri=True, timeout=LOCKED_SECONDS)) as connection:
+        with closing(_connect(path, mode)) as connection:
             return _contents(connection, path.name, fault)
     except SQLITE_ERRORS as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

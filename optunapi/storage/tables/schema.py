@@ -121,6 +121,13 @@ def prepare_first() -> None:
     _statements_for(engine)
 
 
+def statements() -> Statements:
+    """The statements for every file of the current version."""
+    if versions()[-1] not in _statements:
+        prepare_first()
+    return _statements[versions()[-1]]
+
+
 def _statements_for(engine: Engine) -> Statements:
     """The statements for every file of the current version; made from this one if it is the first."""
     version = versions()[-1]
