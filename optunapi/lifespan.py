@@ -60,15 +60,16 @@ def lifespan(
         await run_in_threadpool(catalog.open)
         tasks = [
             asyncio.create_task(each)
-            for each in (
-                _tick(catalog.clock),
-                _sweep(catalog),
-                _say_started(catalog, settings, server),
-            )
+            for each in (_sweep(catalog), _say_started(catalog, settings, server))
         ]
         limit_stop(server)
         try:
-            with at_stop_signal(catalog.wind_down), frozen_survivors(), one_core_a_draw():
+            with (
+                at_stop_signal(catalog.wind_down),
+                frozen_survivors(),
+                one_core_a_draw(),
+                ticking(catalog.clock),
+            ):
                 yield
         finally:
             for task in tasks:
@@ -97,6 +98,25 @@ def one_core_a_draw() -> Iterator[None]:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
+
+
+@contextmanager
+def ticking(clock: Clock) -> Iterator[None]:
+    """Notice when the process stood still. A thread ticks, since an event loop under load may be late."""
+    has_ended = threading.Event()
+
+    def tick() -> None:
+        clock.tick()
+        while not has_ended.wait(TICK_SECONDS):
+            clock.tick()
+
+    thread = threading.Thread(target=tick, name="optunapi-clock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        has_ended.set()
+        thread.join()
 
 
 @contextmanager
@@ -170,13 +190,6 @@ def _address(server: uvicorn.Server) -> str | None:
             scheme = "https" if server.config.is_ssl else "http"
             return f"{scheme}://{host}:{name[1]}{server.config.root_path}"
     return None
-
-
-async def _tick(clock: Clock) -> None:
-    """Notice when the server stood still: it ticks where requests arrive, and no sweep delays it."""
-    while True:
-        clock.tick()
-        await asyncio.sleep(TICK_SECONDS)
 
 
 async def _sweep(catalog: Catalog) -> None:
