@@ -11,6 +11,7 @@ A new command is a module here, and is added to the group at the end of this fil
     transfer.py      `optunapi export`, `optunapi import`: trials to a file, and from one
     artifacts.py     `optunapi artifacts`: delete old files
     upgrade.py       `optunapi upgrade`: databases of an older Optuna
+    spool.py         `optunapi spool`: results that were kept on disk
     tunnel.py        `optunapi tunnel`: a local port to a server behind an SSH gateway
     reach.py         run a command through a server's URL, or on this machine's own folders
     local_server.py  a server in a process of its own, for one command
@@ -26,6 +27,7 @@ from optunapi.cli.demo import demo
 from optunapi.cli.output import Commands, json_option
 from optunapi.cli.reach import server_options
 from optunapi.cli.serve import serve
+from optunapi.cli.spool import spool
 from optunapi.cli.studies import fork
 from optunapi.cli.transfer import export_trials, import_trials
 from optunapi.cli.tunnel import tunnel
@@ -43,5 +45,16 @@ def main() -> None:
     """
 
 
-for command in (serve, check, demo, fork, export_trials, import_trials, artifacts, upgrade, tunnel):
+for command in (
+    serve,
+    check,
+    demo,
+    fork,
+    export_trials,
+    import_trials,
+    artifacts,
+    upgrade,
+    spool,
+    tunnel,
+):
     main.add_command(command)

@@ -74,18 +74,33 @@ def client_of_server(server: "Server | None" = None) -> Iterator["Client"]:
 
     It tries things once.
 
+    Raises: as `failures`.
+    """
+    from optunapi.client.client import Client
+
+    server = server or server_given_or_local()
+    with failures():
+        yield Client(server.url, server.token, timeout=TIMEOUT_SECONDS, retry_for=0)
+
+
+def server_given_or_local() -> "Server":
+    """Return what `server_given` returns, but the server at `LOCAL` where nothing names one."""
+    from optunapi.client.profiles import LOCAL, Server
+
+    return server_given() or Server(url=LOCAL)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn what goes wrong with a server into the errors of a command.
+
     Raises:
         CommandFailed: a request in the block is refused; the message has code and detail.
         ServerUnreachable: no server answers.
         click.UsageError: the URL is none, or a file in the block cannot be read or written.
     """
-    from optunapi.client.client import Client
-    from optunapi.client.profiles import LOCAL
-
-    server = server or server_given()
-    url, token = (LOCAL, None) if server is None else (server.url, server.token)
     try:
-        yield Client(url, token, timeout=TIMEOUT_SECONDS, retry_for=0)
+        yield
     except ServerUnavailable as error:
         raise ServerUnreachable(error.detail) from None
     except OptunAPIError as error:

@@ -4,7 +4,6 @@ Only a server that is not reached stops a delivery. What it cannot take now, suc
 whose database is broken, waits and holds up nothing else.
 """
 
-import json
 import logging
 import math
 import sys
@@ -20,7 +19,7 @@ from typing import Literal
 from optunapi.client.http.session import Session
 from optunapi.client.kept_tell import DELIVERY_SECONDS, KeptTell
 from optunapi.client.process.forks import PerProcess
-from optunapi.client.spool import Spool, private, set_aside, tells_in
+from optunapi.client.spool import UNFINISHED, Spool, files_in, private, set_aside, tells_in
 from optunapi.errors import (
     BadRequest,
     ConfigInvalid,
@@ -94,7 +93,9 @@ class Deliveries:
             OptunAPIError: the server is not reached, or something else answers at its URL.
             OSError: the results cannot be read.
         """
-        if not set(self._spool.files()) - self._in_hand:
+        folders = self._spool.folders
+        found = [*files_in(folders), *files_in(folders, UNFINISHED)]
+        if not set(found) - self._in_hand:
             return []
         server = self._session.identify(DELIVERY_SECONDS)
         return [
@@ -144,10 +145,9 @@ class Deliveries:
     def _sent(self, path: Path, server: str | None, stuck: dict[str, str]) -> Outcome:
         """Send one result."""
         try:
-            tell = KeptTell.of(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = f"a kept result cannot be read ({error!r})"
-            return Outcome(file=set_aside(path), became="refused", reason=reason)
+            tell = KeptTell.read(path)
+        except ValueError as error:
+            return Outcome(file=set_aside(path), became="refused", reason=str(error))
         if tell.study in stuck:
             return Outcome(file=path, became="waiting", reason=stuck[tell.study])
         if tell.server not in (None, server):

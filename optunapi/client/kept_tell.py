@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from optunapi.client.http.session import Request, Session
@@ -12,13 +13,14 @@ from optunapi.errors import StudyReplaced, TrialNotFound
 FORMAT = 1
 DELIVERY_SECONDS = 10.0  # a study that does not answer must not hold up the others for longer
 REQUIRED = {"study": str, "number": int, "params": dict, "created_at": str | None, "body": dict}
-LATER = ("study_uid", "server")  # files of older clients have none
+OPTIONAL = ("study_uid", "server", "url")  # files of older clients have none of the first two
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeptTell:
     """A tell. `study_uid`, `params` and `created_at` identify its trial: the study may have been deleted and
     made again. `server` is the id of the server that has the trial. Both are None if they are not known.
+    `url` is where the server was reached.
     """
 
     study: str
@@ -28,6 +30,7 @@ class KeptTell:
     body: Mapping[str, Any]
     study_uid: str | None = None
     server: str | None = None
+    url: str | None = None
 
     def __str__(self) -> str:
         return f"trial {self.number} of study {self.study!r}"
@@ -38,14 +41,22 @@ class KeptTell:
         return "studies", self.study, "trials", str(self.number)
 
     @classmethod
-    def of(cls, content: Any) -> Self:
+    def read(cls, file: Path) -> Self:
         """The tell of a file.
 
         Raises:
-            KeyError, TypeError, ValueError: the content is not a tell.
+            ValueError: the content is not a tell.
+            OSError: it cannot be read.
         """
+        try:
+            return cls._of(json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"a kept result cannot be read ({error!r})") from None
+
+    @classmethod
+    def _of(cls, content: Any) -> Self:
         found = {name: content[name] for name in REQUIRED}
-        found |= {name: content.get(name) for name in LATER}
+        found |= {name: content.get(name) for name in OPTIONAL}
         for name, value in found.items():
             if not isinstance(value, REQUIRED.get(name, str | None)):
                 raise TypeError(f"{name} is {value!r}")
@@ -55,13 +66,13 @@ class KeptTell:
         json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
         return cls(**found)
 
-    def to_json(self, url: str) -> str:
-        """The content of its file. `url` is where the server was reached.
+    def to_json(self) -> str:
+        """The content of its file.
 
         Raises:
             TypeError, ValueError: JSON cannot hold a value.
         """
-        content = {"format": FORMAT, "url": url, **asdict(self)}
+        content = {"format": FORMAT, **asdict(self)}
         return json.dumps(content, default=json_default, allow_nan=False)
 
     def send(self, session: Session) -> None:

@@ -43,7 +43,7 @@ class Spool:
             OSError: no folder takes it.
             TypeError, ValueError: JSON cannot hold a value of the tell.
         """
-        content, name = tell.to_json(self.url), self._name(tell.server)
+        content, name = tell.to_json(), self._name(tell.server)
         first: OSError | None = None
         for folder in self.folders:
             try:
@@ -56,11 +56,6 @@ class Spool:
         """The folders that may have tells for the server with this id at this URL."""
         names = dict.fromkeys([self._name(server), self._name(None)])
         return [each.path / name for each in self.folders if each.is_safe() for name in names]
-
-    def files(self, suffix: str = KEPT) -> list[Path]:
-        """The kept tells of all servers, oldest first."""
-        safe = (folder.path for folder in self.folders if folder.is_safe())
-        return sorted((p for each in safe for p in each.glob(f"*/*{suffix}")), key=lambda p: p.name)
 
     def _name(self, server: str | None) -> str:
         """The name of a server's folder."""
@@ -87,6 +82,13 @@ class Spool:
             f"results that cannot be sent will be kept {instead}: {reasons}. Set OPTUNAPI_SPOOL to a "
             "folder that can be written"
         )
+
+
+def files_in(folders: Iterable[SpoolFolder], suffix: str = KEPT) -> list[Path]:
+    """The kept tells of all servers, oldest first; other suffixes have those set aside or half-written."""
+    safe = (folder.path for folder in folders if folder.is_safe())
+    found = (path for each in safe for path in each.glob(f"*/*{suffix}"))
+    return sorted(found, key=lambda path: path.name)
 
 
 def tells_in(folder: Path) -> list[Path]:

@@ -228,6 +228,7 @@ class TrialHandle:
             study=held.study,
             study_uid=held.study_uid,
             server=self.study_handle.server_id,
+            url=connection.url,
             number=held.number,
             params=held.params,
             created_at=held.created_at,

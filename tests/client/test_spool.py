@@ -2,23 +2,28 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from optunapi import Client, Study
 from optunapi.client.spool import Spool
 from optunapi.client.spool_folders import SpoolFolder, spool_folders
 from optunapi.errors import ServerUnavailable
 from tests.client.outage import tell_over_an_outage
-from tests.client.proxy import Proxy
-from tests.support import ROOT, Server, clean_environment, missing
+from tests.client.proxy import Fault, Proxy
+from tests.support import ROOT, Server, clean_environment, missing, scaled
 
 
 def waiting(spool: Path) -> list[Path]:
@@ -49,6 +54,9 @@ NOT_TELLS = {
     "a number that is none": json.dumps({**GOOD, "number": "0"}),
     "parameters that are none": json.dumps({**GOOD, "params": ["x"]}),
     "a body that is none": json.dumps({**GOOD, "body": "complete"}),
+    "half of a pair": json.dumps({**GOOD, "study": "\ud800"}),
+    "half of a pair in the body": json.dumps({**GOOD, "body": {"reason": "\ud800"}}),
+    "a number of a million digits": json.dumps(GOOD).replace(": 0", ": " + "9" * 1_000_000),
     "a value that JSON has not": json.dumps({**GOOD, "body": {"values": [float("nan")]}}),
 }
 
@@ -79,6 +87,46 @@ def test_a_file_that_cannot_be_opened_stays_and_the_next_ones_are_delivered(
     assert study.trial(0).values == [0.0]
     assert waiting(spool) == [unreadable]
     assert "stays: " in caplog.text
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+VALUES = st.recursive(LEAVES, lambda each: st.lists(each) | st.dictionaries(st.text(), each))
+FIELDS = st.sampled_from([*GOOD, "study_uid", "server", "url", "format"])
+
+
+@settings(max_examples=scaled(20, 300), deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    changed=st.dictionaries(FIELDS, VALUES), start=st.integers(0, 400), lost=st.binary(max_size=40)
+)
+def test_whatever_a_file_contains_a_client_is_made_and_the_next_result_is_delivered(
+    changed: dict[str, Any], start: int, lost: bytes, study: Study, proxy: Proxy, spool: Path
+) -> None:
+    keep(study, proxy, 1)
+    (kept,) = waiting(spool)
+    content = json.dumps(json.loads(kept.read_bytes()) | changed).encode()
+    if not changed:
+        content = content[:start] + lost + content[start + len(lost) :]
+    kept.with_name(f"{0:020d}-bad.json").write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Client(proxy.url)
+    assert [path.name for path in waiting(spool)] in ([], [f"{0:020d}-bad.json"])
+    assert all(trial.state != "running" for trial in study.trials())
+    shutil.rmtree(spool)
+
+
+def test_a_complete_file_whose_process_died_before_it_had_its_name_is_delivered(
+    study: Study, proxy: Proxy, spool: Path
+) -> None:
+    keep(study, proxy, 2)
+    old, new = waiting(spool)
+    for path in (old, new):
+        path.rename(path.with_suffix(".part"))
+    an_hour_ago = time.time() - 3601
+    os.utime(old.with_suffix(".part"), (an_hour_ago, an_hour_ago))
+    Client(proxy.url)
+    assert [trial.values for trial in study.trials()] == [[0.0], None]
+    assert new.with_suffix(".part").exists()
 
 
 def test_a_delivery_whose_reply_was_lost_is_repeated_without_harm(
@@ -119,6 +167,42 @@ while list(Path(sys.argv[2]).glob("*/*.json")):
     assert [trial.values for trial in study.trials()] == [[float(n)] for n in range(20)]
     assert not list(spool.glob("*/*.refused"))
     assert sum(path.endswith("/tell") for _, path in proxy.seen) == 20
+
+
+KEEPER = """
+import logging, sys, warnings
+from optunapi import Client, OptunAPIError
+warnings.simplefilter("ignore")
+logging.disable()
+client = Client(sys.argv[1], timeout=5, retry_for=0)
+study = None
+for number in range(int(sys.argv[3])):
+    try:
+        study = study or client.study(sys.argv[2])
+        trial = study.ask(lease_seconds=3600)
+    except OptunAPIError:
+        continue
+    trial.tell(trial.number)
+"""
+
+
+def test_processes_that_keep_and_deliver_in_one_folder_over_a_bad_network_lose_and_spoil_nothing(
+    study: Study, proxy: Proxy, spool: Path
+) -> None:
+    faults: list[Fault] = ["reset", "lose-reply", "bad-gateway", "repeat", "truncate"]
+    rng = random.Random(7)
+    count = scaled(8, 100)
+    proxy.disturb("/tell", *rng.choices(faults, k=6 * count))
+    proxy.disturb("/ping", *rng.choices(faults, k=count))
+    processes = [python(KEEPER, proxy.url, study.name, str(count)) for _ in range(4)]
+    assert [process.wait(300) for process in processes] == [0] * 4
+    proxy.calm()
+    while waiting(spool):
+        Client(proxy.url)
+    assert not list(spool.glob("*/*.refused"))
+    trials = list(study.trials())
+    assert [trial.values for trial in trials] == [[float(trial.number)] for trial in trials]
+    assert len(trials) >= count
 
 
 @pytest.fixture
