@@ -83,7 +83,8 @@ class Leases:
     """The leases of one study's running trials.
 
     An expired lease is still held, and may be renewed, until its trial is handed on. `expiries` has the
-    leases that `expire` has not returned yet.
+    leases that `expire` has not returned yet. If the server stood still, each of these has a full term from
+    when it went on, as after a restart: its holder could not renew it.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -113,7 +114,9 @@ class Leases:
         term = self._held.get(number)
         if term is None:
             return None
-        self._clock.now()  # the time may have been set since the last look
+        self._clock.now()  # it notices what happened since the last look
+        if number not in self._expired:
+            term = self._resumed(term)
         return Lease(id=term.id, seconds=term.seconds, expires_at=self._clock.time_of(term.end))
 
     def term(self, number: int) -> Term | None:
@@ -121,21 +124,21 @@ class Leases:
         return self._held.get(number)
 
     def expire(self, now: float) -> list[int]:
-        """The trials whose leases have expired since the last call, earliest first.
-
-        A lease that is due although the server stood still in its term gets a full term after that, as it
-        would after a restart: its holder could not renew it.
-        """
+        """The trials whose leases have expired since the last call, earliest first."""
         found: list[int] = []
         while (number := self.expiries.due(now)) is not None:
-            term, resumed_at = self._held[number], self._clock.resumed_at
-            if term.start < resumed_at:
-                self.grant(number, term.id, term.seconds, resumed_at)
+            term = self._resumed(self._held[number])
+            if term.end > now:
+                self.keep(number, term)
                 continue
             self.expiries.clear(number)
             self._expired[number] = None
             found.append(number)
         return found
+
+    def _resumed(self, term: Term) -> Term:
+        resumed_at = self._clock.resumed_at
+        return term if term.start >= resumed_at else term._replace(start=resumed_at)
 
     def has_expired(self, number: int) -> bool:
         """Whether the last call of `expire` found the trial's lease expired."""

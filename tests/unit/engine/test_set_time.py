@@ -215,6 +215,7 @@ def test_a_server_that_stood_still_gives_every_lease_a_fresh_term(
     life.renew(0, str(life.trial(0).lease_id))
     clock.tick()
     clock.pass_(2 * HOUR)
+    assert [life.trial(n).held.expires_at for n in (0, 1)] == [clock.time() + 60] * 2
     with pytest.raises(NoSlot):  # before any tick
         life.ask("c")
     assert [life.trial(n).held.expires_at for n in (0, 1)] == [clock.time() + 60] * 2
