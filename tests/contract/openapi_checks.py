@@ -38,6 +38,7 @@ LOCATIONS: list[list[str]] = [
     ["body"],  # `resume` needs `worker`, and `value` excludes `values`
     ["body", "limits", "target"],
     ["body", "version"],  # one of the study
+    ["body", "metric_names"],  # one for each objective of the study
 ]
 
 
