@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from tests.api.wire import Wire, wire_of
-from tests.support import scaled
+from tests.support import scaled, write_config
 
 LIMITS = ("max_trials", "trial_timeout", "target")
 SPACES: dict[str, dict[str, Any]] = {
@@ -166,7 +166,7 @@ class LaterCounts(RuleBasedStateMachine):
 
     def _write(self, text: str) -> None:
         new = self.home / "new"
-        new.write_text(text)
+        write_config(new, text)
         os.replace(new, self.home / "config" / "m.yaml")
 
     @rule(document=documents())
