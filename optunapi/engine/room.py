@@ -4,7 +4,9 @@ import resource
 
 MOST = 512
 FEWEST = 8
-FILES = 5  # of an open study: the database, its log and index, the lock file, and one for a look
+FILES = (
+    6  # of an open study: the database, its log, its index twice, the lock file, and one for a look
+)
 FREE = (
     64  # descriptors that stay free for connections and other files, or a quarter if that is more
 )

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from optunapi.storage.encoding import Distributions
-from optunapi.storage.errors import SQLITE_ERRORS, refusal_of
+from optunapi.storage.errors import SQLITE_ERRORS, damaged, refusal_of
 from optunapi.storage.memory.model import Memory
 from optunapi.storage.pending import Pending
 from optunapi.storage.reads import Reads
 from optunapi.storage.tables.contents import reading
-from optunapi.storage.tables.loading import Loader
+from optunapi.storage.tables.loading import UNREADABLE, Loader
 from optunapi.storage.tables.schema import statements
 from optunapi.storage.tables.sqlite import Connection
 from optunapi.storage.units import Unit, Units
@@ -27,6 +27,8 @@ def copy_of_file(path: Path) -> "FileCopy | None":
             return None if connection is None else FileCopy(connection)
     except SQLITE_ERRORS as error:
         raise refusal_of(path.name, error, "cannot be read") from error
+    except UNREADABLE as error:  # what is there is of other kinds than Optuna writes
+        raise damaged(path.name, str(error)) from error
 
 
 class FileCopy(Reads):

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from optunapi.errors import OptunAPIError, StorageUnavailable
@@ -308,7 +308,7 @@ class StudyFiles:
         """Refuse the studies of a damaged file until it is another one, or repaired."""
         with suppress(OSError):  # it was removed just now
             signature = signature_of(path)
-            self._known[path.name] = signature, contents_of(path, damage)
+            self._known[path.name] = signature, replace(contents_of(path, damage), fault=damage)
             self._log(path.name, damage)
 
 

@@ -148,13 +148,18 @@ class Writer:
     def _has_news(self) -> bool:
         """Whether there is something to look at: others wrote, or the file is not what it was."""
         try:
-            return self._connection.is_outdated() or self._database.is_replaced
+            self._database.check(self._connection)
+            return self._connection.is_outdated()
         except Exception:
             return True  # `_look` meets it again, and deals with it
 
     def _act(self, act: Callable[[], None]) -> None:
         try:
-            act()
+            try:
+                act()
+            except sqlite3.Error:
+                self._database.check(self._connection)  # the file may be gone or overwritten
+                raise
         except StorageClosed as error:
             self._give_up(error)
         except Exception as error:  # whatever it is, no caller may be left waiting
@@ -179,10 +184,11 @@ class Writer:
             group = self._pending.take()
             difference = group.changes.difference(self._memory)
         save(self._connection, self._database.statements, self._distributions, difference)
-        self._database.check_place()
+        self._database.check(self._connection)
         self._connection.commit()
         self._last_seconds = time.monotonic() - began
-        self._database.check_place()  # it may have gone since: find out before this is acknowledged
+        # It may have gone since then, which has to be found out before anything is acknowledged.
+        self._database.check(self._connection)
         with self._memory.lock:
             self._pending.writing = None
             if group.n_units:
@@ -195,7 +201,7 @@ class Writer:
         if self._connection.begin(write=False):
             self._take_in_foreign_writes(set())
         self._connection.rollback()
-        self._database.check_place()
+        self._database.check(self._connection)
 
     def _take_in_foreign_writes(self, suspects: set[int]) -> bool:
         """Bring memory up to the connection's transaction; False if that refused what was pending.
@@ -309,7 +315,10 @@ class Writer:
         """Move the log into the file, and close the connection."""
         try:
             self._connection.rollback()
-            self._database.flush(self._connection)
+            if self._connection.is_overwritten():
+                self._connection.drop_log()
+            else:
+                self._database.flush(self._connection)
         except Exception as error:  # what is committed is safe: the next opening reads the log
             logger.warning("%s: its log stays beside it: %s", self._database.name, error)
         self._connection.close()

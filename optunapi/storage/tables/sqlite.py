@@ -12,7 +12,15 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from optunapi.storage.errors import SQLITE_ERRORS, DatabaseUnusable, StorageClosed, refusal_of
+from optunapi.storage.errors import (
+    DAMAGED_SECONDS,
+    SQLITE_ERRORS,
+    DatabaseDamaged,
+    DatabaseUnusable,
+    StorageClosed,
+    refusal_of,
+)
+from optunapi.storage.tables.main_file import MainFile
 from optunapi.storage.tables.ownership import Ownership
 from optunapi.storage.tables.schema import prepare, url_of
 
@@ -27,8 +35,9 @@ logger = logging.getLogger(__name__)
 class Connection:
     """A connection in one transaction at a time, used by one thread at a time."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, main_file: MainFile | None = None) -> None:
         self._connection = connection
+        self._main_file = main_file
         self._has_log = False
         self._data_version: int | None = None
 
@@ -83,6 +92,18 @@ class Connection:
     def close(self) -> None:
         """Close the connection; SQLite removes the log with the last one to a file."""
         self._connection.close()
+        if self._main_file is not None:
+            self._main_file.close()
+
+    def is_overwritten(self) -> bool:
+        """Whether the file was written to by something other than SQLite."""
+        main_file = self._main_file
+        return main_file is not None and self._has_log and main_file.is_overwritten()
+
+    def drop_log(self) -> None:
+        """Empty the log of a file that `is_overwritten`: what it holds now would be mixed with the log."""
+        if self._main_file is not None:
+            self._main_file.drop_log()
 
 
 class Database:
@@ -142,7 +163,7 @@ class Database:
                 raise
         except (*SQLITE_ERRORS, OSError) as error:
             raise refusal_of(self.name, error) from error
-        return Connection(connection)
+        return Connection(connection, MainFile(self._path))
 
     @property
     def is_replaced(self) -> bool:
@@ -156,6 +177,21 @@ class Database:
         """Raise StorageClosed if `is_replaced`: what was written to the file is lost, or elsewhere."""
         if self.is_replaced:
             raise StorageClosed(f"the database file {self._named.name} was removed or replaced")
+
+    def check(self, connection: Connection) -> None:
+        """Find out whether what is written to the file is kept.
+
+        Raises:
+            StorageClosed: as `check_place`.
+            DatabaseDamaged: something other than SQLite wrote to the file.
+        """
+        self.check_place()
+        if connection.is_overwritten():
+            raise DatabaseDamaged(
+                f"{self.name} was overwritten while it was served: start the server again to serve what "
+                "it holds now",
+                retry_after=DAMAGED_SECONDS,
+            )
 
     def flush(self, connection: Connection) -> None:
         """Move the write-ahead log into the file; raises if that cannot be written.
