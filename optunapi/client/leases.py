@@ -1,26 +1,43 @@
-"""The trials that this process holds, and one thread that renews their leases.
+"""The trials that this process holds, and the threads that renew their leases.
 
 A lease is renewed after a third of its term. A renewal that fails is tried again soon. A lease is given
 up only when the server says that it is lost: one that has run out still counts until the trial is handed
 on.
 """
 
+import atexit
 import logging
 import math
+import queue
+import sys
 import threading
-import time
+import warnings
 import weakref
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Self
 
+from optunapi.client.http.retries import Retries
 from optunapi.client.http.session import Request, Session
-from optunapi.client.process.forks import PerProcess
+from optunapi.client.process.forks import PerProcess, generation
+from optunapi.elapsed import elapsed
 from optunapi.errors import Conflict, NotFound, OptunAPIError
 
 LONGEST_INTERVAL = 10.0
 SOON = 0.25  # of the interval, after a renewal that failed
+MOST_AT_ONCE = 16  # requests, apart from those that are slow
+SLOW_SECONDS = 1.0
+MOST_WAITING = 2  # threads
+# A wait stands still while the machine sleeps: this long after it has woken up, leases are renewed.
+LONGEST_WAIT = 1.0
+LEAST_WAIT = 0.05  # when requests have to wait for others
+RELEASE_SECONDS = 5.0
+
+_Key = tuple[str, int, str | None]  # study, number and lease
 
 logger = logging.getLogger("optunapi")
 
@@ -89,15 +106,15 @@ class HeldTrial:
 class HeldTrials:
     """The held trials of one client. Safe across threads and forks.
 
-    The renewing thread ends with the last lease. A child process renews none of its parent's leases.
+    They are held weakly: when the last `Trial` object of one is gone, nobody can tell its result. It is then
+    released with a warning, as it is when the interpreter ends. The renewing threads end with the last
+    lease. A child process renews and releases none of its parent's leases.
     """
 
-    def __init__(self, session: Session) -> None:
-        # A weak reference, also in the thread: when the client, its studies and trials are gone, nobody
-        # can tell a result, and the server must be free to hand the trials on.
-        reference = weakref.ref(session)
-        self._renewals = PerProcess(lambda: _Renewals(reference))
-        self._held: dict[tuple[str, int], HeldTrial] = {}
+    def __init__(self, session: Session, clock: Callable[[], float] = elapsed) -> None:
+        self._renewals = PerProcess(lambda: _Renewals(session, clock))
+        self._held: weakref.WeakValueDictionary[tuple[str, int], HeldTrial]
+        self._held = weakref.WeakValueDictionary()
 
     def get(self, study: str, number: int) -> HeldTrial | None:
         """Return the held trial of this number, or None."""
@@ -118,82 +135,193 @@ class HeldTrials:
         trial.closed = True
         self._renewals.get().remove(trial)
         if self.get(trial.study, trial.number) is trial:
-            del self._held[trial.study, trial.number]
+            self._held.pop((trial.study, trial.number), None)
+
+
+@dataclass(eq=False, kw_only=True)
+class _Lease:
+    """What it takes to renew or to release a lease without its trial."""
+
+    trial: "weakref.ref[HeldTrial]"
+    study: str
+    number: int
+    path: tuple[str, ...]
+    claim: dict[str, str]
+    interval: float
+    due: float
+    sent_at: float | None = None  # when the request that is not answered yet was sent
+    is_failing: bool = False
+
+    def __str__(self) -> str:
+        return f"trial {self.number} of study {self.study}"
 
 
 class _Renewals:
-    """The leases of one process, and the thread that renews them."""
+    """The leases of one process, and the threads that renew them side by side.
 
-    def __init__(self, session: "weakref.ref[Session]") -> None:
+    All threads do the same. As long as a lease has no request of its own, one of them waits for what is
+    due. The first leases are those of studies with the fewest requests on their way, and last come those
+    that were not renewed before: replies that do not arrive hold up no other lease.
+    """
+
+    def __init__(self, session: Session, clock: Callable[[], float]) -> None:
         self._session = session
-        self._changed = threading.Condition()
-        self._due: dict[HeldTrial, float] = {}
-        self._failing: set[HeldTrial] = set()
-        self._runs = False
+        self._clock = clock
+        self._process = generation()
+        self._lock = threading.Lock()
+        self._leases: dict[_Key, _Lease] = {}
+        self._waiting = 0  # threads
+        self._ending = False
+        self._ended = threading.Event()
+        # Wakes a waiting thread. The end of an object may interrupt any code, so that it can take no lock;
+        # this queue may be used there.
+        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        _of_this_interpreter.add(self)
 
     def add(self, trial: HeldTrial) -> None:
-        with self._changed:
-            self._due[trial] = time.monotonic() + trial.interval
-            if self._runs:
-                self._changed.notify()
-            else:
-                self._runs = True
-                threading.Thread(target=self._run, name="optunapi-leases", daemon=True).start()
+        key = trial.study, trial.number, trial.lease
+        with self._lock:
+            self._leases[key] = _Lease(
+                trial=weakref.ref(trial, partial(self._dropped, key)),
+                study=trial.study,
+                number=trial.number,
+                path=trial.path,
+                claim=trial.claim,
+                interval=trial.interval,
+                due=self._clock() + trial.interval,
+            )
+            self._ensure_one_waits()
+        self._woken.put(None)
 
     def remove(self, trial: HeldTrial) -> None:
-        with self._changed:
-            self._due.pop(trial, None)
-            self._failing.discard(trial)
-            self._changed.notify()
+        with self._lock:
+            self._leases.pop((trial.study, trial.number, trial.lease), None)
+        self._woken.put(None)
+
+    def end(self) -> None:
+        """Release all, and wait for that for a limited time: the interpreter ends."""
+        if self._process != generation():
+            return
+        with self._lock:
+            self._ending = True
+            unfinished = [each for each in self._leases.values() if each.trial() is not None]
+        if not self._leases:
+            return
+        self._woken.put(None)
+        self._ended.wait(RELEASE_SECONDS)
+        for lease in unfinished:  # last, since a warning may be an error
+            text = f"{lease} has no result at the end of the program, and is given back"
+            warnings.warn(text, RuntimeWarning, stacklevel=1)
+
+    def _dropped(self, key: _Key, _: object) -> None:
+        """Have a trial released whose last object is gone."""
+        found = self._leases.get(key)
+        if found is None or self._process != generation() or sys.is_finalizing():
+            return
+        self._woken.put(None)
+        text = f"{found} was dropped without a result, and is given back: keep the Trial until it is told"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    def _ensure_one_waits(self) -> None:
+        if not self._waiting and any(each.sent_at is None for each in self._leases.values()):
+            self._waiting += 1
+            threading.Thread(target=self._run, name="optunapi-leases", daemon=True).start()
 
     def _run(self) -> None:
-        while (due := self._next()) is not None:
-            for trial in due:
-                self._renew(trial)
+        while (lease := self._next()) is not None:
+            if self._ending or lease.trial() is None:
+                self._release(lease)
+            else:
+                self._renew(lease)
+            with self._lock:
+                lease.sent_at = None
+                self._waiting += 1
 
-    def _next(self) -> list[HeldTrial] | None:
-        """Wait for leases that are due; return them, most urgent first, or None if there are none left."""
-        with self._changed:
-            while self._due:
-                now = time.monotonic()
-                due = sorted(self._due.items(), key=lambda item: item[1])
-                if due[0][1] <= now:
-                    return [trial for trial, when in due if when <= now]
-                self._changed.wait(due[0][1] - now)
-            self._runs = False
+    def _next(self) -> _Lease | None:
+        """Wait for a lease to renew or to release; return None when this thread is not needed."""
+        while True:
+            with self._lock:
+                now = self._clock()
+                found = self._most_urgent(now)
+                if found is not None:
+                    found.sent_at = now
+                    self._waiting -= 1
+                    self._ensure_one_waits()
+                    return found
+                if not self._leases or self._waiting > MOST_WAITING:
+                    self._waiting -= 1
+                    if not self._leases:
+                        self._woken.put(None)  # the next one ends too
+                        self._ended.set()
+                    return None
+                next_due = min(each.due for each in self._leases.values())
+            pause = min(max(next_due - now, LEAST_WAIT), LONGEST_WAIT)
+            with suppress(queue.Empty):
+                self._woken.get(timeout=pause)
+
+    def _most_urgent(self, now: float) -> _Lease | None:
+        sent = [each for each in self._leases.values() if each.sent_at is not None]
+        if sum(now - (each.sent_at or 0.0) < SLOW_SECONDS for each in sent) >= MOST_AT_ONCE:
             return None
+        of_study = Counter(each.study for each in sent)
+        ready = [
+            each
+            for each in self._leases.values()
+            if each.sent_at is None and (each.due <= now or self._ending or each.trial() is None)
+        ]
+        urgency = lambda each: (each.is_failing, of_study[each.study], each.due)  # noqa: E731
+        return min(ready, key=urgency, default=None)
 
-    def _renew(self, trial: HeldTrial) -> None:
-        with self._changed:
-            if trial not in self._due:
-                return
-        session, began = self._session(), time.monotonic()
-        if session is None:
-            self.remove(trial)
-            return
-        pause = trial.interval
-        # A reply that does not arrive must not delay the renewal of the other leases for long.
-        timeout = min(session.timeout, max(1.0, pause))
-        body, path = trial.claim, (*trial.path, "renew")
+    def _forget(self, lease: _Lease) -> None:
+        with self._lock:
+            for key in [key for key, each in self._leases.items() if each is lease]:
+                del self._leases[key]
+
+    def _renew(self, lease: _Lease) -> None:
+        began, pause = self._clock(), lease.interval
+        timeout = min(self._session.timeout, max(1.0, pause))
+        request = Request(
+            method="POST", path=(*lease.path, "renew"), body=lease.claim, timeout=timeout
+        )
         try:
-            trial.update(
-                session.send(Request(method="POST", path=path, body=body, timeout=timeout))
-            )
-            self._failing.discard(trial)
+            answer = self._session.send(request)
+            lease.is_failing = False
+            if (trial := lease.trial()) is not None:
+                trial.update(answer)
         except (Conflict, NotFound) as error:
-            if not trial.closed:
+            trial = lease.trial()
+            if trial is not None and not trial.closed:
                 # Before the trial shows it, so that whoever sees the loss finds its reason in the log.
-                logger.warning("trial %d of study %s: %s", trial.number, trial.study, error.detail)
+                logger.warning("%s: %s", lease, error.detail)
                 trial.lost = error
-            self.remove(trial)
+            self._forget(lease)
         except Exception as error:
-            # Any exception at all: the other leases depend on this thread.
+            # Any exception at all: the other leases depend on these threads.
             pause *= SOON
-            if trial not in self._failing:
-                text = "the lease of trial %d of study %s was not renewed; trying again: %s"
+            if not lease.is_failing:
+                text = "the lease of %s was not renewed; trying again: %s"
                 is_ours = isinstance(error, OptunAPIError)
-                logger.warning(text, trial.number, trial.study, error, exc_info=not is_ours)
-                self._failing.add(trial)
-        with self._changed:
-            if trial in self._due:
-                self._due[trial] = began + pause
+                logger.warning(text, lease, error, exc_info=not is_ours)
+                lease.is_failing = True
+        lease.due = began + pause
+
+    def _release(self, lease: _Lease) -> None:
+        timeout = min(self._session.timeout, RELEASE_SECONDS)
+        path = (*lease.path, "release")
+        request = Request(method="POST", path=path, body=lease.claim, timeout=timeout)
+        try:
+            Retries(seconds=RELEASE_SECONDS).run(lambda: self._session.send(request))
+        except (Conflict, NotFound) as error:  # it has a result, or is another worker's
+            logger.info("%s was not given back: %s", lease, error.detail)
+        except Exception as error:
+            logger.warning("%s was not given back; its lease has to run out: %s", lease, error)
+        self._forget(lease)
+
+
+_of_this_interpreter: "weakref.WeakSet[_Renewals]" = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for each in tuple(_of_this_interpreter):
+        each.end()

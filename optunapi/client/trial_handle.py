@@ -13,7 +13,7 @@ from optunapi.client.delivery import is_final
 from optunapi.client.http.retries import Retries
 from optunapi.client.http.session import Request
 from optunapi.client.kept_tell import KeptTell
-from optunapi.client.leases import HeldTrial
+from optunapi.client.leases import RELEASE_SECONDS, HeldTrial
 from optunapi.client.optuna_types.attributes import text_of
 from optunapi.client.optuna_types.distributions import Distribution
 from optunapi.client.optuna_types.frozen import FrozenTrial
@@ -37,7 +37,6 @@ logger = logging.getLogger("optunapi")
 
 # The trial is no longer this worker's: it was handed on, cancelled, told by another, or its study is gone.
 TAKEN_AWAY = (LeaseLost, StudyReplaced, TrialFinished)
-RELEASE_SECONDS = 5.0
 LONGEST_REASON = 10_000
 MOST_UNSENT = 2**19  # bytes of attributes that go with a result; the server takes 1 MiB in all
 STOPPED = "stopped"

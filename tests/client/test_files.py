@@ -29,7 +29,7 @@ def full(study: Study) -> Study:
     first.report(0.5, 1)
     first.tell(float(first.number))
     study.ask().fail("said no")
-    study.ask()
+    study.ask(lease_seconds=None)
     study.enqueue({"x": 1.5})
     return study
 

@@ -477,9 +477,10 @@ def test_attributes_of_studies_asks_and_queues_are_kept_in_the_same_way(study: S
     with pytest.warns(RuntimeWarning, match="'path'|'f1'"):
         assert study.enqueue({"x": 0.5}, attrs).user_attrs == kept
     with pytest.warns(RuntimeWarning, match="'f1'|'path'"):
-        study.ask(user_attrs=attrs)
+        trial = study.ask(user_attrs=attrs)
     with pytest.warns(RuntimeWarning, match="'f1'|'path'"):
-        study.ask_batch(1, user_attrs=attrs)
+        (another,) = study.ask_batch(1, user_attrs=attrs)
+    assert (trial.number, another.number) == (0, 1)
     assert study.trial(1).user_attrs == kept
 
 

@@ -109,7 +109,7 @@ def test_after_the_time_no_trial_is_begun(make_study: MakeStudy) -> None:
     study = make_study(max_running=1)
     study.optimize(parabola, timeout=0)
     assert states(study) == []
-    study.ask()
+    study.ask(lease_seconds=None)
     study.optimize(parabola, timeout=0.3)  # it does not wait either
     assert states(study) == ["running"]
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 import requests
 
-from optunapi import Client, Study
+from optunapi import Client, Study, Trial
 from optunapi.client.optuna_types.frozen import FrozenTrial
 from optunapi.client.spool_folders import spool_folders
 from optunapi.errors import NoSlot, RouteNotFound, ServerUnavailable
@@ -47,12 +47,13 @@ def refused(spool: Path) -> list[Path]:
 
 
 def ask(study: Study) -> None:
-    assert study.ask().number == 0
-    assert study.ask().number == 1
+    first, second = study.ask(), study.ask()
+    assert (first.number, second.number) == (0, 1)
 
 
 def ask_batch(study: Study) -> None:
-    assert [trial.number for trial in study.ask_batch(3)] == [0, 1, 2]
+    trials = study.ask_batch(3)
+    assert [trial.number for trial in trials] == [0, 1, 2]
     assert study.ask().number == 3
 
 
@@ -111,9 +112,9 @@ def release(study: Study) -> None:
 
 
 def resume(study: Study) -> None:
-    study.ask(worker="gpu-03")
+    before = study.ask(worker="gpu-03")
     again = study.ask(worker="gpu-03", resume=True)
-    assert (again.number, again.attempt) == (0, 2)
+    assert (before.number, again.number, again.attempt) == (0, 0, 2)
 
 
 def create_study(study: Study) -> None:
@@ -165,20 +166,20 @@ def test_a_disturbed_request_is_carried_out_once(
 def test_many_faults_in_a_row_do_no_harm(study: Study, hasty: Client, proxy: Proxy) -> None:
     through = hasty.study(study.name)
     proxy.disturb("/trials", "reset", "lose-reply", "truncate", "bad-gateway")
-    assert through.ask().number == 0
-    assert study.ask().number == 1
+    first, second = through.ask(), study.ask()
+    assert (first.number, second.number) == (0, 1)
 
 
 def test_an_ask_whose_trial_was_handed_on_before_the_retry_asks_for_another(
     study: Study, hasty: Client, proxy: Proxy
 ) -> None:
-    other: list[int] = []
+    other: list[Trial] = []
 
     def handed_on() -> None:
         while not other:
             trial = study.ask()
             if trial.number == 0:
-                other.append(trial.attempt)
+                other.append(trial)
             else:
                 trial.fail()
 
@@ -186,7 +187,7 @@ def test_an_ask_whose_trial_was_handed_on_before_the_retry_asks_for_another(
     through = hasty.study(study.name)
     proxy.disturb("/trials", "lose-reply")
     trial = through.ask(lease_seconds=0.05)
-    assert other == [2]
+    assert [each.attempt for each in other] == [2]
     assert trial.number > 0
 
 
@@ -194,11 +195,11 @@ def test_a_release_succeeds_if_its_reply_was_lost_and_another_worker_has_the_tri
     study: Study, hasty: Client, proxy: Proxy
 ) -> None:
     trial = hasty.study(study.name).ask()
-    other: list[int] = []
-    proxy.meanwhile = lambda: other.append(study.ask().attempt)
+    other: list[Trial] = []
+    proxy.meanwhile = lambda: other.append(study.ask())
     proxy.disturb("/release", "lose-reply")
     trial.release()
-    assert other == [2]
+    assert [each.attempt for each in other] == [2]
     trial.release()
     assert study.trial(0).state == "running"
 
@@ -337,7 +338,7 @@ def test_a_kept_result_is_not_told_to_a_trial_of_the_same_number_in_a_new_study(
     again = client.create_study(
         study.name, {"parameters": {"x": {"type": "int", "low": 1, "high": 9}}}
     )
-    again.ask()
+    again.ask(lease_seconds=None)
     with pytest.warns(UserWarning, match="the result belongs to none of its trials"):
         Client(proxy.url)
     assert again.trial(0).state == "running"

@@ -280,14 +280,14 @@ def test_a_refused_tell_of_another_clients_trial_does_not_hold_it(
 
 def test_a_trial_is_told_by_its_number_with_the_lease_this_client_holds(study: Study) -> None:
     states = ["complete", optuna.trial.TrialState.PRUNED, "fail"]
-    numbers = [study.ask().number for _ in states]
+    trials = [study.ask() for _ in states]
     closed = [
-        study.tell(number, 1.0 if state == "complete" else None, state)
-        for number, state in zip(numbers, states, strict=True)
+        study.tell(trial.number, 1.0 if state == "complete" else None, state)
+        for trial, state in zip(trials, states, strict=True)
     ]
     assert [trial.state for trial in closed] == ["complete", "pruned", "fail"]
     assert list(study.trials("pruned")) == closed[1:2]
-    assert [trial.number for trial in study.trials()] == numbers
+    assert [trial.number for trial in study.trials()] == [trial.number for trial in trials]
 
 
 def test_a_trial_is_told_from_another_process_with_its_lease(study: Study, server: Server) -> None:
