@@ -109,7 +109,7 @@ def _exchange(port: int, content: bytes) -> Reply:
 
 
 def _headers(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    own = ("date", "x-request-id", "content-length", "connection")
+    own = ("date", "x-request-id", "x-optunapi-server", "content-length", "connection")
     return sorted((name.lower(), value) for name, value in pairs if name.lower() not in own)
 
 
