@@ -128,10 +128,11 @@ def _write(folder: Path, content: str) -> Path:
             file.flush()
             os.fsync(file.fileno())
         written.replace(path)
-    except BaseException:
+        _sync_folder(folder)
+    except BaseException:  # the caller keeps it in another file
         written.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         raise
-    _sync_folder(folder)
     return path
 
 

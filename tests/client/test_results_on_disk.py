@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -120,7 +120,7 @@ def test_a_trainer_that_is_ended_while_its_server_is_away_loses_no_result(
             until(lambda: len(kept(spool)) == n_jobs, "the results on disk")
             process.send_signal(number)
             process.wait(30)
-    assert len(kept(spool)) == n_jobs
+    assert len(kept(spool)) >= n_jobs  # twice, if the signal came at the moment it was written
     with running_server(tmp_path, port=port) as server:
         study = Client(server.url).study("s")
         assert [trial.values for trial in study.trials()] == [[n + 0.5] for n in range(n_jobs)]
@@ -132,28 +132,18 @@ def test_a_trainer_that_is_ended_while_its_server_hangs_loses_no_result(
     tmp_path: Path, spool: Path, number: signal.Signals
 ) -> None:
     (tmp_path / "config").mkdir()
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path) as server, proxy_before(server.url) as proxy:
         study = Client(server.url).create_study("s", SPEC)
-        with training(server.url, 2) as process:
-            server.process.send_signal(signal.SIGSTOP)
-            before = _sockets(process.pid)
+        proxy.disturb("/tell", "stall", "stall")
+        with training(proxy.url, 2) as process:
             finish(process)
-            until(lambda: _sockets(process.pid) > before, "two requests under way")
+            until(lambda: not proxy.faults, "two requests under way")
             process.send_signal(number)
             process.wait(30)
-            assert len(kept(spool)) == 2
-            server.process.send_signal(signal.SIGCONT)
+        assert len(kept(spool)) == 2
         Client(server.url)
         assert [trial.values for trial in study.trials()] == [[0.5], [1.5]]
-
-
-def _sockets(pid: int) -> int:
-    """How many sockets a process has open."""
-    found = 0
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found += os.readlink(link).startswith("socket:")
-    return found
+    assert not kept(spool)
 
 
 def test_a_result_is_on_disk_while_it_is_tried_again_and_gone_when_it_was_delivered(
