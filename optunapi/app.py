@@ -9,11 +9,13 @@ from starlette.types import ASGIApp
 from optunapi.api import health, legacy, v1
 from optunapi.api.http import docs, openapi, problems
 from optunapi.api.http.head import HeadersAlone
+from optunapi.api.serving.connections import BoundedConnections, Connections
 from optunapi.api.serving.dispatch import Dispatch
 from optunapi.api.serving.fast_path import FastPath
 from optunapi.api.serving.request_ids import RequestIds
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.clock import Clock
+from optunapi.engine.room import raise_limit
 from optunapi.engine.store import Stores
 from optunapi.lifespan import PlainStartup, lifespan
 from optunapi.settings import Settings
@@ -45,23 +47,25 @@ def new_catalog(settings: Settings, clock: Clock | None = None) -> Catalog:
 
 
 class Application(FastAPI):
-    """FastAPI's application, with the layer for request ids around all of it, its error handling too."""
+    """FastAPI's application, with two layers around all of it, its error handling too."""
 
     def build_middleware_stack(self) -> ASGIApp:
         """The application as it is called for each request."""
         catalog: Catalog = self.state.catalog
-        return RequestIds(super().build_middleware_stack(), lambda: catalog.server_id)
+        bounded = BoundedConnections(super().build_middleware_stack(), self.state.connections)
+        return RequestIds(bounded, lambda: catalog.server_id)
 
 
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
     """The server's application, by default with the settings of the environment and the machine's clock."""
     settings = settings or Settings()
-    catalog = new_catalog(settings, clock)
+    raise_limit()
+    catalog, connections = new_catalog(settings, clock), Connections()
     app = Application(
         title="OptunAPI",
         version=version("optunapi"),
         description=DESCRIPTION,
-        lifespan=lifespan(catalog, settings),
+        lifespan=lifespan(catalog, settings, connections),
         docs_url=None,
         redoc_url=None,
         # By default FastAPI exports where OTEL_* is set, which costs time for every request, and does
@@ -73,6 +77,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     app.add_middleware(HeadersAlone)
     app.add_middleware(PlainStartup)
     app.state.catalog = catalog
+    app.state.connections = connections
     app.state.dispatch = Dispatch(catalog)
     app.state.max_body = settings.max_body
     problems.install(app)

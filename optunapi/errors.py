@@ -9,7 +9,8 @@
     │   ├── NameInvalid           name-invalid
     │   ├── ValueInvalid          value-invalid
     │   ├── KeyReused             key-reused
-    │   └── TooLarge              too-large
+    │   ├── TooLarge              too-large
+    │   └── EncodingUnsupported   encoding-unsupported
     ├── AccessDenied
     │   ├── NotAuthenticated      not-authenticated
     │   ├── NotPermitted          not-permitted
@@ -39,7 +40,8 @@
     │   ├── StorageUnavailable    storage-unavailable
     │   │   ├── Superseded        internal: the server repeats the change
     │   │   ├── StorageClosed     internal: the server opens the database again
-    │   │   └── ConfigChanging    internal: the server waits until the file is complete
+    │   │   ├── ConfigChanging    internal: the server waits until the file is complete
+    │   │   └── ServerFull        internal: the server ends the connection
     │   ├── Standby               standby
     │   └── ServerUnavailable     server-unavailable  raised by the client only
     ├── Internal                  internal            `request_id`
@@ -170,6 +172,10 @@ class TooLarge(BadRequest):
     """The body exceeds its size limit."""
 
 
+class EncodingUnsupported(BadRequest):
+    """The body is compressed."""
+
+
 class AccessDenied(OptunAPIError, has_code=False):
     """The caller may not do this."""
 
@@ -292,6 +298,10 @@ class StorageClosed(StorageUnavailable, has_code=False):
 
 class ConfigChanging(StorageUnavailable, has_code=False):
     """The study's configuration file is being written; it counts in `retry_after` seconds at the earliest."""
+
+
+class ServerFull(StorageUnavailable, has_code=False):
+    """The server has as many connections as it may have descriptors for; this one ends with the reply."""
 
 
 class Standby(TryLater):

@@ -18,6 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from optunapi.api.serving.connections import Connections, bounded
 from optunapi.engine.catalog import Catalog
 from optunapi.engine.clock import TICK_SECONDS, Clock
 from optunapi.errors import DatabaseUnusable, OptunAPIError, StorageUnavailable
@@ -47,7 +48,7 @@ BLAS_VARIABLES = (
 
 
 def lifespan(
-    catalog: Catalog, settings: Settings
+    catalog: Catalog, settings: Settings, connections: Connections
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Return the application's lifespan, which owns the databases of `catalog` from start to stop."""
 
@@ -60,9 +61,10 @@ def lifespan(
         await run_in_threadpool(catalog.open)
         tasks = [
             asyncio.create_task(each)
-            for each in (_sweep(catalog), _say_started(catalog, settings, server))
+            for each in (_sweep(catalog, connections), _say_started(catalog, settings, server))
         ]
         limit_stop(server)
+        limit_connections(server, connections)
         try:
             with (
                 at_stop_signal(catalog.wind_down),
@@ -155,6 +157,15 @@ def limit_stop(server: uvicorn.Server | None) -> None:
         server.config.timeout_graceful_shutdown = STOP_SECONDS
 
 
+def limit_connections(server: uvicorn.Server | None, connections: Connections) -> None:
+    """Make uvicorn keep connections below the limit of descriptors. It does not listen yet."""
+    if server is not None:
+        config = server.config
+        config.http_protocol_class = bounded(config.http_protocol_class, connections)
+        config.backlog = min(config.backlog, connections.backlog)
+        connections.opened = server.server_state.connections
+
+
 def _uvicorn_server() -> uvicorn.Server | None:
     """The server that runs this application, if it is uvicorn in its usual place."""
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
@@ -192,9 +203,11 @@ def _address(server: uvicorn.Server) -> str | None:
     return None
 
 
-async def _sweep(catalog: Catalog) -> None:
+async def _sweep(catalog: Catalog, connections: Connections) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
+        connections.set_room(catalog.n_open)
+        connections.end_unused()
         try:
             if await run_in_threadpool(catalog.sweep, IDLE_SECONDS):
                 unfreeze()

@@ -30,6 +30,6 @@ to all studies of a server. The files from `values.py` on are what the folders s
     leases.py        until when each running trial is leased
     names.py         what a study may be called, and how a URL names it
     named_locks.py   a lock for each name
-    room.py          how many studies may be open at once
+    room.py          how many studies and connections may be open at once
     store.py         what the engine needs of a storage, as a Protocol
 """

@@ -110,6 +110,11 @@ class Catalog:
             check(self._studies.configured(name))
         return study
 
+    @property
+    def n_open(self) -> int:
+        """How many studies are open."""
+        return len(self._studies)
+
     def served(self, name: str) -> Study | None:
         """The study if it is open. Uses no disk: a changed configuration is not noticed."""
         return self._studies.get(name)

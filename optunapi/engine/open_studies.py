@@ -83,6 +83,9 @@ class OpenStudies:
         found = self._open.get(name)
         return None if found is None else found.study
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def find(self, name: str, *, create: bool) -> Study | None:
         """The study with its configuration as it is now; None if it is not stored, unless `create`.
 

@@ -1,8 +1,11 @@
-"""How many studies may be open at once: each has files open, and a process may open only so many."""
+"""How many studies and connections may be open: each needs descriptors, and a process has only so many."""
 
 import resource
+from contextlib import suppress
 
 MOST = 512
+MOST_CONNECTIONS = 100_000
+OTHERS = 64  # descriptors of the process itself, and of connections that were not looked at yet
 FEWEST = 8
 FILES = (
     6  # of an open study: the database, its log, its index twice, the lock file, and one for a look
@@ -18,3 +21,21 @@ def room_for_studies() -> int:
     if limit == resource.RLIM_INFINITY:
         return MOST
     return max(FEWEST, min(MOST, (limit - max(FREE, limit // 4)) // FILES))
+
+
+def room_for_connections(n_studies: int) -> int:
+    """The number of connections that the limit of descriptors leaves beside so many open studies."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    others = max(OTHERS, limit // 8) + FILES * max(n_studies, FEWEST // 2)
+    return max(FEWEST, min(MOST_CONNECTIONS, limit - others))
+
+
+def raise_limit() -> None:
+    """Raise this process's limit of descriptors as far as it may itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        # Some systems refuse what they name as the hard limit.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -86,3 +86,9 @@ def emit_all(events: Sequence[Event]) -> None:
             last = next(event for event in reversed(events) if type(event) is kind)
             extra = {"event": last, "more": count - MAX_ALIKE}
             logger.log(kind.level, "%s, and more like it", kind.message, extra=extra)
+
+
+def is_due(record: logging.LogRecord) -> bool:
+    """Whether an error that a library logs was not logged for a minute; its first line names the cause."""
+    cause = (record.name, record.getMessage().partition("\n")[0])
+    return record.levelno < logging.ERROR or _repeats.to_say(cause) is not None

@@ -84,6 +84,16 @@ class SweepFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DescriptorsScarce(Event):
+    """A request or connection was refused: the process may open too few files."""
+
+    level = logging.WARNING
+    message = "too few file descriptors: raise the limit (ulimit -n, LimitNOFILE=)"
+    is_repeatable = True
+    refused: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestFailed(Event):
     """A request was answered with 500 because of an error in the server."""
 

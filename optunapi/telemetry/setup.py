@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 
-from optunapi.telemetry.emit import is_new
+from optunapi.telemetry.emit import is_due, is_new
 from optunapi.telemetry.format import FORMATS
 
 # Loggers that have handlers of their own, which would write the same lines once more.
@@ -20,6 +20,8 @@ def set_up(*, form: str, level: str | None, access_lines: bool) -> None:
     """
     # uvicorn logs an exception that the application raises, which has logged it before.
     logging.getLogger("uvicorn.error").addFilter(is_new)
+    # asyncio logs each connection that it could not accept, thousands of times a second.
+    logging.getLogger("asyncio").addFilter(is_due)
     ours, root = logging.getLogger("optunapi"), logging.getLogger()
     uvicorn, errors, access = (logging.getLogger(name) for name in OTHERS[:3])
     if not all(map(_is_default, (*root.handlers, *ours.handlers, *uvicorn.handlers))):

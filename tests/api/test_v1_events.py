@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from optunapi.api.serving import event_stream
+from optunapi.api.serving.connections import Connections
 from optunapi.api.serving.event_stream import EventStream
 from optunapi.api.serving.wakeups import Wakeup
 from optunapi.app import create_app
@@ -380,7 +381,9 @@ def test_a_client_that_falls_too_far_behind_is_dropped(new_life: NewLife) -> Non
     async def run() -> str:
         wakeup, sends = Wakeup(), Sends()
         feed.keep_events()
-        stream = EventStream(feed, feed.listen(wakeup), wakeup, last_id=None, resumes=False)
+        stream = EventStream(
+            feed, feed.listen(wakeup), wakeup, Connections(), last_id=None, resumes=False
+        )
         task = asyncio.create_task(stream({"type": "http"}, sends.receive, sends.send))
         await asyncio.sleep(0)
         happen(5)

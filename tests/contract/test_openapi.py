@@ -53,7 +53,7 @@ ROUTES = {
 }
 ON_STUDY = {"name-invalid", "study-not-found", "config-invalid", "request-invalid"}
 ON_TRIAL = ON_STUDY | {"trial-not-found"}
-READS_BODY = {"json-invalid", "too-large", "request-invalid"}
+READS_BODY = {"json-invalid", "too-large", "encoding-unsupported", "request-invalid"}
 CHANGES = {"cross-site"}
 ALWAYS = {"internal", "storage-unavailable", "standby"}
 CHANGES_TRIAL = ON_TRIAL | CHANGES | {"study-replaced"}
@@ -71,7 +71,7 @@ REFUSALS: dict[str, set[str]] = {
     "export": ON_STUDY,
     "prune_artifacts": ON_STUDY | READS_BODY | CHANGES,
     "list_artifacts": ON_TRIAL | {"study-replaced"},
-    "put_artifact": CHANGES_TRIAL | {"too-large"},
+    "put_artifact": CHANGES_TRIAL | {"too-large", "encoding-unsupported"},
     "get_artifact": ON_TRIAL | {"artifact-not-found", "study-replaced"},
     "delete_artifact": CHANGES_TRIAL | READS_BODY | {"artifact-not-found"},
     "ask": ON_STUDY
@@ -238,7 +238,7 @@ def test_every_route_that_reads_a_body_has_its_schema_and_an_example(
         if path in reading - {f"{V1}/studies/{{name}}/trials/{{n}}/tell"}:
             assert body["required"] is True
         reads_json = "application/json" in body["content"]
-        expected = {"400", "413", "422"} if reads_json else {"413", "422"}
+        expected = {"400", "413", "415", "422"} if reads_json else {"413", "415", "422"}
         assert expected <= set(operation["responses"])
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from optunapi.api.schemas.fields import Body
 from optunapi.engine.documents.document import nearest, quoted
-from optunapi.errors import JsonInvalid, RequestInvalid, TooLarge
+from optunapi.errors import EncodingUnsupported, JsonInvalid, RequestInvalid, TooLarge
 
 DEFAULT_MAX_BYTES = 2**20
 MAX_DIGITS = 4000  # Python itself refuses integers that are not much longer
@@ -26,7 +26,8 @@ NO_FORM = (
     "union_tag_invalid",
     "union_tag_not_found",
 )  # the `type` of one of several forms is wrong
-READS_BODY = (JsonInvalid, TooLarge, RequestInvalid)
+READS_BODY = (JsonInvalid, TooLarge, RequestInvalid, EncodingUnsupported)
+GZIP = b"\x1f\x8b"  # no JSON or YAML begins so
 
 Model = TypeVar("Model", bound="Body")
 
@@ -49,7 +50,7 @@ class JsonBody(Generic[Model]):
         """Read the body.
 
         Raises:
-            JsonInvalid, TooLarge, RequestInvalid: it is not such a body.
+            JsonInvalid, TooLarge, RequestInvalid, EncodingUnsupported: it is not such a body.
         """
         content = await read_bytes(request, self._max_bytes)
         if not content and self.is_optional:
@@ -133,6 +134,7 @@ async def read_bytes(request: Request, max_bytes: int = 0) -> bytes:
 
     Raises:
         TooLarge: it has more bytes than the server allows for every body, and more than `max_bytes`.
+        EncodingUnsupported: it is compressed.
     """
     limit: int = max(getattr(request.app.state, "max_body", DEFAULT_MAX_BYTES), max_bytes)
     announced = announced_size(request)
@@ -144,7 +146,25 @@ async def read_bytes(request: Request, max_bytes: int = 0) -> bytes:
         if size > limit:
             raise too_large("the body", limit, "OPTUNAPI_MAX_BODY")
         chunks.append(chunk)
-    return b"".join(chunks)
+    content = b"".join(chunks)
+    if content:
+        refuse_encoding(request)
+    if content.startswith(GZIP):
+        raise _compressed("gzip")
+    return content
+
+
+def refuse_encoding(request: Request) -> None:
+    """Raise EncodingUnsupported if the request says that its body is compressed."""
+    for encoding in request.headers.getlist("content-encoding"):
+        if encoding.strip().lower() not in ("", "identity"):
+            raise _compressed(encoding)
+
+
+def _compressed(encoding: str) -> EncodingUnsupported:
+    return EncodingUnsupported(
+        f"the body is compressed ({quoted(encoding)}): send it as it is, without Content-Encoding"
+    )
 
 
 def announced_size(request: Request) -> int | None:

@@ -56,8 +56,12 @@ def problem_of(error: OptunAPIError) -> dict[str, Any]:
 def respond(error: OptunAPIError, headers: Mapping[str, str] | None = None) -> ProblemResponse:
     """The reply to a request that raised `error`."""
     headers = {**NO_STORE, **(headers or {})}
+    if isinstance(error, errors.ServerFull):
+        headers["Connection"] = "close"
     if isinstance(error, errors.TryLater):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, errors.EncodingUnsupported):
+        headers["Accept-Encoding"] = "identity"
     return ProblemResponse(problem_of(error), status_of(type(error)), headers)
 
 
@@ -136,6 +140,7 @@ STATUS: Mapping[type[OptunAPIError], int] = {
     errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
     errors.TooLarge: 413,
+    errors.EncodingUnsupported: 415,
     errors.BadRequest: 422,
     errors.NoSlot: 429,
     errors.RateLimited: 429,

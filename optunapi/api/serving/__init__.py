@@ -12,6 +12,7 @@ parts.
     long_poll.py       asks that wait in line until a trial or a place is free
     wakeups.py         how the engine's threads wake a request that waits
     event_stream.py    a study's changes as server-sent events
+    connections.py     how many connections and event streams there may be
     request_ids.py     an id for each request, in its reply and in its lines of the log
     fast_path.py       frequent requests are answered before FastAPI
 """

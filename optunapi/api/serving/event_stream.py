@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from optunapi.api.http.replies import NO_STORE, strict_json
 from optunapi.api.schemas.studies import study_of
 from optunapi.api.schemas.trials import trial_of
+from optunapi.api.serving.connections import Connections
 from optunapi.api.serving.wakeups import Wakeup, watched
 from optunapi.engine.state.feed import Event, Feed, Listener
 from optunapi.engine.store import Commit
@@ -37,12 +38,20 @@ class EventStream(StreamingResponse):
     """
 
     def __init__(
-        self, feed: Feed, stop: Listener, wakeup: Wakeup, *, last_id: int | None, resumes: bool
+        self,
+        feed: Feed,
+        stop: Listener,
+        wakeup: Wakeup,
+        connections: Connections,
+        *,
+        last_id: int | None,
+        resumes: bool,
     ) -> None:
         super().__init__((), headers=HEADERS, media_type=MEDIA_TYPE)
         self._feed = feed
         self._stop = stop
         self._wakeup = wakeup
+        self._connections = connections
         self._last_id = feed.last_id
         self._is_lost = resumes
         if resumes and last_id is not None and feed.since(last_id, 1) is not None:
@@ -54,19 +63,27 @@ class EventStream(StreamingResponse):
         receive: Receive,
         send: Send,
     ) -> None:
-        """Send events until the stream ends."""
+        """Send events until the stream ends.
+
+        Raises:
+            ServerFull: the server has too many streams.
+        """
         try:
-            async with watched(receive) as leaving:
-                sending = asyncio.create_task(self._send_all(send))
-                try:
-                    await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                    if sending.done() and not sending.result() and _cut(receive):
-                        await leaving
-                finally:
-                    sending.cancel()
-                    await asyncio.gather(sending, return_exceptions=True)
+            with self._connections.stream():
+                await self._send_until_the_end(receive, send)
         finally:
             self._stop()
+
+    async def _send_until_the_end(self, receive: Receive, send: Send) -> None:
+        async with watched(receive) as leaving:
+            sending = asyncio.create_task(self._send_all(send))
+            try:
+                await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done() and not sending.result() and _cut(receive):
+                    await leaving
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
 
     async def _send_all(self, send: Send) -> bool:
         """Send events; False if the client reads too slowly."""

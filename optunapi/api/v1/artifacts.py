@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from starlette.types import Receive, Scope, Send
 
-from optunapi.api.http.bodies import announced_size, request_invalid, too_large
+from optunapi.api.http.bodies import announced_size, refuse_encoding, request_invalid, too_large
 from optunapi.api.http.replies import NO_STORE, Created, NoContent, Ok
 from optunapi.api.schemas.artifacts import ArtifactList, ArtifactReply, PruneReply, artifact_of
 from optunapi.api.serving.access import Manage, Read, Work
@@ -30,7 +30,13 @@ from optunapi.engine.catalog import Catalog
 from optunapi.engine.store import ArtifactFiles, Commit, Upload
 from optunapi.engine.study import Study
 from optunapi.engine.trials.artifacts import FILENAME, Artifact, Removed, too_large_for_study
-from optunapi.errors import ArtifactNotFound, StorageUnavailable, StudyReplaced, TooLarge
+from optunapi.errors import (
+    ArtifactNotFound,
+    EncodingUnsupported,
+    StorageUnavailable,
+    StudyReplaced,
+    TooLarge,
+)
 
 routes = v1_routes("artifacts")
 
@@ -103,6 +109,7 @@ Files = Annotated[ArtifactFiles, Depends(files_of)]
     ArtifactReply,
     "Kept",
     TooLarge,
+    EncodingUnsupported,
     StudyReplaced,
     replies={200: {"model": ArtifactReply, "description": "Kept in the place of another"}},
     openapi_extra={"requestBody": {"required": True, "content": BYTES}},
@@ -121,6 +128,7 @@ async def put_artifact(
     It is there when all of it is: an upload that fails or is cut off leaves nothing.
     """
     files = catalog.artifacts
+    refuse_encoding(request)
     _check_announced(request, files.max_file)
 
     def look(study: Study) -> tuple[tuple[int, str], Commit]:

@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import Header
+from fastapi import Depends, Header, Request
 
 from optunapi.api.serving.access import Read
+from optunapi.api.serving.connections import Connections
 from optunapi.api.serving.dispatch import CATALOG
 from optunapi.api.serving.event_stream import MEDIA_TYPE, EventStream
 from optunapi.api.serving.wakeups import Wakeup
@@ -14,6 +15,14 @@ from optunapi.engine.state.feed import Feed, Listener
 
 routes = v1_routes("studies")
 
+
+def connections_of(request: Request) -> Connections:
+    """The server's connections."""
+    found: Connections = request.app.state.connections
+    return found
+
+
+Opened = Annotated[Connections, Depends(connections_of)]
 ID = re.compile(r"[0-9]{1,16}")
 LastEventId = Annotated[
     str | None, Header(max_length=255, description="Continue after this event.")
@@ -51,6 +60,7 @@ ALL_EVENTS = _described(
 )
 async def events(
     dispatch: Read,
+    connections: Opened,
     name: Name,
     last_event_id: LastEventId = None,
 ) -> EventStream:
@@ -59,23 +69,32 @@ async def events(
     feed, stop = await dispatch.read(
         CATALOG, lambda catalog: (catalog.listen(name, wakeup, keep_events=True),), about=name
     )
-    return _stream(feed, stop, wakeup, last_event_id)
+    return _stream(feed, stop, wakeup, connections, last_event_id)
 
 
 @routes.add("GET", "/events", None, "", replies={200: ALL_EVENTS}, response_class=EventStream)
-async def events_of_all_studies(dispatch: Read, last_event_id: LastEventId = None) -> EventStream:
+async def events_of_all_studies(
+    dispatch: Read, connections: Opened, last_event_id: LastEventId = None
+) -> EventStream:
     """What happens in all studies, as server-sent events, each when it is committed."""
     wakeup = Wakeup()
     feed, stop = await dispatch.read(CATALOG, lambda catalog: (catalog.listen_to_all(wakeup),))
-    return _stream(feed, stop, wakeup, last_event_id)
+    return _stream(feed, stop, wakeup, connections, last_event_id)
 
 
-def _stream(feed: Feed, stop: Listener, wakeup: Wakeup, last_event_id: str | None) -> EventStream:
+def _stream(
+    feed: Feed,
+    stop: Listener,
+    wakeup: Wakeup,
+    connections: Connections,
+    last_event_id: str | None,
+) -> EventStream:
     known = last_event_id is not None and ID.fullmatch(last_event_id)
     return EventStream(
         feed,
         stop,
         wakeup,
+        connections,
         last_id=int(last_event_id) if last_event_id and known else None,
         resumes=bool(last_event_id),
     )
