@@ -231,7 +231,8 @@ def test_a_number_of_any_library_is_a_number_wherever_the_client_takes_one(
     assert study.enqueue({"x": number(0.5), "n": number(3)}).params == {"x": 0.5, "n": 3}
     asked = study.ask(wait=number(0.5), lease_seconds=number(60))
     assert asked.params == {"x": 0.5, "n": 3}
-    assert study.ask(fixed_params={"x": number(2)}).params["x"] == 2.0
+    fixed = study.ask(fixed_params={"x": number(2)})
+    assert fixed.params["x"] == 2.0
     assert study.import_trials([{"params": {"x": number(1), "n": 2}, "values": [number(3)]}]) == 1
     study.optimize(lambda _: number(0.25), n_trials=1, timeout=number(60))
     assert [trial.values for trial in study.trials("complete")] == [[3.0], [0.25]]
