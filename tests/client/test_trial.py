@@ -285,9 +285,11 @@ def test_an_interrupt_gives_the_trial_back(study: Study, interrupt: type[BaseExc
 
 
 def test_a_lost_lease_tells_nothing(study: Study) -> None:
+    other: list[Trial] = []
+
     def lose() -> None:
         with study.ask(worker="gpu-03") as trial:
-            study.ask(worker="gpu-03", resume=True)
+            other.append(study.ask(worker="gpu-03", resume=True))
             trial.report(1.0, 1)
 
     with pytest.raises(LeaseLost):
