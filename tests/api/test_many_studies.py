@@ -41,7 +41,7 @@ def open_databases(wire: Wire) -> int:
 
 
 @pytest.mark.parametrize(
-    ("limit", "room"), [(64, 8), (256, 38), (1_024, 153), (65_536, 512), (-1, 512)]
+    ("limit", "room"), [(64, 8), (256, 32), (1_024, 128), (65_536, 512), (-1, 512)]
 )
 def test_the_number_of_open_studies_follows_from_the_limit_of_descriptors(
     limit: int, room: int, monkeypatch: pytest.MonkeyPatch
