@@ -397,9 +397,9 @@ def test_a_file_of_an_older_client_is_delivered_at_its_url(
     connection = Client(server.url, retry_for=0).connection
     old = connection.spool.of_server(None)[0]
     assert not kept(spool)
-    study.ask()
+    trial = study.ask()  # held, or it would be given back
     body = {"state": "complete", "values": [0.5]}
-    content |= {"number": 1, "params": {}, "created_at": None, "body": body}
+    content |= {"number": trial.number, "params": {}, "created_at": None, "body": body}
     old.mkdir(exist_ok=True)
     (old / new.name).write_text(json.dumps(content))
     Client(proxy.url)
