@@ -171,7 +171,9 @@ class Database:
 
         The place is where the URL has it, which may be a link.
         """
-        return _inode(self._named) != self._inode or self._named.resolve() != self._path
+        # Not by resolving the links, which takes longer than the rest of a small commit.
+        found = (_inode(self._named), _inode(self._path, follow_symlinks=False))
+        return found != (self._inode, self._inode)
 
     def check_place(self) -> None:
         """Raise StorageClosed if `is_replaced`: what was written to the file is lost, or elsewhere."""
@@ -256,10 +258,10 @@ def path_of(url: str) -> Path:
     return path
 
 
-def _inode(path: Path) -> Inode | None:
+def _inode(path: Path, *, follow_symlinks: bool = True) -> Inode | None:
     """What tells a file from another one that is put in its place; None if there is none."""
     try:
-        found = os.stat(path)
+        found = os.stat(path, follow_symlinks=follow_symlinks)
     except OSError:
         return None
     return found.st_dev, found.st_ino
