@@ -1,4 +1,4 @@
-"""How many studies and connections may be open: each needs descriptors, and a process has only so many."""
+"""How many studies and connections may be open. Each needs descriptors, which a process has a limit of."""
 
 import resource
 from contextlib import suppress
@@ -7,12 +7,10 @@ MOST = 512
 MOST_CONNECTIONS = 100_000
 OTHERS = 64  # descriptors of the process itself, and of connections that were not looked at yet
 FEWEST = 8
-FILES = (
-    6  # of an open study: the database, its log, its index twice, the lock file, and one for a look
-)
-FREE = (
-    64  # descriptors that stay free for connections and other files, or a quarter if that is more
-)
+# Of an open study: the database, its log, its index twice, the lock file, and one for a look.
+FILES = 6
+# Descriptors that stay free for connections and other files, or a quarter if that is more.
+FREE = 64
 
 
 def room_for_studies() -> int:
@@ -24,7 +22,7 @@ def room_for_studies() -> int:
 
 
 def room_for_connections(n_studies: int) -> int:
-    """The number of connections that the limit of descriptors leaves beside so many open studies."""
+    """The number of connections that may be open beside `n_studies` studies, by the same limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS

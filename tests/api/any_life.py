@@ -124,7 +124,7 @@ def _body(**optional: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any
 
 
 def calls(n_objectives: int) -> st.SearchStrategy[Call]:
-    """Any request that the life of a study with so many objectives consists of."""
+    """A request of any kind to a study with `n_objectives` objectives."""
     results = st.lists(values, min_size=n_objectives, max_size=n_objectives)
     asked: dict[str, st.SearchStrategy[Any]] = {
         "worker": workers,

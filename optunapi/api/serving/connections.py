@@ -45,7 +45,7 @@ class Connections:
 
     @property
     def are_beyond(self) -> bool:
-        """Whether there are so many connections that even a refusal needs too many descriptors."""
+        """Whether no descriptor is left even for a refusal."""
         return len(self.opened) > self.most + UNREAD
 
     def end_unused(self) -> None:

@@ -77,7 +77,7 @@ class ReusedConnection(HTTPConnection):
 
 
 def _is_slow(error: OSError) -> bool:
-    """Whether a reply was waited for in vain: the server may still be at work on it."""
+    """Whether no reply came in time: the server may still be at work on it."""
     return isinstance(error, TimeoutError) and error.errno is None
 
 

@@ -55,7 +55,7 @@ class Cursor:
 
 
 def check_page(selection: Selection, after: Cursor | None, spec: StudySpec, n_trials: int) -> None:
-    """Refuse a page that a study with this specification and so many trials cannot have.
+    """Refuse a page that a study of this specification and number of trials cannot have.
 
     Raises:
         RequestInvalid: an order by value with several objectives, or no such `after`.
