@@ -140,6 +140,21 @@ def test_another_file_in_the_place_is_served_and_is_not_mixed_with_the_log_of_th
     assert len(dump(home / "db" / "a.db")) > len(before)
 
 
+def test_a_file_that_is_moved_behind_a_link_has_its_log_beside_it(home: Path) -> None:
+    """A log beside the link would be lost with the process: the next one looks beside the file."""
+    moved = home / "kept.db"
+    with wire_of(home) as wire:
+        uid, number = wire.study("b")["uid"], wire.ask("b")["number"]
+        (home / "db" / "b.db").rename(moved)
+        (home / "db" / "b.db").symlink_to(moved)
+        for value in (0.5, 0.5):  # what finds the file moved, and what is sent again
+            wire.tell("b", number, value=value, study_uid=uid)
+        wire.ask("b")
+        assert moved.with_name("kept.db-wal").exists()
+    study = optuna.load_study(study_name="b", storage=f"sqlite:///{moved}")
+    assert study.trials[number].value == 0.5
+
+
 def test_a_file_that_is_renamed_is_served_under_the_study_of_its_name(home: Path) -> None:
     with wire_of(home) as wire:
         uid = wire.study("b")["uid"]
